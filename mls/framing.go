@@ -1,0 +1,269 @@
+package mls
+
+// A WireFormat is a code point of RFC 9420 17.2.
+type WireFormat uint16
+
+const (
+	WirePublicMessage  WireFormat = 1
+	WirePrivateMessage WireFormat = 2
+	WireWelcome        WireFormat = 3
+	WireGroupInfo      WireFormat = 4
+	WireKeyPackage     WireFormat = 5
+)
+
+// A ContentType is ContentType of RFC 9420 6.
+type ContentType uint8
+
+const (
+	ContentApplication ContentType = 1
+	ContentProposal    ContentType = 2
+	ContentCommit      ContentType = 3
+)
+
+// A SenderType is SenderType of RFC 9420 6.
+type SenderType uint8
+
+const (
+	SenderMember            SenderType = 1
+	SenderExternal          SenderType = 2
+	SenderNewMemberProposal SenderType = 3
+	SenderNewMemberCommit   SenderType = 4
+)
+
+// sender is Sender of RFC 9420 6: index is a leaf, or a place in external_senders.
+type sender struct {
+	kind  SenderType
+	index uint32
+}
+
+func (s sender) encode(w *writer) {
+	w.uint8(uint8(s.kind))
+	if s.kind == SenderMember || s.kind == SenderExternal {
+		w.uint32(s.index)
+	}
+}
+
+func decodeSender(r *reader) sender {
+	s := sender{kind: SenderType(r.uint8())}
+	switch s.kind {
+	case SenderMember, SenderExternal:
+		s.index = r.uint32()
+	case SenderNewMemberProposal, SenderNewMemberCommit:
+	default:
+		r.fail(malformed("sender type %d", s.kind))
+	}
+	return s
+}
+
+// framedContent is FramedContent of RFC 9420 6.
+type framedContent struct {
+	groupID           []byte
+	epoch             uint64
+	sender            sender
+	authenticatedData []byte
+	kind              ContentType
+	application       []byte
+	proposal          *proposal
+	commit            *commit
+}
+
+func (c *framedContent) encode(w *writer) {
+	w.opaque(c.groupID)
+	w.uint64(c.epoch)
+	c.sender.encode(w)
+	w.opaque(c.authenticatedData)
+	w.uint8(uint8(c.kind))
+	c.encodeBody(w)
+}
+
+func (c *framedContent) encodeBody(w *writer) {
+	switch c.kind {
+	case ContentApplication:
+		w.opaque(c.application)
+	case ContentProposal:
+		c.proposal.encode(w)
+	case ContentCommit:
+		c.commit.encode(w)
+	}
+}
+
+func decodeFramedContent(r *reader) framedContent {
+	c := framedContent{
+		groupID:           r.opaque(),
+		epoch:             r.uint64(),
+		sender:            decodeSender(r),
+		authenticatedData: r.opaque(),
+		kind:              decodeContentType(r),
+	}
+	c.decodeBody(r)
+	return c
+}
+
+func decodeContentType(r *reader) ContentType {
+	t := ContentType(r.uint8())
+	if t < ContentApplication || t > ContentCommit {
+		r.fail(malformed("content type %d", t))
+	}
+	return t
+}
+
+func (c *framedContent) decodeBody(r *reader) {
+	switch c.kind {
+	case ContentApplication:
+		c.application = r.opaque()
+	case ContentProposal:
+		c.proposal = decodeProposal(r)
+	case ContentCommit:
+		c.commit = decodeCommit(r)
+	}
+}
+
+// contentAuth is FramedContentAuthData of RFC 9420 6.1.
+type contentAuth struct {
+	signature       []byte
+	confirmationTag []byte // commits only
+}
+
+func (a contentAuth) encode(w *writer, kind ContentType) {
+	w.opaque(a.signature)
+	if kind == ContentCommit {
+		w.opaque(a.confirmationTag)
+	}
+}
+
+func decodeContentAuth(r *reader, kind ContentType) contentAuth {
+	a := contentAuth{signature: r.opaque()}
+	if kind == ContentCommit {
+		a.confirmationTag = r.opaque()
+	}
+	return a
+}
+
+// authenticatedContent is AuthenticatedContent of RFC 9420 6: what a signature covers
+// and what proposal references and transcript hashes are computed from.
+type authenticatedContent struct {
+	format  WireFormat
+	content framedContent
+	auth    contentAuth
+}
+
+func (a *authenticatedContent) encode(w *writer) {
+	w.uint16(uint16(a.format))
+	a.content.encode(w)
+	a.auth.encode(w, a.content.kind)
+}
+
+func decodeAuthenticatedContent(r *reader) *authenticatedContent {
+	a := &authenticatedContent{format: WireFormat(r.uint16()), content: decodeFramedContent(r)}
+	a.auth = decodeContentAuth(r, a.content.kind)
+	return a
+}
+
+// publicMessage is PublicMessage of RFC 9420 6.2.
+type publicMessage struct {
+	content       framedContent
+	auth          contentAuth
+	membershipTag []byte // members only
+}
+
+func (m *publicMessage) encode(w *writer) {
+	m.content.encode(w)
+	m.auth.encode(w, m.content.kind)
+	if m.content.sender.kind == SenderMember {
+		w.opaque(m.membershipTag)
+	}
+}
+
+func decodePublicMessage(r *reader) *publicMessage {
+	m := &publicMessage{content: decodeFramedContent(r)}
+	m.auth = decodeContentAuth(r, m.content.kind)
+	if m.content.sender.kind == SenderMember {
+		m.membershipTag = r.opaque()
+	}
+	return m
+}
+
+// privateMessage is PrivateMessage of RFC 9420 6.3.
+type privateMessage struct {
+	groupID           []byte
+	epoch             uint64
+	kind              ContentType
+	authenticatedData []byte
+	senderData        []byte // encrypted
+	ciphertext        []byte
+}
+
+func (m *privateMessage) encode(w *writer) {
+	w.raw(m.contentAAD())
+	w.opaque(m.senderData)
+	w.opaque(m.ciphertext)
+}
+
+func decodePrivateMessage(r *reader) *privateMessage {
+	return &privateMessage{r.opaque(), r.uint64(), decodeContentType(r), r.opaque(), r.opaque(), r.opaque()}
+}
+
+// senderAAD is SenderDataAAD of RFC 9420 6.3.2.
+func (m *privateMessage) senderAAD() []byte {
+	var w writer
+	w.opaque(m.groupID)
+	w.uint64(m.epoch)
+	w.uint8(uint8(m.kind))
+	return w.buf
+}
+
+// contentAAD is PrivateContentAAD of RFC 9420 6.3.1.
+func (m *privateMessage) contentAAD() []byte {
+	w := writer{m.senderAAD()}
+	w.opaque(m.authenticatedData)
+	return w.buf
+}
+
+// message is MLSMessage of RFC 9420 6: the field of its format is set.
+type message struct {
+	format     WireFormat
+	public     *publicMessage
+	private    *privateMessage
+	welcome    *welcome
+	groupInfo  *GroupInfo
+	keyPackage *KeyPackage
+}
+
+func (m *message) encode(w *writer) {
+	w.uint16(protocolVersion)
+	w.uint16(uint16(m.format))
+	switch m.format {
+	case WirePublicMessage:
+		m.public.encode(w)
+	case WirePrivateMessage:
+		m.private.encode(w)
+	case WireWelcome:
+		m.welcome.encode(w)
+	case WireGroupInfo:
+		m.groupInfo.encode(w)
+	case WireKeyPackage:
+		m.keyPackage.encode(w)
+	}
+}
+
+func decodeMessage(r *reader) *message {
+	if v := r.uint16(); v != protocolVersion {
+		r.fail(unsupported("protocol version %d", v))
+	}
+	m := &message{format: WireFormat(r.uint16())}
+	switch m.format {
+	case WirePublicMessage:
+		m.public = decodePublicMessage(r)
+	case WirePrivateMessage:
+		m.private = decodePrivateMessage(r)
+	case WireWelcome:
+		m.welcome = decodeWelcome(r)
+	case WireGroupInfo:
+		m.groupInfo = decodeGroupInfo(r)
+	case WireKeyPackage:
+		m.keyPackage = decodeKeyPackage(r)
+	default:
+		r.fail(unsupported("wire format %d", m.format))
+	}
+	return m
+}

@@ -1,0 +1,120 @@
+package mls
+
+// A ProposalType is a code point of RFC 9420 17.4.
+type ProposalType uint16
+
+const (
+	ProposalAdd                    ProposalType = 1
+	ProposalUpdate                 ProposalType = 2
+	ProposalRemove                 ProposalType = 3
+	ProposalPSK                    ProposalType = 4
+	ProposalReInit                 ProposalType = 5
+	ProposalExternalInit           ProposalType = 6
+	ProposalGroupContextExtensions ProposalType = 7
+)
+
+// isDefault says whether every client supports t without listing it (RFC 9420 7.2).
+func (t ProposalType) isDefault() bool { return t >= 1 && t <= 7 }
+
+// needsPath is the column "Path Required" of RFC 9420 17.4.
+func (t ProposalType) needsPath() bool {
+	return t == ProposalUpdate || t == ProposalRemove || t == ProposalExternalInit || t == ProposalGroupContextExtensions
+}
+
+// proposal is Proposal of RFC 9420 12.1: the field of its type is set.
+type proposal struct {
+	kind       ProposalType
+	add        *KeyPackage // 12.1.1
+	update     *LeafNode   // 12.1.2
+	remove     LeafIndex   // 12.1.3
+	psk        pskID       // 12.1.4
+	reInit     reInit      // 12.1.5
+	kemOutput  []byte      // 12.1.6
+	extensions []Extension // 12.1.7
+}
+
+// reInit is ReInit of RFC 9420 12.1.5.
+type reInit struct {
+	groupID    []byte
+	version    uint16
+	suite      CipherSuite
+	extensions []Extension
+}
+
+func (p *proposal) encode(w *writer) {
+	w.uint16(uint16(p.kind))
+	switch p.kind {
+	case ProposalAdd:
+		p.add.encode(w)
+	case ProposalUpdate:
+		p.update.encode(w)
+	case ProposalRemove:
+		w.uint32(uint32(p.remove))
+	case ProposalPSK:
+		p.psk.encode(w)
+	case ProposalReInit:
+		w.opaque(p.reInit.groupID)
+		w.uint16(p.reInit.version)
+		w.uint16(uint16(p.reInit.suite))
+		encodeAll(w, p.reInit.extensions)
+	case ProposalExternalInit:
+		w.opaque(p.kemOutput)
+	case ProposalGroupContextExtensions:
+		encodeAll(w, p.extensions)
+	}
+}
+
+func decodeProposal(r *reader) *proposal {
+	p := &proposal{kind: ProposalType(r.uint16())}
+	p.decodeBody(r)
+	return p
+}
+
+func (p *proposal) decodeBody(r *reader) {
+	switch p.kind {
+	case ProposalAdd:
+		p.add = decodeKeyPackage(r)
+	case ProposalUpdate:
+		p.update = decodeLeafNode(r)
+	case ProposalRemove:
+		p.remove = LeafIndex(r.uint32())
+	case ProposalPSK:
+		p.psk = decodePSKID(r)
+	case ProposalReInit:
+		p.reInit = reInit{r.opaque(), r.uint16(), CipherSuite(r.uint16()), decodeExtensions(r)}
+	case ProposalExternalInit:
+		p.kemOutput = r.opaque()
+	case ProposalGroupContextExtensions:
+		p.extensions = decodeExtensions(r)
+	default:
+		r.fail(unsupported("proposal type %#04x", uint16(p.kind)))
+	}
+}
+
+// proposalOrRef is ProposalOrRef of RFC 9420 12.4: one of the two is set.
+type proposalOrRef struct {
+	proposal *proposal
+	ref      []byte
+}
+
+func (p proposalOrRef) encode(w *writer) {
+	if p.proposal != nil {
+		w.uint8(1)
+		p.proposal.encode(w)
+		return
+	}
+	w.uint8(2)
+	w.opaque(p.ref)
+}
+
+func decodeProposalOrRef(r *reader) proposalOrRef {
+	switch kind := r.uint8(); kind {
+	case 1:
+		return proposalOrRef{proposal: decodeProposal(r)}
+	case 2:
+		return proposalOrRef{ref: r.opaque()}
+	default:
+		r.fail(malformed("ProposalOrRef type %d", kind))
+		return proposalOrRef{}
+	}
+}
