@@ -1,0 +1,37 @@
+# make demo   build writ and let it tell the whole story on this machine
+# make test   everything this machine can run; names what it leaves out
+# make bench  figures, as ratios to the bare primitives of the same run
+# make check  what CI runs beyond the tests: formatting, vet, staticcheck
+
+GO ?= go
+
+.PHONY: all build demo test race check fuzz bench generate clean
+
+all: build
+
+build:
+	$(GO) build -o bin/writ ./cmd/writ
+
+demo: build
+	./bin/writ demo
+
+test:
+	./test/run
+
+race:
+	$(GO) test -race ./...
+
+check:
+	./test/check
+
+fuzz:
+	./test/fuzz 60
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./mls ./capsule ./unseal ./engine ./delivery ./client
+
+generate:
+	$(GO) generate ./api
+
+clean:
+	rm -rf bin
