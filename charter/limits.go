@@ -1,0 +1,62 @@
+package charter
+
+import (
+	"errors"
+	"fmt"
+)
+
+const (
+	minute = 60
+	day    = 24 * 60 * minute
+	year   = 366 * day
+)
+
+// limitBounds are the hard bounds of each limit, which no charter may leave.
+// The lower ones are small so that a world for tests can run in minutes.
+func limitBounds(l *Limits) []struct {
+	name            string
+	value, min, max uint64
+} {
+	return []struct {
+		name            string
+		value, min, max uint64
+	}{
+		{"longest epoch age", l.MaxEpochAge, minute, 7 * day},
+		{"longest window", l.MaxWindow, minute, year},
+		{"longest life of a warrant", l.MaxWarrantLife, minute, year},
+		{"cap of subjects", uint64(l.CapSubjects), 1, 1_000_000},
+		{"cap period", l.CapPeriod, minute, year},
+		{"longest delay of notice", l.MaxNoticeDelay, 1, 2 * year},
+		{"key period", l.KeyPeriod, minute, year},
+		{"horizon", l.Horizon, minute, 10 * year},
+		{"activation delay", l.ActivationDelay, 1, year},
+		{"freshness", l.Freshness, 1, 7 * day},
+	}
+}
+
+func (c *Charter) checkLimits() error {
+	for _, b := range limitBounds(&c.Limits) {
+		if b.value < b.min || b.value > b.max {
+			return fmt.Errorf("%s is %d, not within %d and %d", b.name, b.value, b.min, b.max)
+		}
+	}
+	return nil
+}
+
+func (c *Charter) checkHorizon() error {
+	if c.Limits.Horizon < c.Limits.MaxEpochAge {
+		return errors.New("horizon shorter than the longest epoch age")
+	}
+	return nil
+}
+
+func (c *Charter) checkUrgent() error {
+	u := c.Limits.Urgent
+	if u == nil {
+		return nil
+	}
+	if u.MaxLife < 1 || u.MaxLife >= c.Limits.MaxWarrantLife || u.ReviewWithin < 1 || u.ReviewWithin > 30*day {
+		return fmt.Errorf("urgent life of %d s, review within %d s", u.MaxLife, u.ReviewWithin)
+	}
+	return nil
+}
