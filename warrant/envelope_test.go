@@ -1,0 +1,88 @@
+package warrant
+
+import (
+	"bytes"
+	"testing"
+)
+
+func mailKey(t testing.TB) *MailKey {
+	k, err := NewMailKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func TestEnvelope(t *testing.T) {
+	a, b, c := mailKey(t), mailKey(t), mailKey(t)
+	content := []byte("who it is about")
+	env, err := Seal(content, []Recipient{{"judicial/a", a.Public()}, {"oversight/b", b.Public()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(env, content) {
+		t.Error("content is readable")
+	}
+	for id, k := range map[string]*MailKey{"judicial/a": a, "oversight/b": b} {
+		stored, err := ParseMailKey(k.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Open(env, id, stored); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("%s: %q, %v", id, got, err)
+		}
+	}
+	for name, c := range map[string]struct {
+		id string
+		k  *MailKey
+	}{"not addressed": {"judicial/c", c}, "other key": {"judicial/a", b}, "other id": {"oversight/b", a}} {
+		if got, err := Open(env, c.id, c.k); err == nil || got != nil {
+			t.Errorf("%s: opened", name)
+		}
+	}
+}
+
+// TestEnvelopeEveryByte: a changed byte anywhere that recipient a depends on,
+// and any byte of the body, keeps it closed.
+func TestEnvelopeEveryByte(t *testing.T) {
+	a := mailKey(t)
+	env, err := Seal([]byte("content"), []Recipient{{"judicial/a", a.Public()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range env {
+		bad := bytes.Clone(env)
+		bad[i] ^= 0x10
+		if got, err := Open(bad, "judicial/a", a); err == nil {
+			t.Fatalf("byte %d changed and still opened: %q", i, got)
+		}
+	}
+}
+
+func TestSealRefuses(t *testing.T) {
+	a := mailKey(t).Public()
+	for name, to := range map[string][]Recipient{
+		"nobody":  nil,
+		"twice":   {{"a", a}, {"a", a}},
+		"bad key": {{"a", a[1:]}},
+		"control": {{"a\x00", a}},
+	} {
+		if env, err := Seal(nil, to); err == nil || env != nil {
+			t.Errorf("%s: sealed", name)
+		}
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	k := mailKey(f)
+	env, err := Seal([]byte("content"), []Recipient{{"a", k.Public()}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(env)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if got, err := Open(b, "a", k); err == nil && !bytes.Equal(b, env) {
+			t.Fatalf("opened %q", got)
+		}
+	})
+}
