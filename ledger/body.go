@@ -11,13 +11,13 @@ import (
 	"writ/internal/wire"
 )
 
-// DocketKey signs warrant and request entries. Its public half is
-// docket_key of a charter.
-type DocketKey ed25519.PrivateKey
+// DocketSigner signs warrant and request entries: the private half of a
+// [charter.DocketKey].
+type DocketSigner ed25519.PrivateKey
 
-// CustodianKey is a custodian's signing key. It signs release, refusal and
-// destruction entries.
-type CustodianKey ed25519.PrivateKey
+// CustodianSigner signs release, refusal and destruction entries: the private
+// half of a [charter.CustodianKey].
+type CustodianSigner ed25519.PrivateKey
 
 // Flags of a warrant entry. Any other flag is unsupported.
 const (
@@ -29,6 +29,8 @@ const (
 const (
 	MaxOffices = 16
 	MaxLeaves  = 1024
+
+	maxCharterName = 200
 )
 
 // Warrant is all that is public of a warrant. Encoded: commitment[32] ||
@@ -94,11 +96,11 @@ func parseWarrant(b []byte) (*Warrant, error) {
 }
 
 // Sign sets the signature.
-func (x *Warrant) Sign(key DocketKey) { x.Signature = sign(TypeWarrant, key, x.content()) }
+func (x *Warrant) Sign(key DocketSigner) { x.Signature = sign(TypeWarrant, key, x.content()) }
 
 // Verify reports whether the signature is by the docket key of a charter.
-func (x *Warrant) Verify(docket [32]byte) bool {
-	return verify(TypeWarrant, docket, x.content(), x.Signature)
+func (x *Warrant) Verify(docket charter.DocketKey) bool {
+	return docket.Verify(TypeWarrant.label(), x.content(), x.Signature[:])
 }
 
 // Entry returns the encoded entry.
@@ -156,11 +158,11 @@ func parseRequest(b []byte) (*Request, error) {
 func (x *Request) Root() [32]byte { return leafRoot(x.Leaves) }
 
 // Sign sets the signature.
-func (x *Request) Sign(key DocketKey) { x.Signature = sign(TypeRequest, key, x.content()) }
+func (x *Request) Sign(key DocketSigner) { x.Signature = sign(TypeRequest, key, x.content()) }
 
 // Verify reports whether the signature is by the docket key of a charter.
-func (x *Request) Verify(docket [32]byte) bool {
-	return verify(TypeRequest, docket, x.content(), x.Signature)
+func (x *Request) Verify(docket charter.DocketKey) bool {
+	return docket.Verify(TypeRequest.label(), x.content(), x.Signature[:])
 }
 
 // Entry returns the encoded entry.
@@ -201,11 +203,11 @@ func parseRelease(b []byte) (*Release, error) {
 }
 
 // Sign sets the signature.
-func (x *Release) Sign(key CustodianKey) { x.Signature = sign(TypeRelease, key, x.content()) }
+func (x *Release) Sign(key CustodianSigner) { x.Signature = sign(TypeRelease, key, x.content()) }
 
 // Verify reports whether the signature is by a custodian's signing key.
-func (x *Release) Verify(custodian [32]byte) bool {
-	return verify(TypeRelease, custodian, x.content(), x.Signature)
+func (x *Release) Verify(custodian charter.CustodianKey) bool {
+	return custodian.Verify(TypeRelease.label(), x.content(), x.Signature[:])
 }
 
 // Entry returns the encoded entry.
@@ -241,11 +243,11 @@ func parseRefusal(b []byte) (*Refusal, error) {
 }
 
 // Sign sets the signature.
-func (x *Refusal) Sign(key CustodianKey) { x.Signature = sign(TypeRefusal, key, x.content()) }
+func (x *Refusal) Sign(key CustodianSigner) { x.Signature = sign(TypeRefusal, key, x.content()) }
 
 // Verify reports whether the signature is by a custodian's signing key.
-func (x *Refusal) Verify(custodian [32]byte) bool {
-	return verify(TypeRefusal, custodian, x.content(), x.Signature)
+func (x *Refusal) Verify(custodian charter.CustodianKey) bool {
+	return custodian.Verify(TypeRefusal.label(), x.content(), x.Signature[:])
 }
 
 // Entry returns the encoded entry.
@@ -272,7 +274,7 @@ func (x *Destruction) content() []byte {
 
 func parseDestruction(b []byte) (*Destruction, error) {
 	r := wire.NewReader(b)
-	x := &Destruction{Office: r.Name(), Custodian: r.Name(), Period: r.Uint32(), CharterName: r.String(MaxEntry)}
+	x := &Destruction{Office: r.Name(), Custodian: r.Name(), Period: r.Uint32(), CharterName: r.String(maxCharterName)}
 	copy(x.Signature[:], r.Fixed(64))
 	if err := r.Done(); err != nil {
 		return nil, malformed("destruction: %v", err)
@@ -281,11 +283,13 @@ func parseDestruction(b []byte) (*Destruction, error) {
 }
 
 // Sign sets the signature.
-func (x *Destruction) Sign(key CustodianKey) { x.Signature = sign(TypeDestruction, key, x.content()) }
+func (x *Destruction) Sign(key CustodianSigner) {
+	x.Signature = sign(TypeDestruction, key, x.content())
+}
 
 // Verify reports whether the signature is by a custodian's signing key.
-func (x *Destruction) Verify(custodian [32]byte) bool {
-	return verify(TypeDestruction, custodian, x.content(), x.Signature)
+func (x *Destruction) Verify(custodian charter.CustodianKey) bool {
+	return custodian.Verify(TypeDestruction.label(), x.content(), x.Signature[:])
 }
 
 // Entry returns the encoded entry.
@@ -294,15 +298,7 @@ func (x *Destruction) Entry() []byte {
 }
 
 func sign[K ~[]byte](t Type, key K, content []byte) [64]byte {
-	return [64]byte(ed25519.Sign(ed25519.PrivateKey(key), signContent(t, content)))
-}
-
-func verify(t Type, key [32]byte, content []byte, sig [64]byte) bool {
-	return ed25519.Verify(key[:], signContent(t, content), sig[:])
-}
-
-func signContent(t Type, content []byte) []byte {
-	return wire.SignContent("entry "+t.String(), content)
+	return [64]byte(ed25519.Sign(ed25519.PrivateKey(key), wire.SignContent(t.label(), content)))
 }
 
 func signedEntry(t Type, content []byte, sig [64]byte) []byte {

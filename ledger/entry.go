@@ -37,6 +37,9 @@ func (t Type) String() string {
 	return typeNames[t]
 }
 
+// label is the name under which the entry's content is signed.
+func (t Type) label() string { return "entry " + t.String() }
+
 // EntryHash is the RFC 6962 leaf hash of an entry.
 type EntryHash [32]byte
 

@@ -1,0 +1,299 @@
+package ledger
+
+import (
+	"slices"
+	"time"
+
+	"writ/charter"
+)
+
+// Book is a reader's copy of what the log says: every entry, replayed in
+// order, that counts. Its memory is bounded by the entries; an entry costs a
+// parse, a signature check and a few map accesses. It is not safe for concurrent
+// use.
+type Book struct {
+	firsts []charter.Hash
+	size   uint64
+
+	counted map[EntryHash]uint64 // index of each entry that counts
+
+	laws  map[charter.Hash]*law
+	heads map[string]*law                       // newest version, by name
+	keys  map[keyPeriod][]*charter.KeyStatement // in the log's order
+	gone  map[custodianPeriod]bool              // destructions
+
+	warrants    map[uint64]*LoggedWarrant // by index
+	commitments map[[32]byte]uint64       // index of their warrant
+	tallies     map[tallyKey]*tally
+	requests    map[EntryHash]*LoggedRequest
+	releases    map[answer]uint64 // index
+	refusals    map[answer]uint8  // reason
+
+	findings   []Finding
+	statistics Statistics
+}
+
+// Finding is an entry that doesn't count, or something an auditor must look
+// at.
+type Finding struct {
+	Index   uint64 `json:"index"`
+	Type    string `json:"type"`
+	Problem string `json:"problem"`
+}
+
+// LoggedWarrant is a warrant entry that counts.
+type LoggedWarrant struct {
+	*Warrant
+	Index uint64
+	Hash  EntryHash
+	// Rank counts the warrants of the same law, test flag and cap period up
+	// to this one: 1 is the first. One whose rank exceeds CapSubjects of its
+	// charter must not be acted on.
+	Rank int
+}
+
+// LoggedRequest is a request entry that counts.
+type LoggedRequest struct {
+	*Request
+	Index uint64
+	Hash  EntryHash
+	Root  [32]byte
+}
+
+type keyPeriod struct {
+	charter string
+	period  uint32
+}
+
+type custodianPeriod struct {
+	charter, office, custodian string
+	period                     uint32
+}
+
+// answer identifies what a custodian said to a request.
+type answer struct {
+	request           EntryHash
+	office, custodian string
+}
+
+// NewBook returns an empty book. A charter of version 1 counts only if its
+// hash is among firsts; without any, the first of each name counts, which is
+// enough for an auditor who compares the hash by other means.
+func NewBook(firsts ...charter.Hash) *Book {
+	return &Book{
+		firsts:      firsts,
+		counted:     map[EntryHash]uint64{},
+		laws:        map[charter.Hash]*law{},
+		heads:       map[string]*law{},
+		keys:        map[keyPeriod][]*charter.KeyStatement{},
+		gone:        map[custodianPeriod]bool{},
+		warrants:    map[uint64]*LoggedWarrant{},
+		commitments: map[[32]byte]uint64{},
+		tallies:     map[tallyKey]*tally{},
+		requests:    map[EntryHash]*LoggedRequest{},
+		releases:    map[answer]uint64{},
+		refusals:    map[answer]uint8{},
+		statistics:  Statistics{Laws: map[string]*LawStatistics{}},
+	}
+}
+
+// Size returns the number of entries applied, which is the index of the next.
+func (b *Book) Size() uint64 { return b.size }
+
+// Apply takes the next entry of the log, which the caller has proven to be
+// there, and the time at which the caller first saw it there. An entry that
+// doesn't count becomes a finding. It returns an error only if index is
+// not [Book.Size].
+func (b *Book) Apply(index uint64, entry []byte, seen time.Time) error {
+	if index != b.size {
+		return invalid("entry %d where %d is next", index, b.size)
+	}
+	b.size++
+	b.statistics.Entries++
+	e, err := ParseEntry(entry)
+	if err != nil {
+		b.find(index, Type(0), err)
+		return nil
+	}
+	record, err := b.examine(e, index, seen)
+	if err != nil {
+		b.find(index, e.kind, err)
+		return nil
+	}
+	b.counted[e.Hash()] = index
+	record()
+	return nil
+}
+
+// Check reports why an entry would not count if it came next, or nil.
+func (b *Book) Check(e *Entry) error {
+	_, err := b.examine(e, b.size, time.Time{})
+	return err
+}
+
+// Find returns the index of an entry that counts.
+func (b *Book) Find(h EntryHash) (index uint64, ok bool) {
+	index, ok = b.counted[h]
+	return index, ok
+}
+
+// Findings returns what was found wrong, in the log's order.
+func (b *Book) Findings() []Finding { return slices.Clone(b.findings) }
+
+// Warrant returns the warrant entry at an index.
+func (b *Book) Warrant(index uint64) (*LoggedWarrant, bool) {
+	w, ok := b.warrants[index]
+	return w, ok
+}
+
+// WarrantsInPeriod counts the warrants of a charter, in all its versions, whose life
+// begins in the charter's cap period that contains a time: tests or the others.
+// It is 0 for an unknown charter.
+func (b *Book) WarrantsInPeriod(h charter.Hash, at time.Time, test bool) int {
+	l, ok := b.laws[h]
+	if !ok || at.Unix() < 0 {
+		return 0
+	}
+	t := b.tallies[tallyKey{l.charter.Name, test}]
+	return t.count(l.charter.Limits.CapPeriod, uint64(at.Unix()))
+}
+
+// Request returns a request entry.
+func (b *Book) Request(h EntryHash) (*LoggedRequest, bool) {
+	r, ok := b.requests[h]
+	return r, ok
+}
+
+// Release returns the index at which a custodian logged its intent to release
+// for a request.
+func (b *Book) Release(request EntryHash, office, custodian string) (index uint64, ok bool) {
+	index, ok = b.releases[answer{request, office, custodian}]
+	return index, ok
+}
+
+// Refusal returns the reason for which a custodian first refused a request.
+func (b *Book) Refusal(request EntryHash, office, custodian string) (reason uint8, ok bool) {
+	reason, ok = b.refusals[answer{request, office, custodian}]
+	return reason, ok
+}
+
+// examine returns what to record if the entry counts, and changes nothing.
+func (b *Book) examine(e *Entry, index uint64, seen time.Time) (record func(), err error) {
+	if at, ok := b.counted[e.Hash()]; ok {
+		return nil, invalid("the same entry as %d", at)
+	}
+	switch e.kind {
+	case TypeCharter:
+		return b.charter(e.Charter, index, seen)
+	case TypeCustodianKey:
+		return b.custodianKey(e.CustodianKey)
+	case TypeWarrant:
+		return b.warrant(e, index)
+	case TypeRequest:
+		return b.request(e, index)
+	case TypeRelease:
+		return b.release(e.Release, index)
+	case TypeRefusal:
+		return b.refusal(e.Refusal)
+	case TypeDestruction:
+		return b.destruction(e.Destruction)
+	}
+	return nil, unsupported("entry type %d", e.kind)
+}
+
+func (b *Book) warrant(e *Entry, index uint64) (func(), error) {
+	x := e.Warrant
+	l, ok := b.laws[x.Charter]
+	if !ok {
+		return nil, invalid("warrant under an unknown charter")
+	}
+	if err := l.permits(x); err != nil {
+		return nil, err
+	}
+	if at, ok := b.commitments[x.Commitment]; ok {
+		return nil, invalid("warrant of entry %d again", at)
+	}
+	return func() {
+		b.commitments[x.Commitment] = index
+		rank := b.tally(l.charter.Name, x.IsTest()).add(l.charter.Limits.CapPeriod, x.NotBefore)
+		b.warrants[index] = &LoggedWarrant{Warrant: x, Index: index, Hash: e.Hash(), Rank: rank}
+		b.statistics.warrant(l.charter.Name, x)
+	}, nil
+}
+
+func (b *Book) request(e *Entry, index uint64) (func(), error) {
+	x := e.Request
+	w, ok := b.warrants[x.WarrantIndex]
+	if !ok || w.Hash != x.Warrant {
+		return nil, invalid("request for a warrant that is not entry %d", x.WarrantIndex)
+	}
+	c := b.laws[w.Charter].charter
+	if !x.Verify(c.Docket) {
+		return nil, invalid("request not signed by the docket")
+	}
+	return func() {
+		r := &LoggedRequest{Request: x, Index: index, Hash: e.Hash(), Root: x.Root()}
+		b.requests[r.Hash] = r
+		b.statistics.request(c.Name, w.Warrant, x)
+	}, nil
+}
+
+func (b *Book) release(x *Release, index uint64) (func(), error) {
+	r, ok := b.requests[x.Request]
+	if !ok || r.Index != x.RequestIndex {
+		return nil, invalid("release for a request that is not entry %d", x.RequestIndex)
+	}
+	w := b.warrants[r.WarrantIndex]
+	c := b.laws[w.Charter].charter
+	k := c.Custodian(x.Office, x.Custodian)
+	a := answer{x.Request, x.Office, x.Custodian}
+	switch at, again := b.releases[a]; {
+	case k == nil || !x.Verify(k.Key):
+		return nil, invalid("release not signed by a custodian of the charter")
+	case int(x.Count) != len(r.Leaves) || x.Root != r.Root:
+		return nil, invalid("release of other compartments than requested")
+	case again:
+		return nil, invalid("release of entry %d again", at)
+	}
+	return func() {
+		b.releases[a] = index
+		b.statistics.release(c.Name, w.Warrant, x)
+		if w.Rank > int(c.Limits.CapSubjects) {
+			b.find(index, TypeRelease, invalid("release for warrant %d of a cap of %d", w.Rank, c.Limits.CapSubjects))
+		}
+	}, nil
+}
+
+// refusal finds the law through the request or, if that is not on the log,
+// through the key that signed.
+func (b *Book) refusal(x *Refusal) (func(), error) {
+	l := b.signedUnder(x.Office, x.Custodian, x.Verify, b.refusedLaws(x.Request))
+	if l == nil {
+		return nil, invalid("refusal not signed by a custodian of a charter")
+	}
+	a := answer{x.Request, x.Office, x.Custodian}
+	if _, again := b.refusals[a]; again {
+		return nil, invalid("refused before")
+	}
+	return func() {
+		b.refusals[a] = x.Reason
+		b.statistics.refusal(l.charter.Name, x)
+	}, nil
+}
+
+func (b *Book) refusedLaws(request EntryHash) []*law {
+	if r, ok := b.requests[request]; ok {
+		return []*law{b.laws[b.warrants[r.WarrantIndex].Charter]}
+	}
+	laws := make([]*law, 0, len(b.heads))
+	for _, l := range b.heads {
+		laws = append(laws, l)
+	}
+	slices.SortFunc(laws, func(x, y *law) int { return int(int64(x.index) - int64(y.index)) })
+	return laws
+}
+
+func (b *Book) find(index uint64, t Type, err error) {
+	b.findings = append(b.findings, Finding{Index: index, Type: t.String(), Problem: err.Error()})
+	b.statistics.Findings++
+}

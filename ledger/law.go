@@ -1,0 +1,252 @@
+package ledger
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"time"
+
+	"writ/charter"
+)
+
+// law is a version of a charter that counts.
+type law struct {
+	charter *charter.Charter
+	hash    charter.Hash
+	index   uint64
+	active  time.Time // when it comes into force, for this reader
+	prev    *law
+	last    bool // whether it or its successor is the newest version
+}
+
+// Charter returns a version of a charter by its hash.
+func (b *Book) Charter(h charter.Hash) (*charter.Charter, bool) {
+	l, ok := b.laws[h]
+	if !ok {
+		return nil, false
+	}
+	return l.charter, true
+}
+
+// Head returns the newest version of the charter of a name, which need not be
+// in force yet.
+func (b *Book) Head(name string) (*charter.Charter, bool) {
+	l, ok := b.heads[name]
+	if !ok {
+		return nil, false
+	}
+	return l.charter, true
+}
+
+// InForce returns the version of the charter of a name that is in force: the
+// newest that was seen on the log at least the activation delay ago, the delay
+// being that of the version before it. A first version is in force
+// at once: there is no older law that it could break by surprise.
+func (b *Book) InForce(name string, now time.Time) (*charter.Charter, bool) {
+	for l := b.heads[name]; l != nil; l = l.prev {
+		if !l.active.After(now) {
+			return l.charter, true
+		}
+	}
+	return nil, false
+}
+
+// Keys returns the statements of all custodians' keys for a period of the
+// charter of a name, in the order of the log, as [charter.Charter.Access] wants
+// them.
+func (b *Book) Keys(name string, period uint32) []*charter.KeyStatement {
+	return slices.Clone(b.keys[keyPeriod{name, period}])
+}
+
+// Key returns the first statement of a custodian's key for a period that holds
+// under the newest version of the charter, or under an older one if the
+// newest has none.
+func (b *Book) Key(name, office, custodian string, period uint32) (*charter.KeyStatement, bool) {
+	for l := b.heads[name]; l != nil; l = l.prev {
+		if k := b.keyUnder(l, office, custodian, period); k != nil {
+			return k, true
+		}
+	}
+	return nil, false
+}
+
+// Destroyed reports whether a custodian stated that its private key of a
+// period is gone.
+func (b *Book) Destroyed(name, office, custodian string, period uint32) bool {
+	return b.gone[custodianPeriod{name, office, custodian, period}]
+}
+
+// Overdue returns a finding for each key that should have been destroyed by
+// now, by the horizon of the newest version of its charter, and is not stated to be.
+func (b *Book) Overdue(now time.Time) []Finding {
+	var late []Finding
+	for at, keys := range b.keys {
+		c := b.heads[at.charter].charter
+		if now.Unix() <= int64(c.DestroyBy(at.period)) {
+			continue
+		}
+		for _, k := range keys {
+			if !b.Destroyed(at.charter, k.Office, k.Custodian, at.period) {
+				err := invalid("key of %s of %s for period %d is not destroyed", k.Custodian, k.Office, at.period)
+				late = append(late, Finding{b.size, TypeDestruction.String(), err.Error()})
+			}
+		}
+	}
+	slices.SortFunc(late, func(x, y Finding) int { return cmp.Compare(x.Problem, y.Problem) })
+	return slices.Compact(late)
+}
+
+func (b *Book) charter(s *charter.Signed, index uint64, seen time.Time) (func(), error) {
+	c, err := charter.Parse(s.Charter)
+	if err != nil {
+		return nil, err
+	}
+	l := &law{hash: s.Hash(), index: index, active: seen, prev: b.heads[c.Name], last: true}
+	var before *charter.Charter
+	if l.prev != nil {
+		before = l.prev.charter
+		l.active = seen.Add(time.Duration(before.Limits.ActivationDelay) * time.Second)
+	} else if len(b.firsts) > 0 && !slices.Contains(b.firsts, l.hash) {
+		return nil, refused("a first charter that nobody named: %v", l.hash)
+	}
+	if l.charter, err = s.Verify(before); err != nil {
+		return nil, err
+	}
+	if _, err := ParsePolicy(c.Policy); err != nil && c.Mode != charter.NoAccess {
+		return nil, err
+	}
+	return func() { b.enact(l) }, nil
+}
+
+func (b *Book) enact(l *law) {
+	b.laws[l.hash], b.heads[l.charter.Name] = l, l
+	if l.prev != nil && l.prev.prev != nil {
+		l.prev.prev.last = false
+	}
+	b.statistics.law(l.charter.Name).Versions++
+	for _, k := range l.charter.Keys {
+		if err := b.newKey(l, k); err != nil {
+			b.find(l.index, TypeCharter, err)
+			continue
+		}
+		b.addKey(k)
+	}
+}
+
+func (b *Book) custodianKey(k *charter.KeyStatement) (func(), error) {
+	err := invalid("key for an unknown charter %q", k.CharterName)
+	for l := b.heads[k.CharterName]; l != nil; l = l.prev {
+		if err = k.Verify(l.charter); err == nil {
+			if err := b.newKey(l, k); err != nil {
+				return nil, err
+			}
+			return func() { b.addKey(k) }, nil
+		}
+	}
+	return nil, err
+}
+
+// newKey refuses a second key of a custodian for a period.
+func (b *Book) newKey(l *law, k *charter.KeyStatement) error {
+	old := b.keyUnder(l, k.Office, k.Custodian, k.Period)
+	if old != nil && !bytes.Equal(old.Encode(), k.Encode()) {
+		return invalid("second key of %s of %s for period %d", k.Custodian, k.Office, k.Period)
+	}
+	return nil
+}
+
+func (b *Book) addKey(k *charter.KeyStatement) {
+	at := keyPeriod{k.CharterName, k.Period}
+	same := func(old *charter.KeyStatement) bool { return bytes.Equal(old.Encode(), k.Encode()) }
+	if !slices.ContainsFunc(b.keys[at], same) {
+		b.keys[at] = append(b.keys[at], k)
+		b.statistics.law(k.CharterName).CustodianKeys++
+	}
+}
+
+func (b *Book) keyUnder(l *law, office, custodian string, period uint32) *charter.KeyStatement {
+	for _, k := range b.keys[keyPeriod{l.charter.Name, period}] {
+		if k.Office == office && k.Custodian == custodian && k.Verify(l.charter) == nil {
+			return k
+		}
+	}
+	return nil
+}
+
+func (b *Book) destruction(x *Destruction) (func(), error) {
+	var laws []*law
+	if l := b.heads[x.CharterName]; l != nil {
+		laws = []*law{l}
+	}
+	at := custodianPeriod{x.CharterName, x.Office, x.Custodian, x.Period}
+	_, known := b.Key(x.CharterName, x.Office, x.Custodian, x.Period)
+	switch {
+	case b.signedUnder(x.Office, x.Custodian, x.Verify, laws) == nil:
+		return nil, invalid("destruction not signed by a custodian of the charter")
+	case !known:
+		return nil, invalid("destruction of a key that is not on the log")
+	case b.gone[at]:
+		return nil, invalid("destroyed before")
+	}
+	return func() {
+		b.gone[at] = true
+		b.statistics.law(x.CharterName).Destructions++
+	}, nil
+}
+
+// signedUnder returns the newest version, in the chains that end in laws, with
+// a custodian of that name whose key verifies, or nil.
+func (b *Book) signedUnder(office, custodian string, verify func(charter.CustodianKey) bool, laws []*law) *law {
+	for _, l := range laws {
+		for ; l != nil; l = l.prev {
+			if k := l.charter.Custodian(office, custodian); k != nil && verify(k.Key) {
+				return l
+			}
+		}
+	}
+	return nil
+}
+
+// permits checks a warrant entry against the law it names. Beside the newest
+// version the one before it still permits, because it is in force while the newest
+// waits out its activation delay; which of the two a reader acts on is
+// [Book.InForce].
+func (l *law) permits(x *Warrant) error {
+	c := l.charter
+	life := x.NotAfter - x.NotBefore
+	switch {
+	case !x.Verify(c.Docket):
+		return invalid("warrant not signed by the docket")
+	case !l.last:
+		return invalid("warrant under version %d, which is superseded", c.Number)
+	case c.Mode == charter.NoAccess:
+		return invalid("warrant under a charter without exceptional access")
+	case !slices.Contains(c.CaseTypes, x.CaseType):
+		return invalid("case type %q is not in the charter", x.CaseType)
+	case x.Window > c.Limits.MaxWindow:
+		return invalid("window of %d s, at most %d are allowed", x.Window, c.Limits.MaxWindow)
+	case life > c.Limits.MaxWarrantLife:
+		return invalid("life of %d s, at most %d are allowed", life, c.Limits.MaxWarrantLife)
+	case x.IsEmergency() && c.Limits.Urgent == nil:
+		return invalid("the charter has no urgent procedure")
+	case x.IsEmergency() && life > c.Limits.Urgent.MaxLife:
+		return invalid("urgent life of %d s, at most %d are allowed", life, c.Limits.Urgent.MaxLife)
+	case x.NotBefore >= c.Review:
+		return invalid("warrant after the charter's review date")
+	}
+	return permitsOffices(c, x)
+}
+
+func permitsOffices(c *charter.Charter, x *Warrant) error {
+	for _, o := range x.Offices {
+		if c.Office(o) == nil {
+			return invalid("the charter has no office %q", o)
+		}
+	}
+	for _, r := range c.Approval {
+		if !slices.Contains(x.Offices, r.Office) {
+			return invalid("warrant without the office %q", r.Office)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,150 @@
+package ledger
+
+import (
+	"maps"
+	"strconv"
+)
+
+// Statistics are the numbers of the public report. They depend on the entries
+// and their order only, so that anyone who replays the log finds the same.
+type Statistics struct {
+	Entries  uint64                    `json:"entries"`
+	Findings uint64                    `json:"findings"`
+	Laws     map[string]*LawStatistics `json:"laws"` // by charter name
+}
+
+// LawStatistics are the numbers of all versions of a charter.
+type LawStatistics struct {
+	Versions      int `json:"versions"`
+	CustodianKeys int `json:"custodian_keys"` // in charters and on the log
+	Destructions  int `json:"destructions"`
+
+	Real Activity `json:"real"` // warrants for people
+	Test Activity `json:"test"` // warrants for synthetic accounts
+
+	RefusalsByReason    map[string]int `json:"refusals_by_reason"`    // by reason code in decimal
+	RefusalsByCustodian map[string]int `json:"refusals_by_custodian"` // by "office/custodian"
+}
+
+// Activity counts what was asked for and answered.
+type Activity struct {
+	Warrants            int            `json:"warrants"`
+	Emergencies         int            `json:"emergencies"` // of the warrants
+	WarrantsByCaseType  map[string]int `json:"warrants_by_case_type"`
+	Requests            int            `json:"requests"`
+	Compartments        int            `json:"compartments"`          // asked for
+	ReleasesByCustodian map[string]int `json:"releases_by_custodian"` // by "office/custodian"
+}
+
+// Statistics returns the numbers up to the last entry applied.
+func (b *Book) Statistics() Statistics {
+	s := b.statistics
+	s.Laws = map[string]*LawStatistics{}
+	for name, l := range b.statistics.Laws {
+		c := *l
+		c.Real, c.Test = l.Real.clone(), l.Test.clone()
+		c.RefusalsByReason = maps.Clone(l.RefusalsByReason)
+		c.RefusalsByCustodian = maps.Clone(l.RefusalsByCustodian)
+		s.Laws[name] = &c
+	}
+	return s
+}
+
+func (a Activity) clone() Activity {
+	a.WarrantsByCaseType = maps.Clone(a.WarrantsByCaseType)
+	a.ReleasesByCustodian = maps.Clone(a.ReleasesByCustodian)
+	return a
+}
+
+func (s *Statistics) law(name string) *LawStatistics {
+	l, ok := s.Laws[name]
+	if !ok {
+		activity := func() Activity {
+			return Activity{WarrantsByCaseType: map[string]int{}, ReleasesByCustodian: map[string]int{}}
+		}
+		l = &LawStatistics{Real: activity(), Test: activity(),
+			RefusalsByReason: map[string]int{}, RefusalsByCustodian: map[string]int{}}
+		s.Laws[name] = l
+	}
+	return l
+}
+
+func (s *Statistics) activity(name string, w *Warrant) *Activity {
+	if l := s.law(name); w.IsTest() {
+		return &l.Test
+	} else {
+		return &l.Real
+	}
+}
+
+func (s *Statistics) warrant(name string, w *Warrant) {
+	a := s.activity(name, w)
+	a.Warrants++
+	a.WarrantsByCaseType[w.CaseType]++
+	if w.IsEmergency() {
+		a.Emergencies++
+	}
+}
+
+func (s *Statistics) request(name string, w *Warrant, x *Request) {
+	a := s.activity(name, w)
+	a.Requests++
+	a.Compartments += len(x.Leaves)
+}
+
+func (s *Statistics) release(name string, w *Warrant, x *Release) {
+	s.activity(name, w).ReleasesByCustodian[x.Office+"/"+x.Custodian]++
+}
+
+func (s *Statistics) refusal(name string, x *Refusal) {
+	l := s.law(name)
+	l.RefusalsByReason[strconv.Itoa(int(x.Reason))]++
+	l.RefusalsByCustodian[x.Office+"/"+x.Custodian]++
+}
+
+type tallyKey struct {
+	charter string
+	test    bool
+}
+
+// tally counts warrants by the cap period in which their life begins. A new
+// version of a charter may have another period length; it then counts the
+// older warrants too.
+type tally struct {
+	begins []uint64
+	counts map[uint64]map[uint64]int // by length of the period, then its number
+}
+
+func (b *Book) tally(name string, test bool) *tally {
+	k := tallyKey{name, test}
+	if b.tallies[k] == nil {
+		b.tallies[k] = &tally{counts: map[uint64]map[uint64]int{}}
+	}
+	return b.tallies[k]
+}
+
+// add counts a warrant and returns its rank in its period.
+func (t *tally) add(length, begin uint64) int {
+	for l, periods := range t.counts {
+		periods[begin/l]++
+	}
+	t.begins = append(t.begins, begin)
+	return t.count(length, begin)
+}
+
+// count returns the warrants whose life begins in the period of the given length
+// that contains at.
+func (t *tally) count(length, at uint64) int {
+	if t == nil || length == 0 {
+		return 0
+	}
+	periods, ok := t.counts[length]
+	if !ok {
+		periods = map[uint64]int{}
+		for _, begin := range t.begins {
+			periods[begin/length]++
+		}
+		t.counts[length] = periods
+	}
+	return periods[at/length]
+}
