@@ -1,0 +1,182 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+)
+
+// Delivery is the store of the delivery service: accounts, key packages,
+// conversations with their epochs and members, messages, capsules, welcomes.
+// Conversation ids and mids are 16 bytes. It knows nothing of MLS: callers check
+// what they store.
+//
+// Every unique key begins with the conversation or the account, so that the
+// tables can be distributed by it. Bodies lie in the order they came; a table
+// clustered by (conversation, seq) takes a tenth of the appends.
+type Delivery struct {
+	db        *db
+	committed func(*Message)
+}
+
+var deliverySchema = schema{id: 0x77726430, version: 1, tables: `
+CREATE TABLE devices (
+	account TEXT NOT NULL, device TEXT NOT NULL, key BLOB NOT NULL,
+	UNIQUE (account, device)
+);
+CREATE TABLE key_packages (
+	id INTEGER PRIMARY KEY,
+	account TEXT NOT NULL, device TEXT NOT NULL, suite INTEGER NOT NULL,
+	body BLOB NOT NULL, hash BLOB NOT NULL,
+	request BLOB, taken INTEGER,
+	UNIQUE (account, hash)
+);
+CREATE INDEX key_packages_stock ON key_packages (account, device, suite, id) WHERE request IS NULL;
+CREATE UNIQUE INDEX key_packages_taken ON key_packages (account, request, device) WHERE request IS NOT NULL;
+CREATE TABLE conversations (
+	conv BLOB NOT NULL, epoch INTEGER NOT NULL, info BLOB NOT NULL,
+	UNIQUE (conv)
+);
+CREATE TABLE epochs (
+	conv BLOB NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL, opened INTEGER NOT NULL,
+	roster BLOB NOT NULL, context BLOB NOT NULL, hash BLOB NOT NULL,
+	UNIQUE (conv, epoch)
+);
+CREATE TABLE snapshots (
+	conv BLOB NOT NULL, epoch INTEGER NOT NULL, body BLOB NOT NULL, hash BLOB NOT NULL,
+	UNIQUE (conv, epoch)
+);
+CREATE TABLE members (
+	conv BLOB NOT NULL, leaf INTEGER NOT NULL,
+	account TEXT NOT NULL, device TEXT NOT NULL, charter BLOB NOT NULL,
+	from_epoch INTEGER NOT NULL, from_seq INTEGER NOT NULL,
+	to_epoch INTEGER NOT NULL DEFAULT 9223372036854775807, to_seq INTEGER NOT NULL DEFAULT 9223372036854775807,
+	UNIQUE (conv, leaf, from_epoch)
+);
+CREATE INDEX members_device ON members (account, device, conv);
+CREATE TABLE messages (
+	id INTEGER PRIMARY KEY,
+	conv BLOB NOT NULL, seq INTEGER NOT NULL, mid BLOB NOT NULL,
+	epoch INTEGER NOT NULL, kind INTEGER NOT NULL, sender INTEGER NOT NULL, received INTEGER NOT NULL,
+	body BLOB NOT NULL, hash BLOB NOT NULL,
+	UNIQUE (conv, seq),
+	UNIQUE (conv, mid)
+);
+CREATE TABLE capsules (
+	id INTEGER PRIMARY KEY,
+	conv BLOB NOT NULL, epoch INTEGER NOT NULL, leaf INTEGER NOT NULL, name BLOB NOT NULL,
+	depositor TEXT NOT NULL, body BLOB NOT NULL, hash BLOB NOT NULL,
+	UNIQUE (conv, epoch, leaf, name)
+);
+CREATE TABLE welcomes (
+	conv BLOB NOT NULL, epoch INTEGER NOT NULL, body BLOB NOT NULL, hash BLOB NOT NULL,
+	UNIQUE (conv, epoch)
+);
+CREATE TABLE welcome_queue (
+	id INTEGER PRIMARY KEY AUTOINCREMENT,
+	account TEXT NOT NULL, device TEXT NOT NULL, conv BLOB NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,
+	UNIQUE (account, device, conv, epoch)
+);
+CREATE INDEX welcome_queue_epoch ON welcome_queue (conv, epoch);
+`}
+
+// OpenDelivery opens or makes the store. Committed is called by the committer
+// for each message after its fsync and before its answer, in the order of seq;
+// it must not block. Nil leaves it out.
+func OpenDelivery(c Config, committed func(*Message)) (*Delivery, error) {
+	d, err := open(c, deliverySchema)
+	if err != nil {
+		return nil, err
+	}
+	if committed == nil {
+		committed = func(*Message) {}
+	}
+	return &Delivery{d, committed}, nil
+}
+
+// Close ends the store. Writes that wait fail with ErrClosed.
+func (s *Delivery) Close() error { return s.db.close() }
+
+// A Device is a registered device and its Ed25519 public key.
+type Device struct {
+	Account, Device string
+	Key             []byte
+}
+
+// PutDevice registers a device. Sponsor is the device of the same account that
+// vouches for it, or "" for an account's first device: ErrConflict if the
+// sponsor is missing, or the account isn't new. The same device again is no
+// error; ErrExists if it has another key; ErrFull if the account has max devices.
+func (s *Delivery) PutDevice(ctx context.Context, dev Device, sponsor string, max int) error {
+	return s.db.submit(ctx, func(t *tx) error {
+		var key []byte
+		if t.row("SELECT key FROM devices WHERE account=? AND device=?", []any{dev.Account, dev.Device}, &key) {
+			if string(key) != string(dev.Key) {
+				return ErrExists
+			}
+			return nil
+		}
+		var all, sponsors int
+		t.row("SELECT count(*), count(*) FILTER (WHERE device=?) FROM devices WHERE account=?", []any{sponsor, dev.Account}, &all, &sponsors)
+		switch {
+		case sponsor == "" && all > 0, sponsor != "" && sponsors == 0:
+			return ErrConflict
+		case all >= max:
+			return ErrFull
+		}
+		t.exec("INSERT INTO devices (account, device, key) VALUES (?, ?, ?)", dev.Account, dev.Device, dev.Key)
+		return nil
+	})
+}
+
+// DeviceKey returns a device's public key, or ErrNotFound.
+func (s *Delivery) DeviceKey(ctx context.Context, account, device string) (key []byte, err error) {
+	err = s.db.queryRow(ctx, "SELECT key FROM devices WHERE account=? AND device=?", []any{account, device}, &key)
+	return key, err
+}
+
+// PutCapsule stores a capsule under its name, 32 bytes, once: what is there
+// stays. ErrFull if the depositor, a device's name, has max capsules in this
+// compartment.
+func (s *Delivery) PutCapsule(ctx context.Context, c Compartment, name []byte, depositor string, body []byte, max int) error {
+	if c.Epoch >= Forever {
+		return ErrConflict
+	}
+	return s.db.submit(ctx, func(t *tx) error {
+		key := []any{c.Conversation, c.Epoch, c.Leaf, name}
+		var n int
+		if t.row("SELECT 1 FROM capsules WHERE conv=? AND epoch=? AND leaf=? AND name=?", key, &n) {
+			return nil
+		}
+		t.row("SELECT count(*) FROM capsules WHERE conv=? AND epoch=? AND leaf=? AND depositor=?", []any{c.Conversation, c.Epoch, c.Leaf, depositor}, &n)
+		if n >= max {
+			return ErrFull
+		}
+		t.exec("INSERT INTO capsules (conv, epoch, leaf, name, depositor, body, hash) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			append(key, depositor, body, hashOf(body))...)
+		return nil
+	})
+}
+
+// HasCapsule reports whether a capsule of that name is stored.
+func (s *Delivery) HasCapsule(ctx context.Context, c Compartment, name []byte) (bool, error) {
+	var n int
+	err := s.db.queryRow(ctx, "SELECT count(*) FROM capsules WHERE conv=? AND epoch=? AND leaf=? AND name=?",
+		[]any{c.Conversation, c.Epoch, c.Leaf, name}, &n)
+	return n > 0, err
+}
+
+// Capsules returns a compartment's capsules in the order they came.
+func (s *Delivery) Capsules(ctx context.Context, c Compartment) ([][]byte, error) {
+	return s.bodies(ctx, "SELECT body, hash FROM capsules WHERE conv=? AND epoch=? AND leaf=? ORDER BY id", c.Conversation, c.Epoch, c.Leaf)
+}
+
+// A Compartment is one sender's leaf in one epoch of one conversation.
+type Compartment struct {
+	Conversation []byte
+	Epoch        uint64
+	Leaf         uint32
+}
+
+func (c Compartment) String() string {
+	return fmt.Sprintf("conversation %x epoch %d leaf %d", c.Conversation, c.Epoch, c.Leaf)
+}
