@@ -1,6 +1,7 @@
 package warrant
 
 import (
+	"crypto/hpke"
 	"errors"
 	"fmt"
 	"strings"
@@ -107,8 +108,14 @@ func (w *Warrant) checkTimes() error {
 	return nil
 }
 
+// checkReader seals to the key once, because some keys parse and yet nothing
+// can be sealed to them (RFC 7748 section 6.1).
 func (w *Warrant) checkReader() error {
-	if _, err := readerKey(w.ReaderKey); err != nil {
+	public, err := readerKey(w.ReaderKey)
+	if err == nil {
+		_, _, err = hpke.NewSender(public, hpke.HKDFSHA256(), hpke.ExportOnly(), nil)
+	}
+	if err != nil {
 		return fieldError("reader_key", "not an X-Wing public key")
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/crypto/chacha20poly1305"
 
+	"writ/charter"
 	"writ/internal/wire"
 )
 
@@ -35,11 +36,11 @@ const (
 const MaxContent = 33 << 20
 
 // Recipient is who can open an envelope. ID is any text of at most 129 bytes
-// by which recipients differ, by custom "office/name". MailKey is the public
-// key, 1216 bytes.
+// by which recipients differ, by custom "office/name". MailKey is the
+// public key.
 type Recipient struct {
 	ID      string
-	MailKey []byte
+	MailKey charter.MailKey
 }
 
 // Seal puts content into an envelope for 1 to 255 recipients.

@@ -4,6 +4,8 @@ import (
 	"crypto/ed25519"
 	"crypto/hpke"
 	"fmt"
+
+	"writ/charter"
 )
 
 // ApproverKey is the signing key of one approver. Only [Approve] uses it.
@@ -29,8 +31,10 @@ func ParseApproverKey(seed []byte) (*ApproverKey, error) {
 // Bytes returns the 32-byte seed, for storage.
 func (k *ApproverKey) Bytes() []byte { return k.private.Seed() }
 
-// Public returns the 32-byte Ed25519 public key, as a charter names it.
-func (k *ApproverKey) Public() []byte { return k.private.Public().(ed25519.PublicKey) }
+// Public returns the public key, as a charter names it.
+func (k *ApproverKey) Public() charter.ApproverKey {
+	return charter.ApproverKey(k.private.Public().(ed25519.PublicKey))
+}
 
 // MailKey is the X-Wing private key with which an approver or custodian opens
 // envelopes. It opens no capsule.
@@ -64,4 +68,4 @@ func (k *MailKey) Bytes() []byte {
 }
 
 // Public returns the 1216-byte X-Wing public key, as a charter names it.
-func (k *MailKey) Public() []byte { return k.private.PublicKey().Bytes() }
+func (k *MailKey) Public() charter.MailKey { return k.private.PublicKey().Bytes() }

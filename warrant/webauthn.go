@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 
+	"writ/charter"
 	"writ/internal/wire"
 )
 
@@ -42,12 +43,6 @@ func ParseAssertion(b []byte) (*Assertion, error) {
 	return a, nil
 }
 
-// COSE algorithm identifiers (RFC 9053).
-const (
-	coseES256 = -7
-	coseEdDSA = -8
-)
-
 // Flags of authenticator data (WebAuthn section 6.1).
 const (
 	flagUserPresent    = 1 << 0
@@ -68,7 +63,7 @@ type party struct {
 // verify is WebAuthn section 7.2 for an assertion over challenge, as far as it
 // needs no state: steps are those of Level 3. The signature counter is not
 // used; a repeated assertion approves the same warrant again and counts once.
-func (a *Assertion) verify(p party, challenge [32]byte, alg int16, key []byte) error {
+func (a *Assertion) verify(p party, challenge [32]byte, k *charter.WebAuthnKey) error {
 	if err := a.checkClientData(p, challenge); err != nil {
 		return err
 	}
@@ -77,7 +72,7 @@ func (a *Assertion) verify(p party, challenge [32]byte, alg int16, key []byte) e
 	}
 	hash := sha256.Sum256(a.ClientDataJSON)                        // step 20
 	signed := append(slices.Clip(a.AuthenticatorData), hash[:]...) // step 21
-	if !verifyCOSE(alg, key, signed, a.Signature) {
+	if !verifyCOSE(k, signed, a.Signature) {
 		return refused("WebAuthn signature does not verify")
 	}
 	return nil
@@ -141,14 +136,14 @@ func (a *Assertion) checkAuthenticatorData(p party) error {
 // verifyCOSE verifies a signature by a charter's WebAuthn key: ES256 with an
 // uncompressed P-256 point of 65 bytes and an ASN.1 signature, or EdDSA with 32
 // bytes.
-func verifyCOSE(alg int16, key, message, sig []byte) bool {
-	switch alg {
-	case coseES256:
-		public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), key)
+func verifyCOSE(k *charter.WebAuthnKey, message, sig []byte) bool {
+	switch k.Algorithm {
+	case charter.ES256:
+		public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), k.PublicKey)
 		digest := sha256.Sum256(message)
 		return err == nil && ecdsa.VerifyASN1(public, digest[:], sig)
-	case coseEdDSA:
-		return len(key) == ed25519.PublicKeySize && ed25519.Verify(key, message, sig)
+	case charter.EdDSA:
+		return len(k.PublicKey) == ed25519.PublicKeySize && ed25519.Verify(k.PublicKey, message, sig)
 	}
 	return false
 }

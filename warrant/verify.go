@@ -1,0 +1,185 @@
+package warrant
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"writ/charter"
+)
+
+// Rule names the rule of [Verify] that a warrant breaks.
+type Rule uint8
+
+// The rules, in the order in which Verify applies them.
+const (
+	RuleCharter      Rule = iota + 1 // 1: the warrant names this charter, which has exceptional access
+	RuleJurisdiction                 // 2: the charter's jurisdiction
+	RuleCaseType                     // 3: a case type the charter allows
+	RuleEmergency                    // 4: an emergency only where the charter has the urgent procedure
+	RuleLifeLength                   // 5: a life no longer than the charter's longest (R19, R18)
+	RuleWindow                       // 6: a window no longer than the charter's longest (R19)
+	RuleNotice                       // 7: notice no later than the charter's longest delay
+	RuleApproval                     // 8: every approval holds, and they satisfy the approval rule
+	RuleLife                         // 9: now is within the life (R19)
+	RuleReview                       // 10: now is before the charter's review date (R39)
+)
+
+// RefusedError says which rule a warrant breaks. It wraps [ErrRefused].
+type RefusedError struct {
+	Rule Rule
+	Why  string
+}
+
+func (e *RefusedError) Error() string { return fmt.Sprintf("warrant: refused: %s", e.Why) }
+
+func (e *RefusedError) Unwrap() error { return ErrRefused }
+
+// Verified is a warrant that [Verify] let through. The zero Verified is not
+// one: its accessors return nothing.
+type Verified struct {
+	warrant *Warrant
+	hash    Hash
+	offices []string
+}
+
+// Warrant returns the warrant. The caller doesn't change its slices.
+func (v *Verified) Warrant() Warrant { return *v.warrant }
+
+// Hash returns the warrant's hash.
+func (v *Verified) Hash() Hash { return v.hash }
+
+// Offices returns the offices that approved, sorted: all of the charter's
+// approval rule.
+func (v *Verified) Offices() []string { return slices.Clone(v.offices) }
+
+// Verify checks form, charter, limits, approvals, life and review date, in this
+// order, and returns a [RefusedError] for the first rule broken (a malformed
+// warrant gives the error of [Parse]). It can't know whether c is in force, nor
+// whether the warrant is on the ledger.
+func Verify(w *Warrant, approvals []Approval, c *charter.Charter, now time.Time) (*Verified, error) {
+	w, err := Parse(w.Encode())
+	if err != nil {
+		return nil, err
+	}
+	if err := w.checkLaw(c); err != nil {
+		return nil, err
+	}
+	if err := w.checkLimits(c.Limits); err != nil {
+		return nil, err
+	}
+	offices, err := w.checkApprovals(approvals, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.checkNow(c, now); err != nil {
+		return nil, err
+	}
+	return &Verified{w, w.Hash(), offices}, nil
+}
+
+func (w *Warrant) checkLaw(c *charter.Charter) error {
+	switch {
+	case w.Charter != c.Hash():
+		return broken(RuleCharter, "it is under charter %s", w.Charter)
+	case c.Mode != charter.AccountableAccess:
+		return broken(RuleCharter, "the charter has no exceptional access")
+	case w.Jurisdiction != c.Jurisdiction:
+		return broken(RuleJurisdiction, "jurisdiction %q is not the charter's", w.Jurisdiction)
+	case !slices.Contains(c.CaseTypes, w.CaseType):
+		return broken(RuleCaseType, "case type %s is not the charter's", w.CaseType)
+	}
+	return nil
+}
+
+func (w *Warrant) checkLimits(l charter.Limits) error {
+	longest := l.MaxWarrantLife
+	if w.Flags&IsEmergency != 0 {
+		if l.Urgent == nil {
+			return broken(RuleEmergency, "the charter has no urgent procedure")
+		}
+		longest = l.Urgent.MaxLife
+	}
+	start, end := w.Window()
+	// The delay of notice runs from the window's end; for a window that lies in
+	// the past from the begin of life, for one beyond the life from its end.
+	from := min(max(uint64(end.Unix()), w.NotBefore), w.NotAfter)
+	switch {
+	case w.NotAfter-w.NotBefore > longest:
+		return broken(RuleLifeLength, "a life of %d s is longer than %d s", w.NotAfter-w.NotBefore, longest)
+	case uint64(end.Unix()-start.Unix()) > l.MaxWindow:
+		return broken(RuleWindow, "a window of %d s is longer than %d s", end.Unix()-start.Unix(), l.MaxWindow)
+	case w.NoticeDue > from+l.MaxNoticeDelay:
+		return broken(RuleNotice, "notice is due %d s later than allowed", w.NoticeDue-from-l.MaxNoticeDelay)
+	}
+	return nil
+}
+
+// checkApprovals verifies every approval, counts each approver once, and asks
+// the approval rule. One that does not hold rejects all: nobody has a reason to
+// send it. It returns the offices that approved, sorted.
+func (w *Warrant) checkApprovals(approvals []Approval, c *charter.Charter) ([]string, error) {
+	if len(approvals) > maxApprovals {
+		return nil, broken(RuleApproval, "more than %d approvals", maxApprovals)
+	}
+	h := w.Hash()
+	counted, seen := map[string]int{}, map[[2]string]bool{}
+	for _, a := range approvals {
+		if err := a.verify(h, c); err != nil {
+			return nil, broken(RuleApproval, "approval of %s of %s: %v", a.Approver, a.Office, err)
+		}
+		if who := [2]string{a.Office, a.Approver}; !seen[who] {
+			seen[who] = true
+			counted[a.Office]++
+		}
+	}
+	if !c.Approval.Satisfied(counted) {
+		return nil, broken(RuleApproval, "approvals are missing from %v", c.Approval.Missing(counted))
+	}
+	offices := make([]string, len(c.Approval))
+	for i, r := range c.Approval {
+		offices[i] = r.Office
+	}
+	slices.Sort(offices)
+	return offices, nil
+}
+
+// verify checks one approval against the key the charter names.
+func (a Approval) verify(h Hash, c *charter.Charter) error {
+	by := c.Approver(a.Office, a.Approver)
+	inRule := slices.ContainsFunc(c.Approval, func(r charter.Rule) bool { return r.Office == a.Office })
+	switch {
+	case by == nil || !inRule:
+		return refused("the charter gives no such approver a say")
+	case by.WebAuthn == nil && a.Kind == Ed25519:
+		if !by.Key.Verify("approval", approvalContent(a.Office, h), a.Signature) {
+			return refused("signature does not verify")
+		}
+		return nil
+	case by.WebAuthn != nil && a.Kind == WebAuthn:
+		assertion, err := ParseAssertion(a.Signature)
+		if err != nil {
+			return err
+		}
+		p := party{c.RPID, c.Origins, c.SyncedPasskeys}
+		return assertion.verify(p, Challenge(a.Office, h), by.WebAuthn)
+	}
+	return refused("signed with another kind of key than the charter names")
+}
+
+func (w *Warrant) checkNow(c *charter.Charter, now time.Time) error {
+	t := uint64(max(now.Unix(), 0))
+	switch {
+	case t < w.NotBefore:
+		return broken(RuleLife, "its life begins %s", utc(w.NotBefore))
+	case t >= w.NotAfter:
+		return broken(RuleLife, "its life ended %s", utc(w.NotAfter))
+	case t >= c.Review:
+		return broken(RuleReview, "the charter was due for review %s", utc(c.Review))
+	}
+	return nil
+}
+
+func broken(r Rule, format string, args ...any) error {
+	return &RefusedError{r, fmt.Sprintf(format, args...)}
+}

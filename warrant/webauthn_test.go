@@ -1,0 +1,180 @@
+package warrant
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"testing"
+
+	"writ/charter"
+)
+
+// authenticator is a security key that signs what it is told, as a real one
+// does inside: assertions in the tests differ from good ones in one thing.
+type authenticator struct {
+	private crypto.Signer
+	public  charter.WebAuthnKey
+}
+
+func newAuthenticator(t testing.TB, alg charter.Algorithm) *authenticator {
+	a := &authenticator{public: charter.WebAuthnKey{CredentialID: []byte{1, byte(alg)}, Algorithm: alg}}
+	if alg == charter.EdDSA {
+		public, private, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.private, a.public.PublicKey = private, public
+		return a
+	}
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.private = private
+	if a.public.PublicKey, err = private.PublicKey.Bytes(); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// ceremony is what goes into an assertion.
+type ceremony struct {
+	rp     string
+	flags  byte
+	extra  []byte
+	client map[string]any
+}
+
+func goodCeremony(office string, h Hash) *ceremony {
+	challenge := Challenge(office, h)
+	return &ceremony{rp: "writ.example", flags: flagUserPresent | flagUserVerified, client: map[string]any{
+		"type":        "webauthn.get",
+		"challenge":   base64.RawURLEncoding.EncodeToString(challenge[:]),
+		"origin":      "https://writ.example",
+		"crossOrigin": false,
+	}}
+}
+
+func (a *authenticator) assert(t testing.TB, c *ceremony) Assertion {
+	id := sha256.Sum256([]byte(c.rp))
+	data := append(append(id[:], c.flags, 0, 0, 0, 7), c.extra...)
+	client, err := json.Marshal(c.client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := sha256.Sum256(client)
+	signed, opts := append(data[:len(data):len(data)], hash[:]...), crypto.SignerOpts(crypto.Hash(0))
+	if a.public.Algorithm == charter.ES256 {
+		digest := sha256.Sum256(signed)
+		signed, opts = digest[:], crypto.SHA256
+	}
+	sig, err := a.private.Sign(rand.Reader, signed, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Assertion{data, client, sig}
+}
+
+func passkeyApproval(approver string, a Assertion) Approval {
+	return Approval{"judicial", approver, WebAuthn, a.Encode()}
+}
+
+func TestWebAuthnAccepts(t *testing.T) {
+	c := newCourt(t)
+	overseer := c.sign(t, "oversight", "oversight-approver-1")
+	for approver, a := range map[string]*authenticator{"judicial-key-1": c.es256, "judicial-key-2": c.eddsa} {
+		good := passkeyApproval(approver, a.assert(t, goodCeremony("judicial", c.warrant.Hash())))
+		if _, err := c.verify([]Approval{good, overseer}); err != nil {
+			t.Errorf("%s: %v", approver, err)
+		}
+	}
+}
+
+func TestWebAuthnRefuses(t *testing.T) {
+	c := newCourt(t)
+	overseer := c.sign(t, "oversight", "oversight-approver-1")
+	other := *c.warrant
+	other.Reference = "Ref. 18/2026"
+	set := func(name string, v any) func(*ceremony) { return func(c *ceremony) { c.client[name] = v } }
+	for _, r := range []struct {
+		name   string
+		change func(*ceremony)
+	}{
+		{"synced passkey", func(c *ceremony) { c.flags |= flagBackupEligible }},
+		{"synced and backed up", func(c *ceremony) { c.flags |= flagBackupEligible | flagBackedUp }},
+		{"backed up but not eligible", func(c *ceremony) { c.flags |= flagBackedUp }},
+		{"user not verified", func(c *ceremony) { c.flags &^= flagUserVerified }},
+		{"user not present", func(c *ceremony) { c.flags &^= flagUserPresent }},
+		{"attested data", func(c *ceremony) { c.flags |= flagAttested }},
+		{"extensions", func(c *ceremony) { c.flags |= flagExtensions }},
+		{"trailing data", func(c *ceremony) { c.extra = []byte{0} }},
+		{"relying party", func(c *ceremony) { c.rp = "evil.example" }},
+		{"origin", set("origin", "https://evil.example")},
+		{"origin with a port", set("origin", "https://writ.example:8443")},
+		{"type create", set("type", "webauthn.create")},
+		{"challenge of another kind", set("challenge", "AAAA")},
+		{"challenge is null", set("challenge", nil)},
+		{"no challenge", func(c *ceremony) { delete(c.client, "challenge") }},
+		{"cross origin", set("crossOrigin", true)},
+		{"top origin", set("topOrigin", "https://evil.example")},
+		{"replay of another warrant", func(c *ceremony) { *c = *goodCeremony("judicial", other.Hash()) }},
+		{"replay of another office", set("challenge", goodCeremony("oversight", c.warrant.Hash()).client["challenge"])},
+	} {
+		ceremony := goodCeremony("judicial", c.warrant.Hash())
+		r.change(ceremony)
+		v, err := c.verify([]Approval{passkeyApproval("judicial-key-1", c.es256.assert(t, ceremony)), overseer})
+		wantRule(t, r.name, v, err, RuleApproval)
+	}
+	good := c.es256.assert(t, goodCeremony("judicial", c.warrant.Hash()))
+	for name, change := range map[string]func(*Assertion){
+		"signature":        func(a *Assertion) { a.Signature[9] ^= 1 },
+		"counter":          func(a *Assertion) { a.AuthenticatorData[36] ^= 1 },
+		"client data":      func(a *Assertion) { a.ClientDataJSON = append(a.ClientDataJSON, ' ') },
+		"no JSON":          func(a *Assertion) { a.ClientDataJSON = []byte("x") },
+		"signature is raw": func(a *Assertion) { a.Signature = make([]byte, 64) },
+	} {
+		bad := Assertion{append([]byte{}, good.AuthenticatorData...), append([]byte{}, good.ClientDataJSON...), append([]byte{}, good.Signature...)}
+		change(&bad)
+		v, err := c.verify([]Approval{passkeyApproval("judicial-key-1", bad), overseer})
+		wantRule(t, name, v, err, RuleApproval)
+	}
+	v, err := c.verify([]Approval{passkeyApproval("judicial-key-2", good), overseer})
+	wantRule(t, "another's credential", v, err, RuleApproval)
+}
+
+// TestWebAuthnReplayCountsOnce: the same or a second assertion of one approver
+// adds nothing.
+func TestWebAuthnReplayCountsOnce(t *testing.T) {
+	c := newCourt(t)
+	c.Charter.Approval[0].Threshold = 2
+	c.warrant.Charter = c.Charter.Hash()
+	sign := func() Approval {
+		return passkeyApproval("judicial-key-1", c.es256.assert(t, goodCeremony("judicial", c.warrant.Hash())))
+	}
+	overseer := c.sign(t, "oversight", "oversight-approver-1")
+	first := sign()
+	for name, second := range map[string]Approval{"replay": first, "second touch": sign()} {
+		v, err := c.verify([]Approval{first, second, overseer})
+		wantRule(t, name, v, err, RuleApproval)
+	}
+	if _, err := c.verify([]Approval{first, c.sign(t, "judicial", "judicial-approver-1"), overseer}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSyncedPasskeyIfAllowed(t *testing.T) {
+	c := newCourt(t)
+	c.Charter.SyncedPasskeys = true
+	c.warrant.Charter = c.Charter.Hash()
+	ceremony := goodCeremony("judicial", c.warrant.Hash())
+	ceremony.flags |= flagBackupEligible | flagBackedUp
+	a := passkeyApproval("judicial-key-1", c.es256.assert(t, ceremony))
+	if _, err := c.verify([]Approval{a, c.sign(t, "oversight", "oversight-approver-1")}); err != nil {
+		t.Error(err)
+	}
+}
