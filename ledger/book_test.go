@@ -1,0 +1,531 @@
+package ledger
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"writ/charter"
+	"writ/charter/chartertest"
+	"writ/internal/wire"
+)
+
+// world is a charter, a book and everybody's keys.
+type world struct {
+	*chartertest.World
+	t       testing.TB
+	book    *Book
+	entries [][]byte
+	seen    time.Time
+}
+
+var lawTime = chartertest.Now
+
+func newWorld(t testing.TB) *world {
+	cw := chartertest.New("ledger")
+	cw.Charter.Policy = newTestLog(t, "log").policyText()
+	w := &world{World: cw, t: t, book: NewBook(), seen: lawTime}
+	w.mustApply(CharterEntry(cw.Sign(cw.Charter)))
+	return w
+}
+
+func (w *world) apply(entry []byte) uint64 {
+	w.t.Helper()
+	at := w.book.Size()
+	w.entries = append(w.entries, entry)
+	if err := w.book.Apply(at, entry, w.seen); err != nil {
+		w.t.Fatal(err)
+	}
+	return at
+}
+
+func (w *world) mustApply(entry []byte) uint64 {
+	w.t.Helper()
+	before := len(w.book.Findings())
+	at := w.apply(entry)
+	if f := w.book.Findings()[before:]; len(f) > 0 {
+		w.t.Fatalf("finding: %v", f)
+	}
+	return at
+}
+
+// refused applies an entry that must not count, and wants one finding.
+func (w *world) refused(name, want string, entry []byte) {
+	w.t.Helper()
+	before, size := len(w.book.Findings()), len(w.book.counted)
+	e, err := ParseEntry(entry)
+	if err == nil && w.book.Check(e) == nil {
+		w.t.Errorf("%s: Check lets it pass", name)
+	}
+	at := w.apply(entry)
+	f := w.book.Findings()[before:]
+	if len(f) != 1 || f[0].Index != at || !strings.Contains(f[0].Problem, want) || len(w.book.counted) != size {
+		w.t.Errorf("%s: findings %v, want %q", name, f, want)
+	}
+}
+
+func (w *world) docket() DocketSigner { return DocketSigner(w.Docket) }
+
+func (w *world) custodian(id string) CustodianSigner { return CustodianSigner(w.Custodians[id]) }
+
+// warrant returns a warrant that counts, after change.
+func (w *world) warrant(n byte, change func(*Warrant)) *Warrant {
+	x := &Warrant{Commitment: [32]byte{n}, Charter: w.Charter.Hash(), CaseType: "serious-crime",
+		Offices: []string{"judicial", "oversight"}, Window: 24 * 3600,
+		NotBefore: uint64(lawTime.Unix()), NotAfter: uint64(lawTime.Unix()) + 3600}
+	if change != nil {
+		change(x)
+	}
+	x.Sign(w.docket())
+	return x
+}
+
+func (w *world) request(at uint64, leaves ...byte) *Request {
+	lw, ok := w.book.Warrant(at)
+	if !ok {
+		w.t.Fatalf("no warrant at %d", at)
+	}
+	x := &Request{WarrantIndex: at, Warrant: lw.Hash}
+	for _, l := range leaves {
+		x.Leaves = append(x.Leaves, [32]byte{l})
+	}
+	x.Sign(w.docket())
+	return x
+}
+
+func (w *world) release(h EntryHash, office, custodian string, change func(*Release)) *Release {
+	r, ok := w.book.Request(h)
+	if !ok {
+		w.t.Fatal("no request")
+	}
+	x := &Release{RequestIndex: r.Index, Request: h, Office: office, Custodian: custodian,
+		Count: uint32(len(r.Leaves)), Root: r.Root}
+	if change != nil {
+		change(x)
+	}
+	x.Sign(w.custodian(custodian))
+	return x
+}
+
+// all returns one entry of each type, each of which counts in turn.
+func (w *world) all() {
+	at := w.mustApply(w.warrant(1, nil).Entry())
+	r := w.request(at, 1, 2, 3)
+	w.mustApply(r.Entry())
+	h := HashEntry(r.Entry())
+	w.mustApply(w.release(h, "judicial", "judicial-1", nil).Entry())
+	no := &Refusal{Request: h, Office: "oversight", Custodian: "oversight-1", Reason: 4}
+	no.Sign(w.custodian("oversight-1"))
+	w.mustApply(no.Entry())
+	p := w.Charter.Period(lawTime)
+	w.mustApply(CustodianKeyEntry(w.Statement("judicial", "judicial-1", p+2)))
+	gone := &Destruction{Office: "judicial", Custodian: "judicial-1", Period: p, CharterName: w.Charter.Name}
+	gone.Sign(w.custodian("judicial-1"))
+	w.mustApply(gone.Entry())
+}
+
+func TestBookAnswers(t *testing.T) {
+	w := newWorld(t)
+	w.all()
+	b, p, name := w.book, w.Charter.Period(lawTime), w.Charter.Name
+	if c, ok := b.Charter(w.Charter.Hash()); !ok || c.Number != 1 {
+		t.Error("no charter")
+	}
+	if c, ok := b.InForce(name, lawTime); !ok || c.Number != 1 {
+		t.Error("first charter is not in force")
+	}
+	if lw, ok := b.Warrant(1); !ok || lw.Rank != 1 || lw.Index != 1 || lw.Hash != HashEntry(w.entries[1]) {
+		t.Error("no warrant")
+	}
+	h := HashEntry(w.entries[2])
+	if r, ok := b.Request(h); !ok || r.Index != 2 || len(r.Leaves) != 3 {
+		t.Error("no request")
+	}
+	if at, ok := b.Release(h, "judicial", "judicial-1"); !ok || at != 3 {
+		t.Error("no release")
+	}
+	if _, ok := b.Release(h, "judicial", "judicial-2"); ok {
+		t.Error("release of another custodian")
+	}
+	if reason, ok := b.Refusal(h, "oversight", "oversight-1"); !ok || reason != 4 {
+		t.Error("no refusal")
+	}
+	if k, ok := b.Key(name, "judicial", "judicial-1", p+2); !ok || k.Period != p+2 {
+		t.Error("no key that was appended")
+	}
+	if len(b.Keys(name, p)) != 8 || len(b.Keys(name, p+2)) != 1 {
+		t.Errorf("%d and %d keys", len(b.Keys(name, p)), len(b.Keys(name, p+2)))
+	}
+	if _, err := w.Charter.Access(p, b.Keys(name, p)); err != nil {
+		t.Error(err)
+	}
+	if !b.Destroyed(name, "judicial", "judicial-1", p) || b.Destroyed(name, "judicial", "judicial-2", p) {
+		t.Error("wrong destructions")
+	}
+	if at, ok := b.Find(HashEntry(w.entries[4])); !ok || at != 4 {
+		t.Error("an entry is not found")
+	}
+	if err := b.Apply(99, w.entries[0], lawTime); err == nil {
+		t.Error("an entry out of order was taken")
+	}
+}
+
+func TestBookRefuses(t *testing.T) {
+	w := newWorld(t)
+	for name, c := range map[string]struct {
+		want   string
+		change func(*Warrant)
+	}{
+		"unknown charter":     {"unknown charter", func(x *Warrant) { x.Charter[0]++ }},
+		"case type":           {"case type", func(x *Warrant) { x.CaseType = "tax" }},
+		"window":              {"window", func(x *Warrant) { x.Window = w.Charter.Limits.MaxWindow + 1 }},
+		"life":                {"life", func(x *Warrant) { x.NotAfter = x.NotBefore + w.Charter.Limits.MaxWarrantLife + 1 }},
+		"urgent life":         {"urgent life", func(x *Warrant) { x.Flags, x.NotAfter = FlagEmergency, x.NotBefore+49*3600 }},
+		"review date":         {"review", func(x *Warrant) { x.NotBefore = w.Charter.Review; x.NotAfter = x.NotBefore + 1 }},
+		"one office":          {"without the office", func(x *Warrant) { x.Offices = []string{"judicial"} }},
+		"unknown office":      {"no office", func(x *Warrant) { x.Offices = []string{"judicial", "oversight", "police"} }},
+		"entry of no offices": {"offices", func(x *Warrant) { x.Offices = nil }},
+		"offices unsorted":    {"offices", func(x *Warrant) { x.Offices = []string{"oversight", "judicial"} }},
+		"no life":             {"life ends", func(x *Warrant) { x.NotAfter = x.NotBefore }},
+		"unknown flag":        {"unsupported", func(x *Warrant) { x.Flags = 4 }},
+	} {
+		w.refused(name, c.want, w.warrant(9, c.change).Entry())
+	}
+	forged := w.warrant(9, nil)
+	forged.Sign(DocketSigner(w.Delivery))
+	w.refused("another key", "signed", forged.Entry())
+	at := w.mustApply(w.warrant(1, nil).Entry())
+	w.refused("same entry", "same entry", w.entries[at])
+	w.refused("same commitment", "again", w.warrant(1, func(x *Warrant) { x.Window++ }).Entry())
+
+	r := w.request(at, 1, 2)
+	r.WarrantIndex++
+	r.Sign(w.docket())
+	w.refused("request of another index", "not entry", r.Entry())
+	r = w.request(at, 1, 2)
+	r.Warrant[0]++
+	r.Sign(w.docket())
+	w.refused("request of another hash", "not entry", r.Entry())
+	r = w.request(at, 1, 2)
+	r.Sign(DocketSigner(w.Custodians["judicial-1"]))
+	w.refused("request signed by another", "docket", r.Entry())
+	for name, leaves := range map[string][]byte{"unsorted": {2, 1}, "twice": {1, 1}, "none": nil} {
+		w.refused("leaves "+name, "leaves", w.request(at, leaves...).Entry())
+	}
+	r = w.request(at, 1)
+	r.Round = 1
+	r.Sign(w.docket())
+	w.refused("round", "unsupported", r.Entry())
+
+	r = w.request(at, 1, 2)
+	w.mustApply(r.Entry())
+	h := HashEntry(r.Entry())
+	for name, change := range map[string]func(*Release){
+		"count": func(x *Release) { x.Count++ },
+		"root":  func(x *Release) { x.Root[0]++ },
+	} {
+		w.refused(name, "other compartments", w.release(h, "judicial", "judicial-1", change).Entry())
+	}
+	w.refused("index", "not entry", w.release(h, "judicial", "judicial-1", func(x *Release) { x.RequestIndex++ }).Entry())
+	w.refused("custodian of another office", "signed", w.release(h, "oversight", "judicial-1", nil).Entry())
+	stolen := w.release(h, "judicial", "judicial-1", nil)
+	stolen.Sign(w.custodian("judicial-2"))
+	w.refused("signed by another", "signed", stolen.Entry())
+	w.mustApply(w.release(h, "judicial", "judicial-1", nil).Entry())
+	no := &Refusal{Request: h, Office: "judicial", Custodian: "judicial-2"}
+	no.Sign(w.custodian("judicial-1"))
+	w.refused("refusal by another", "signed", no.Entry())
+	unlogged := &Refusal{Request: EntryHash{7}, Office: "judicial", Custodian: "judicial-2", Reason: 3}
+	unlogged.Sign(w.custodian("judicial-2"))
+	w.mustApply(unlogged.Entry())
+	unlogged.Reason++
+	unlogged.Sign(w.custodian("judicial-2"))
+	w.refused("refused before", "before", unlogged.Entry())
+	gone := &Destruction{Office: "judicial", Custodian: "judicial-1", Period: 7, CharterName: w.Charter.Name}
+	gone.Sign(w.custodian("judicial-1"))
+	w.refused("unknown key", "not on the log", gone.Entry())
+	w.refused("key of another", "verify", CustodianKeyEntry(func() *charter.KeyStatement {
+		k := w.Statement("judicial", "judicial-1", 900)
+		k.Custodian = "judicial-2"
+		return k
+	}()))
+	w.refused("not an entry", "malformed", []byte("junk"))
+}
+
+// R37: an unknown version, type or flag, or a byte more, rejects the whole
+// entry.
+func TestEntryUnknownR37(t *testing.T) {
+	w := newWorld(t)
+	good := w.warrant(1, nil).Entry()
+	if _, err := ParseEntry(good); err != nil {
+		t.Fatal(err)
+	}
+	change := func(at int, v byte) []byte { b := bytes.Clone(good); b[at] = v; return b }
+	for name, b := range map[string][]byte{"version": change(1, 2), "type 0": change(2, 0), "type 8": change(2, 8)} {
+		if e, err := ParseEntry(b); !errors.Is(err, ErrUnsupported) || e != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for flags := range 256 {
+		x := w.warrant(1, func(x *Warrant) { x.Flags = uint8(flags) })
+		if _, err := ParseEntry(x.Entry()); (err == nil) != (flags < 4) {
+			t.Errorf("flags %#x: %v", flags, err)
+		}
+	}
+	if _, err := ParseEntry(append(bytes.Clone(good), 0)); !errors.Is(err, wire.ErrMalformed) {
+		t.Errorf("trailing byte: %v", err)
+	}
+	if _, err := ParseEntry(make([]byte, MaxEntry+1)); !errors.Is(err, wire.ErrMalformed) {
+		t.Errorf("long: %v", err)
+	}
+}
+
+// R15: this is all the log tells about a warrant and what follows from it.
+// Whoever adds a field decides that the world may read it.
+func TestEntryPublicFieldsR15(t *testing.T) {
+	for _, c := range []struct {
+		v    any
+		want string
+	}{
+		{Warrant{}, "Commitment Charter CaseType Offices Window NotBefore NotAfter Flags Signature"},
+		{Request{}, "WarrantIndex Warrant Leaves Round Timelock Signature"},
+		{Release{}, "RequestIndex Request Office Custodian Count Root Signature"},
+		{Refusal{}, "Request Office Custodian Reason Signature"},
+		{Destruction{}, "Office Custodian Period CharterName Signature"},
+	} {
+		var got []string
+		typ := reflect.TypeOf(c.v)
+		for i := range typ.NumField() {
+			got = append(got, typ.Field(i).Name)
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%v shows %s", typ, s)
+		}
+	}
+	// The encoding holds nothing but the fields: its size is their sizes.
+	w := newWorld(t)
+	x := w.warrant(1, nil)
+	size := 32 + 32 + 1 + len(x.CaseType) + 1 + (1 + len("judicial")) + (1 + len("oversight")) + 3*8 + 1 + 64
+	if got := len(x.Entry()); got != 2+1+2+size {
+		t.Errorf("%d bytes, the fields have %d", got, size)
+	}
+}
+
+// R10: rank and count come from the log alone, per period, tests apart.
+func TestCapR10(t *testing.T) {
+	w := newWorld(t)
+	limits, begin := w.Charter.Limits, uint64(lawTime.Unix())
+	for i := range limits.CapSubjects + 1 {
+		at := w.mustApply(w.warrant(byte(i), nil).Entry())
+		if lw, _ := w.book.Warrant(at); lw.Rank != int(i)+1 {
+			t.Fatalf("warrant %d has rank %d", i, lw.Rank)
+		}
+	}
+	w.mustApply(w.warrant(100, func(x *Warrant) { x.Flags = FlagTest }).Entry())
+	next := w.mustApply(w.warrant(101, func(x *Warrant) {
+		x.NotBefore = (begin/limits.CapPeriod + 1) * limits.CapPeriod
+		x.NotAfter = x.NotBefore + 60
+	}).Entry())
+	if lw, _ := w.book.Warrant(next); lw.Rank != 1 {
+		t.Errorf("first of the next period has rank %d", lw.Rank)
+	}
+	h := w.Charter.Hash()
+	if n := w.book.WarrantsInPeriod(h, lawTime, false); n != int(limits.CapSubjects)+1 {
+		t.Errorf("%d warrants", n)
+	}
+	if n := w.book.WarrantsInPeriod(h, lawTime, true); n != 1 {
+		t.Errorf("%d tests", n)
+	}
+	over := w.request(uint64(limits.CapSubjects)+1, 1)
+	w.mustApply(over.Entry())
+	w.apply(w.release(HashEntry(over.Entry()), "judicial", "judicial-1", nil).Entry())
+	if f := w.book.Findings(); len(f) != 1 || !strings.Contains(f[0].Problem, "cap") {
+		t.Errorf("release beyond the cap: %v", f)
+	}
+}
+
+// amend applies the next version of the charter.
+func (w *world) amend(change func(*charter.Charter)) *charter.Charter {
+	w.t.Helper()
+	c := *w.Charter
+	c.Number, c.Previous = c.Number+1, c.Hash()
+	change(&c)
+	w.mustApply(CharterEntry(w.Sign(&c)))
+	return &c
+}
+
+// A raised cap waits for the delay of the law before it.
+func TestActivationDelay(t *testing.T) {
+	w := newWorld(t)
+	old := w.warrant(1, nil)
+	delay := time.Duration(w.Charter.Limits.ActivationDelay) * time.Second
+	w.seen = lawTime.Add(time.Hour)
+	c2 := w.amend(func(c *charter.Charter) {
+		c.Limits.CapSubjects, c.Limits.ActivationDelay, c.Limits.CapPeriod = 1000, 1, c.Limits.CapPeriod/2
+	})
+	name := c2.Name
+	for _, x := range []struct {
+		at   time.Time
+		want uint32
+	}{{w.seen, 1}, {w.seen.Add(delay - 1), 1}, {w.seen.Add(delay), 2}} {
+		if c, ok := w.book.InForce(name, x.at); !ok || c.Number != x.want {
+			t.Errorf("at %v version %v is in force, want %d", x.at, c, x.want)
+		}
+	}
+	if head, _ := w.book.Head(name); head.Number != 2 {
+		t.Error("head is not version 2")
+	}
+	w.mustApply(old.Entry()) // the one before the newest still permits
+	if n := w.book.WarrantsInPeriod(c2.Hash(), lawTime, false); n != 1 {
+		t.Errorf("new law counts %d warrants of the old", n)
+	}
+	w.Charter = c2
+	w.amend(func(*charter.Charter) {})
+	x := *old
+	x.Commitment[0]++
+	x.Sign(w.docket())
+	w.refused("under a superseded law", "superseded", x.Entry())
+}
+
+func TestCharterRefused(t *testing.T) {
+	w := newWorld(t)
+	c := *w.Charter
+	c.LegalBasis = "another act"
+	w.refused("second first version", "version 1", CharterEntry(w.Sign(&c)))
+	c = *w.Charter
+	c.Number, c.Previous, c.Policy = 2, c.Hash(), "no policy"
+	w.refused("policy", "policy", CharterEntry(w.Sign(&c)))
+	c.Policy = w.Charter.Policy
+	s := w.Sign(&c)
+	s.Signatures = s.Signatures[:1]
+	w.refused("signatures", "missing", CharterEntry(s))
+	pinned := &world{World: w.World, t: t, book: NewBook(charter.Hash{1}), seen: lawTime}
+	pinned.refused("not named", "nobody named", w.entries[0])
+	pinned.book = NewBook(charter.Hash{1}, w.Charter.Hash())
+	pinned.mustApply(w.entries[0])
+}
+
+func TestKeysConflictAndOverdue(t *testing.T) {
+	w := newWorld(t)
+	p, name := w.Charter.Period(lawTime), w.Charter.Name
+	second := w.Statement("judicial", "judicial-1", p+1)
+	second.Period = p
+	second.Sign(w.Custodians["judicial-1"])
+	w.refused("second key", "second key", CustodianKeyEntry(second))
+	due := time.Unix(int64(w.Charter.DestroyBy(p)), 0)
+	if f := w.book.Overdue(due); len(f) != 0 {
+		t.Errorf("overdue too early: %v", f)
+	}
+	if f := w.book.Overdue(due.Add(time.Second)); len(f) != 8 {
+		t.Errorf("%d keys overdue, want 8: %v", len(f), f)
+	}
+	gone := &Destruction{Office: "judicial", Custodian: "judicial-1", Period: p, CharterName: name}
+	gone.Sign(w.custodian("judicial-1"))
+	w.mustApply(gone.Entry())
+	if f := w.book.Overdue(due.Add(time.Second)); len(f) != 7 {
+		t.Errorf("%d keys overdue, want 7", len(f))
+	}
+}
+
+// R23: a second reader finds the same numbers, and they are the right ones.
+func TestStatisticsR23(t *testing.T) {
+	w := newWorld(t)
+	w.all()
+	w.mustApply(w.warrant(2, func(x *Warrant) { x.Flags = FlagEmergency }).Entry())
+	w.mustApply(w.warrant(3, func(x *Warrant) { x.Flags, x.CaseType = FlagTest, "missing-person" }).Entry())
+	w.apply([]byte("junk"))
+	again := NewBook(w.Charter.Hash())
+	for i, e := range w.entries {
+		if err := again.Apply(uint64(i), e, lawTime.Add(time.Duration(i)*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !reflect.DeepEqual(w.book.Statistics(), again.Statistics()) || !reflect.DeepEqual(w.book.Findings(), again.Findings()) {
+		t.Error("two readers differ")
+	}
+	got, err := json.Marshal(again.Statistics())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"entries":10,"findings":1,"laws":{"Testland Communications Warrants":{"versions":1,"custodian_keys":17,"destructions":1,` +
+		`"real":{"warrants":2,"emergencies":1,"warrants_by_case_type":{"serious-crime":2},"requests":1,"compartments":3,"releases_by_custodian":{"judicial/judicial-1":1}},` +
+		`"test":{"warrants":1,"emergencies":0,"warrants_by_case_type":{"missing-person":1},"requests":0,"compartments":0,"releases_by_custodian":{}},` +
+		`"refusals_by_reason":{"4":1},"refusals_by_custodian":{"oversight/oversight-1":1}}}}`
+	if string(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	w.book.Statistics().Laws[w.Charter.Name].Real.WarrantsByCaseType["tax"]++
+	if !reflect.DeepEqual(w.book.Statistics(), again.Statistics()) {
+		t.Error("a caller can change the book")
+	}
+}
+
+func FuzzEntry(f *testing.F) {
+	w := newWorld(f)
+	w.all()
+	for _, e := range w.entries {
+		f.Add(e)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := ParseEntry(b)
+		if err != nil {
+			if e != nil {
+				t.Fatal("entry beside an error")
+			}
+			return
+		}
+		if again := reencode(e); !bytes.Equal(again, b) {
+			t.Fatalf("%x encodes as %x", b, again)
+		}
+		if err := w.book.Check(e); err == nil && !known(w, b) {
+			t.Fatalf("forged entry counts: %x", b)
+		}
+	})
+}
+
+func known(w *world, b []byte) bool {
+	for _, e := range w.entries {
+		if bytes.Equal(e, b) {
+			return true
+		}
+	}
+	return false
+}
+
+func reencode(e *Entry) []byte {
+	switch {
+	case e.Charter != nil:
+		return CharterEntry(e.Charter)
+	case e.CustodianKey != nil:
+		return CustodianKeyEntry(e.CustodianKey)
+	case e.Warrant != nil:
+		return e.Warrant.Entry()
+	case e.Request != nil:
+		return e.Request.Entry()
+	case e.Release != nil:
+		return e.Release.Entry()
+	case e.Refusal != nil:
+		return e.Refusal.Entry()
+	}
+	return e.Destruction.Entry()
+}
+
+func BenchmarkBookApplyWarrant(b *testing.B) {
+	w := newWorld(b)
+	w.Charter.Limits.CapSubjects = 1_000_000
+	entries := make([][]byte, b.N)
+	for i := range entries {
+		entries[i] = w.warrant(0, func(x *Warrant) { x.Commitment = [32]byte{byte(i), byte(i >> 8), byte(i >> 16), 1} }).Entry()
+	}
+	w.book = NewBook()
+	w.mustApply(CharterEntry(w.Sign(w.Charter)))
+	b.ReportAllocs()
+	b.ResetTimer()
+	for _, e := range entries {
+		w.apply(e)
+	}
+}
