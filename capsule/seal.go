@@ -1,0 +1,270 @@
+package capsule
+
+import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"writ/charter"
+	"writ/internal/wire"
+)
+
+// Sealer makes and checks capsules under one access structure, whose keys it
+// has parsed. It doesn't change and is safe for concurrent use.
+type Sealer struct {
+	access     *charter.Access
+	encoded    []byte // of access
+	recipients []recipient
+}
+
+// NewSealer parses the custodians' keys.
+func NewSealer(a *charter.Access) (*Sealer, error) {
+	s := &Sealer{access: a, encoded: a.Encode()}
+	for _, l := range a.Leaves() {
+		r, err := parseRecipient(l.KEM, l.PublicKey)
+		if err != nil {
+			return nil, fmt.Errorf("custodian %s: %w", l.Custodian, err)
+		}
+		s.recipients = append(s.recipients, r)
+	}
+	return s, nil
+}
+
+// Access returns the access structure under which s seals.
+func (s *Sealer) Access() *charter.Access { return s.access }
+
+// Seal makes the capsule of a compartment. The ratchet secret and the sender
+// data secret both have the size of the suite's hash, 32 to 64 bytes; were
+// their sizes free, two pairs could have the same s || d. It is an error if
+// the label names another charter or period than the access structure's.
+func (s *Sealer) Seal(l *Label, ratchet, senderData []byte) (*Capsule, error) {
+	b, err := s.seal(l, ratchet, senderData)
+	if err != nil {
+		return nil, err
+	}
+	return parse(b)
+}
+
+// Mismatch is the error of [Sealer.Check] for a capsule that parses and is not
+// the right one. It wraps [ErrInvalid].
+type Mismatch struct {
+	Part      string // "label", "body", "number of shares", "commitment" or "sealed share"
+	Office    string // of the custodian whose share it is, if it is one
+	Custodian string
+}
+
+// Error says which part differs.
+func (m *Mismatch) Error() string {
+	if m.Custodian == "" {
+		return "capsule: invalid: the " + m.Part + " differs"
+	}
+	return fmt.Sprintf("capsule: invalid: the %s of custodian %s (%s) differs", m.Part, m.Custodian, m.Office)
+}
+
+// Unwrap returns [ErrInvalid].
+func (m *Mismatch) Unwrap() error { return ErrInvalid }
+
+// Check recomputes the capsule of a compartment and compares every byte. It
+// returns nil, an error that wraps [wire.ErrMalformed], or a [*Mismatch] that
+// names the first part that differs; or what Seal would return.
+func (s *Sealer) Check(capsule []byte, l *Label, ratchet, senderData []byte) error {
+	want, err := s.seal(l, ratchet, senderData)
+	if err != nil {
+		return err
+	}
+	return s.compare(capsule, want)
+}
+
+func (s *Sealer) compare(got, want []byte) error {
+	if bytes.Equal(got, want) {
+		return nil
+	}
+	if len(got) > MaxSize {
+		return fmt.Errorf("capsule: %w: %d bytes", wire.ErrMalformed, len(got))
+	}
+	g, err := parse(got)
+	if err != nil {
+		return err
+	}
+	w, err := parse(want)
+	if err != nil {
+		return err
+	}
+	return s.mismatch(g, w)
+}
+
+// mismatch names the first part of two differing capsules that differs.
+func (s *Sealer) mismatch(got, want *Capsule) error {
+	switch {
+	case !bytes.Equal(got.label.Encode(), want.label.Encode()):
+		return &Mismatch{Part: "label"}
+	case !bytes.Equal(got.body, want.body):
+		return &Mismatch{Part: "body"}
+	case len(got.shares) != len(want.shares):
+		return &Mismatch{Part: "number of shares"}
+	}
+	for i, leaf := range s.access.Leaves() {
+		g, w := &got.shares[i], &want.shares[i]
+		if g.Commitment != w.Commitment {
+			return &Mismatch{"commitment", leaf.Office, leaf.Custodian}
+		}
+		if !bytes.Equal(g.Enc, w.Enc) || !bytes.Equal(g.Ciphertext, w.Ciphertext) {
+			return &Mismatch{"sealed share", leaf.Office, leaf.Custodian}
+		}
+	}
+	return &Mismatch{Part: "encoding"}
+}
+
+// sealing is one capsule in the making.
+type sealing struct {
+	*Sealer
+	ctx       [32]byte
+	prk       []byte
+	schedules map[charter.KEM]*schedule
+	shares    wire.Writer // Share encodings, in the order of leaves
+}
+
+func (s *Sealer) seal(l *Label, ratchet, senderData []byte) ([]byte, error) {
+	m, err := s.start(l, ratchet, senderData)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(m.prk)
+	root, err := m.derive("root", nil, ShareSize)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(root)
+	body, err := m.body(root, ratchet, senderData)
+	if err != nil {
+		return nil, err
+	}
+	secret := load(root)
+	defer clear(secret[:])
+	if err := m.node(s.access.Root(), &secret); err != nil {
+		return nil, err
+	}
+	var w wire.Writer
+	w.Uint16(Version)
+	l.write(&w)
+	w.Opaque(body)
+	w.Opaque(m.shares.Bytes())
+	return w.Bytes(), nil
+}
+
+func (s *Sealer) start(l *Label, ratchet, senderData []byte) (*sealing, error) {
+	if err := l.check(); err != nil {
+		return nil, err
+	}
+	if l.Charter != s.access.Charter() || l.Period != s.access.Period() {
+		return nil, fmt.Errorf("capsule: %w: label of another charter or key period", ErrInvalid)
+	}
+	if n := len(ratchet); n < minSecret || n > maxSecret || n != len(senderData) {
+		return nil, fmt.Errorf("capsule: %w: secrets of %d and %d bytes", ErrInvalid, n, len(senderData))
+	}
+	m := &sealing{Sealer: s, ctx: contextOf(l, s.encoded), schedules: map[charter.KEM]*schedule{}}
+	ikm := slices.Concat(ratchet, senderData)
+	defer clear(ikm)
+	var err error
+	m.prk, err = hkdf.Extract(sha256.New, ikm, m.ctx[:])
+	return m, err
+}
+
+// derive returns what prk gives for a name and a path.
+func (m *sealing) derive(name string, path []byte, size int) ([]byte, error) {
+	return hkdf.Expand(sha256.New, m.prk, wire.Label(name)+string(path), size)
+}
+
+// BodyKey returns the key of a capsule's body from R, the root's secret.
+func BodyKey(root []byte) ([]byte, error) {
+	return hkdf.Expand(sha256.New, root, wire.Label("body"), chacha20poly1305.KeySize)
+}
+
+func (m *sealing) body(root, ratchet, senderData []byte) ([]byte, error) {
+	key, err := BodyKey(root)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	aead, err := chacha20poly1305.New(key)
+	if err != nil {
+		return nil, err
+	}
+	var s, d wire.Writer
+	s.Opaque(ratchet)
+	d.Opaque(senderData)
+	plain := slices.Concat(s.Bytes(), d.Bytes())
+	defer clear(plain)
+	defer clear(s.Bytes())
+	defer clear(d.Bytes())
+	var nonce [chacha20poly1305.NonceSize]byte
+	return aead.Seal(nil, nonce[:], plain, m.ctx[:]), nil
+}
+
+// node shares a node's secret out to the custodians below it.
+func (m *sealing) node(g *charter.Gate, secret *element) error {
+	if g.Leaf >= 0 {
+		return m.leaf(g, secret)
+	}
+	coefficients, err := m.derive("gate", g.Path, ShareSize*int(g.Threshold-1))
+	if err != nil {
+		return err
+	}
+	defer clear(coefficients)
+	for i, child := range g.Children {
+		part := share(secret, coefficients, uint8(i+1))
+		err := m.node(child, &part)
+		clear(part[:])
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leaf seals a custodian's share.
+func (m *sealing) leaf(g *charter.Gate, secret *element) error {
+	var plain [ShareSize]byte
+	defer clear(plain[:])
+	secret.store(plain[:])
+	to := &m.recipients[g.Leaf]
+	coins, err := m.derive("coins", g.Path, to.coinSize())
+	if err != nil {
+		return err
+	}
+	defer clear(coins)
+	var enc [maxEncSize]byte
+	shared, err := to.encapsulate(enc[:to.encSize()], coins)
+	if err != nil {
+		return err
+	}
+	defer clear(shared[:])
+	keys, err := m.schedule(to.kem)
+	if err != nil {
+		return err
+	}
+	commitment := Commitment(m.ctx, g.Path, plain[:])
+	ciphertext, err := keys.seal(nil, shared[:], commitment[:], plain[:])
+	if err != nil {
+		return err
+	}
+	m.shares.Fixed(commitment[:])
+	m.shares.Opaque(enc[:to.encSize()])
+	m.shares.Opaque(ciphertext)
+	return nil
+}
+
+func (m *sealing) schedule(kem charter.KEM) (*schedule, error) {
+	if s, ok := m.schedules[kem]; ok {
+		return s, nil
+	}
+	s, err := newSchedule(kem, m.ctx[:])
+	if err == nil {
+		m.schedules[kem] = s
+	}
+	return s, err
+}
