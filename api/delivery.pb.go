@@ -2092,7 +2092,7 @@ func (*Event_Lagged) isEvent_Event() {}
 type DiscloseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Warrant       []byte                 `protobuf:"bytes,1,opt,name=warrant,proto3" json:"warrant,omitempty"`
-	Approvals     [][]byte               `protobuf:"bytes,2,rep,name=approvals,proto3" json:"approvals,omitempty"`
+	Approvals     []byte                 `protobuf:"bytes,2,opt,name=approvals,proto3" json:"approvals,omitempty"`                           // as warrant.EncodeApprovals encodes them
 	WarrantSalt   []byte                 `protobuf:"bytes,3,opt,name=warrant_salt,json=warrantSalt,proto3" json:"warrant_salt,omitempty"`    // 32 bytes, opens the entry's commitment
 	WarrantEntry  []byte                 `protobuf:"bytes,4,opt,name=warrant_entry,json=warrantEntry,proto3" json:"warrant_entry,omitempty"` // ledger entry
 	WarrantProof  []byte                 `protobuf:"bytes,5,opt,name=warrant_proof,json=warrantProof,proto3" json:"warrant_proof,omitempty"` // tlog-proof under a checkpoint with fresh cosignatures
@@ -2138,7 +2138,7 @@ func (x *DiscloseRequest) GetWarrant() []byte {
 	return nil
 }
 
-func (x *DiscloseRequest) GetApprovals() [][]byte {
+func (x *DiscloseRequest) GetApprovals() []byte {
 	if x != nil {
 		return x.Approvals
 	}
@@ -2511,7 +2511,7 @@ const file_delivery_proto_rawDesc = "" +
 	"\x05event\"\xcc\x01\n" +
 	"\x0fDiscloseRequest\x12\x18\n" +
 	"\awarrant\x18\x01 \x01(\fR\awarrant\x12\x1c\n" +
-	"\tapprovals\x18\x02 \x03(\fR\tapprovals\x12!\n" +
+	"\tapprovals\x18\x02 \x01(\fR\tapprovals\x12!\n" +
 	"\fwarrant_salt\x18\x03 \x01(\fR\vwarrantSalt\x12#\n" +
 	"\rwarrant_entry\x18\x04 \x01(\fR\fwarrantEntry\x12#\n" +
 	"\rwarrant_proof\x18\x05 \x01(\fR\fwarrantProof\x12\x14\n" +

@@ -67,12 +67,9 @@ type Transition struct {
 func (s *Delivery) CommitEpoch(ctx context.Context, c *Transition) (winner uint64, err error) {
 	m, hash := c.Message, hashOf(c.Message.Body)
 	err = s.db.submit(ctx, func(t *tx) error {
-		if !s.isCurrent(t, m) {
-			t.row("SELECT seq FROM epochs WHERE conv=? AND epoch=?", []any{m.Conversation, m.Epoch + 1}, &winner)
-			return s.settle(t, m, hash, ErrConflict)
-		}
 		if !s.insert(t, m, hash) {
-			return s.settle(t, m, hash, ErrExists)
+			t.row("SELECT seq FROM epochs WHERE conv=? AND epoch=?", []any{m.Conversation, m.Epoch + 1}, &winner)
+			return s.settle(t, m, hash)
 		}
 		c.store(t)
 		return nil

@@ -27,50 +27,53 @@ const (
 	Proposal    Kind = 3
 )
 
+// LateEpochs is for how many epochs after its own an application message is
+// still taken. So the messages of epoch e stand before the commit that starts
+// epoch e+LateEpochs+1.
+const LateEpochs = 3
+
 // Append stores an application message or a proposal and sets its Seq. A mid
 // that is stored already gives the seq it has; ErrExists if its body is another.
-// ErrConflict if m is a proposal and its epoch isn't the current one.
+// ErrConflict if the conversation is in another epoch, which for an application
+// message may be up to LateEpochs after its own.
 func (s *Delivery) Append(ctx context.Context, m *Message) error {
-	if m.Epoch >= Forever {
-		return ErrConflict
-	}
 	hash := hashOf(m.Body)
 	return s.db.submit(ctx, func(t *tx) error {
-		if m.Kind == Proposal && !s.isCurrent(t, m) {
-			return s.settle(t, m, hash, ErrConflict)
-		}
 		if !s.insert(t, m, hash) {
-			return s.settle(t, m, hash, ErrExists)
+			return s.settle(t, m, hash)
 		}
 		return nil
 	})
 }
 
-func (s *Delivery) isCurrent(t *tx, m *Message) bool {
-	var n int
-	return t.row("SELECT 1 FROM conversations WHERE conv=? AND epoch=?", []any{m.Conversation, m.Epoch}, &n)
-}
-
 // insert gives m the next seq and reports false, writing nothing, if its mid is
-// stored.
+// stored or the conversation isn't in an epoch that takes it.
 func (s *Delivery) insert(t *tx, m *Message, hash []byte) bool {
+	late := uint64(0)
+	if m.Kind == Application {
+		late = LateEpochs
+	}
+	if m.Epoch > Forever-late {
+		return false
+	}
 	inserted := t.row(`INSERT INTO messages (conv, seq, mid, epoch, kind, sender, received, body, hash)
 		SELECT ?1, 1 + coalesce((SELECT max(seq) FROM messages WHERE conv=?1), 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8
-		WHERE true ON CONFLICT (conv, mid) DO NOTHING RETURNING seq`,
-		[]any{m.Conversation, m.Mid, m.Epoch, m.Kind, m.Sender, m.Received, nonNil(m.Body), hash}, &m.Seq)
+		FROM conversations WHERE conv=?1 AND epoch BETWEEN ?3 AND ?9
+		ON CONFLICT (conv, mid) DO NOTHING RETURNING seq`,
+		[]any{m.Conversation, m.Mid, m.Epoch, m.Kind, m.Sender, m.Received, nonNil(m.Body), hash, m.Epoch + late}, &m.Seq)
 	if inserted {
 		t.then(func() { s.committed(m) })
 	}
 	return inserted
 }
 
-// settle answers a message that was not inserted: the seq it has, or otherwise
-// that error.
-func (s *Delivery) settle(t *tx, m *Message, hash []byte, otherwise error) error {
+// settle answers a message that was not inserted: with the seq it has, ErrExists
+// if its mid is another's, or else ErrConflict.
+func (s *Delivery) settle(t *tx, m *Message, hash []byte) error {
 	var seq uint64
 	var stored []byte
 	if !t.row("SELECT seq, hash FROM messages WHERE conv=? AND mid=?", []any{m.Conversation, m.Mid}, &seq, &stored) {
-		return otherwise
+		return ErrConflict
 	}
 	if string(stored) != string(hash) {
 		return ErrExists
