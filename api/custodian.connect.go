@@ -39,6 +39,8 @@ const _ = connect.IsAtLeastVersion1_13_0
 const (
 	// CustodianName is the fully-qualified name of the Custodian service.
 	CustodianName = "writ.v1.Custodian"
+	// CustodianDeskName is the fully-qualified name of the CustodianDesk service.
+	CustodianDeskName = "writ.v1.CustodianDesk"
 )
 
 // These constants are the fully-qualified names of the RPCs defined in this package. They're
@@ -53,6 +55,12 @@ const (
 	CustodianReleaseProcedure = "/writ.v1.Custodian/Release"
 	// CustodianStatusProcedure is the fully-qualified name of the Custodian's Status RPC.
 	CustodianStatusProcedure = "/writ.v1.Custodian/Status"
+	// CustodianDeskObjectProcedure is the fully-qualified name of the CustodianDesk's Object RPC.
+	CustodianDeskObjectProcedure = "/writ.v1.CustodianDesk/Object"
+	// CustodianDeskDestroyProcedure is the fully-qualified name of the CustodianDesk's Destroy RPC.
+	CustodianDeskDestroyProcedure = "/writ.v1.CustodianDesk/Destroy"
+	// CustodianDeskRotateProcedure is the fully-qualified name of the CustodianDesk's Rotate RPC.
+	CustodianDeskRotateProcedure = "/writ.v1.CustodianDesk/Rotate"
 )
 
 // CustodianClient is a client for the writ.v1.Custodian service.
@@ -165,4 +173,150 @@ func (UnimplementedCustodianHandler) Release(context.Context, *ReleaseRequest) (
 
 func (UnimplementedCustodianHandler) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("writ.v1.Custodian.Status is not implemented"))
+}
+
+// CustodianDeskClient is a client for the writ.v1.CustodianDesk service.
+type CustodianDeskClient interface {
+	// Object makes every later request under a warrant fail, unless something was
+	// released under it. It is durable when answered.
+	Object(context.Context, *ObjectRequest) (*ObjectResponse, error)
+	// Destroy erases the private key of a key period that is over, and states it on
+	// the ledger.
+	Destroy(context.Context, *DestroyRequest) (*DestroyResponse, error)
+	// Rotate makes and logs the keys of this and the next key period now, where
+	// they are missing; the process does so by itself too.
+	Rotate(context.Context, *RotateRequest) (*RotateResponse, error)
+}
+
+// NewCustodianDeskClient constructs a client for the writ.v1.CustodianDesk service. By default, it
+// uses the Connect protocol with the binary Protobuf Codec, asks for gzipped responses, and sends
+// uncompressed requests. To use the gRPC or gRPC-Web protocols, supply the connect.WithGRPC() or
+// connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewCustodianDeskClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) CustodianDeskClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	custodianDeskMethods := File_custodian_proto.Services().ByName("CustodianDesk").Methods()
+	return &custodianDeskClient{
+		object: connect.NewClient[ObjectRequest, ObjectResponse](
+			httpClient,
+			baseURL+CustodianDeskObjectProcedure,
+			connect.WithSchema(custodianDeskMethods.ByName("Object")),
+			connect.WithClientOptions(opts...),
+		),
+		destroy: connect.NewClient[DestroyRequest, DestroyResponse](
+			httpClient,
+			baseURL+CustodianDeskDestroyProcedure,
+			connect.WithSchema(custodianDeskMethods.ByName("Destroy")),
+			connect.WithClientOptions(opts...),
+		),
+		rotate: connect.NewClient[RotateRequest, RotateResponse](
+			httpClient,
+			baseURL+CustodianDeskRotateProcedure,
+			connect.WithSchema(custodianDeskMethods.ByName("Rotate")),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// custodianDeskClient implements CustodianDeskClient.
+type custodianDeskClient struct {
+	object  *connect.Client[ObjectRequest, ObjectResponse]
+	destroy *connect.Client[DestroyRequest, DestroyResponse]
+	rotate  *connect.Client[RotateRequest, RotateResponse]
+}
+
+// Object calls writ.v1.CustodianDesk.Object.
+func (c *custodianDeskClient) Object(ctx context.Context, req *ObjectRequest) (*ObjectResponse, error) {
+	response, err := c.object.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Destroy calls writ.v1.CustodianDesk.Destroy.
+func (c *custodianDeskClient) Destroy(ctx context.Context, req *DestroyRequest) (*DestroyResponse, error) {
+	response, err := c.destroy.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Rotate calls writ.v1.CustodianDesk.Rotate.
+func (c *custodianDeskClient) Rotate(ctx context.Context, req *RotateRequest) (*RotateResponse, error) {
+	response, err := c.rotate.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// CustodianDeskHandler is an implementation of the writ.v1.CustodianDesk service.
+type CustodianDeskHandler interface {
+	// Object makes every later request under a warrant fail, unless something was
+	// released under it. It is durable when answered.
+	Object(context.Context, *ObjectRequest) (*ObjectResponse, error)
+	// Destroy erases the private key of a key period that is over, and states it on
+	// the ledger.
+	Destroy(context.Context, *DestroyRequest) (*DestroyResponse, error)
+	// Rotate makes and logs the keys of this and the next key period now, where
+	// they are missing; the process does so by itself too.
+	Rotate(context.Context, *RotateRequest) (*RotateResponse, error)
+}
+
+// NewCustodianDeskHandler builds an HTTP handler from the service implementation. It returns the
+// path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewCustodianDeskHandler(svc CustodianDeskHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	custodianDeskMethods := File_custodian_proto.Services().ByName("CustodianDesk").Methods()
+	custodianDeskObjectHandler := connect.NewUnaryHandlerSimple(
+		CustodianDeskObjectProcedure,
+		svc.Object,
+		connect.WithSchema(custodianDeskMethods.ByName("Object")),
+		connect.WithHandlerOptions(opts...),
+	)
+	custodianDeskDestroyHandler := connect.NewUnaryHandlerSimple(
+		CustodianDeskDestroyProcedure,
+		svc.Destroy,
+		connect.WithSchema(custodianDeskMethods.ByName("Destroy")),
+		connect.WithHandlerOptions(opts...),
+	)
+	custodianDeskRotateHandler := connect.NewUnaryHandlerSimple(
+		CustodianDeskRotateProcedure,
+		svc.Rotate,
+		connect.WithSchema(custodianDeskMethods.ByName("Rotate")),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/writ.v1.CustodianDesk/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case CustodianDeskObjectProcedure:
+			custodianDeskObjectHandler.ServeHTTP(w, r)
+		case CustodianDeskDestroyProcedure:
+			custodianDeskDestroyHandler.ServeHTTP(w, r)
+		case CustodianDeskRotateProcedure:
+			custodianDeskRotateHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedCustodianDeskHandler returns CodeUnimplemented from all methods.
+type UnimplementedCustodianDeskHandler struct{}
+
+func (UnimplementedCustodianDeskHandler) Object(context.Context, *ObjectRequest) (*ObjectResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("writ.v1.CustodianDesk.Object is not implemented"))
+}
+
+func (UnimplementedCustodianDeskHandler) Destroy(context.Context, *DestroyRequest) (*DestroyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("writ.v1.CustodianDesk.Destroy is not implemented"))
+}
+
+func (UnimplementedCustodianDeskHandler) Rotate(context.Context, *RotateRequest) (*RotateResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("writ.v1.CustodianDesk.Rotate is not implemented"))
 }

@@ -455,6 +455,262 @@ func (x *StatusResponse) GetObjections() uint64 {
 	return 0
 }
 
+type ObjectRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WarrantIndex  uint64                 `protobuf:"varint,1,opt,name=warrant_index,json=warrantIndex,proto3" json:"warrant_index,omitempty"` // of the warrant entry on the ledger
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`                                  // for the custodian's own files
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObjectRequest) Reset() {
+	*x = ObjectRequest{}
+	mi := &file_custodian_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObjectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObjectRequest) ProtoMessage() {}
+
+func (x *ObjectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_custodian_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObjectRequest.ProtoReflect.Descriptor instead.
+func (*ObjectRequest) Descriptor() ([]byte, []int) {
+	return file_custodian_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ObjectRequest) GetWarrantIndex() uint64 {
+	if x != nil {
+		return x.WarrantIndex
+	}
+	return 0
+}
+
+func (x *ObjectRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ObjectResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObjectResponse) Reset() {
+	*x = ObjectResponse{}
+	mi := &file_custodian_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObjectResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObjectResponse) ProtoMessage() {}
+
+func (x *ObjectResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_custodian_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObjectResponse.ProtoReflect.Descriptor instead.
+func (*ObjectResponse) Descriptor() ([]byte, []int) {
+	return file_custodian_proto_rawDescGZIP(), []int{7}
+}
+
+type DestroyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Period        uint32                 `protobuf:"varint,1,opt,name=period,proto3" json:"period,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DestroyRequest) Reset() {
+	*x = DestroyRequest{}
+	mi := &file_custodian_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DestroyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DestroyRequest) ProtoMessage() {}
+
+func (x *DestroyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_custodian_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DestroyRequest.ProtoReflect.Descriptor instead.
+func (*DestroyRequest) Descriptor() ([]byte, []int) {
+	return file_custodian_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *DestroyRequest) GetPeriod() uint32 {
+	if x != nil {
+		return x.Period
+	}
+	return 0
+}
+
+type DestroyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"` // of the destruction entry on the ledger
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DestroyResponse) Reset() {
+	*x = DestroyResponse{}
+	mi := &file_custodian_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DestroyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DestroyResponse) ProtoMessage() {}
+
+func (x *DestroyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_custodian_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DestroyResponse.ProtoReflect.Descriptor instead.
+func (*DestroyResponse) Descriptor() ([]byte, []int) {
+	return file_custodian_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DestroyResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+type RotateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateRequest) Reset() {
+	*x = RotateRequest{}
+	mi := &file_custodian_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateRequest) ProtoMessage() {}
+
+func (x *RotateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_custodian_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateRequest.ProtoReflect.Descriptor instead.
+func (*RotateRequest) Descriptor() ([]byte, []int) {
+	return file_custodian_proto_rawDescGZIP(), []int{10}
+}
+
+type RotateResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Periods       []uint32               `protobuf:"varint,1,rep,packed,name=periods,proto3" json:"periods,omitempty"` // key periods whose private keys it holds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateResponse) Reset() {
+	*x = RotateResponse{}
+	mi := &file_custodian_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateResponse) ProtoMessage() {}
+
+func (x *RotateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_custodian_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateResponse.ProtoReflect.Descriptor instead.
+func (*RotateResponse) Descriptor() ([]byte, []int) {
+	return file_custodian_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RotateResponse) GetPeriods() []uint32 {
+	if x != nil {
+		return x.Periods
+	}
+	return nil
+}
+
 var File_custodian_proto protoreflect.FileDescriptor
 
 const file_custodian_proto_rawDesc = "" +
@@ -491,10 +747,25 @@ const file_custodian_proto_rawDesc = "" +
 	" \x01(\x04R\arefused\x12\x1e\n" +
 	"\n" +
 	"objections\x18\v \x01(\x04R\n" +
-	"objections2\x84\x01\n" +
+	"objections\"L\n" +
+	"\rObjectRequest\x12#\n" +
+	"\rwarrant_index\x18\x01 \x01(\x04R\fwarrantIndex\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x10\n" +
+	"\x0eObjectResponse\"(\n" +
+	"\x0eDestroyRequest\x12\x16\n" +
+	"\x06period\x18\x01 \x01(\rR\x06period\"'\n" +
+	"\x0fDestroyResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"\x0f\n" +
+	"\rRotateRequest\"*\n" +
+	"\x0eRotateResponse\x12\x18\n" +
+	"\aperiods\x18\x01 \x03(\rR\aperiods2\x84\x01\n" +
 	"\tCustodian\x12<\n" +
 	"\aRelease\x12\x17.writ.v1.ReleaseRequest\x1a\x18.writ.v1.ReleaseResponse\x129\n" +
-	"\x06Status\x12\x16.writ.v1.StatusRequest\x1a\x17.writ.v1.StatusResponseB\x0eZ\fwrit/api;apib\x06proto3"
+	"\x06Status\x12\x16.writ.v1.StatusRequest\x1a\x17.writ.v1.StatusResponse2\xc3\x01\n" +
+	"\rCustodianDesk\x129\n" +
+	"\x06Object\x12\x16.writ.v1.ObjectRequest\x1a\x17.writ.v1.ObjectResponse\x12<\n" +
+	"\aDestroy\x12\x17.writ.v1.DestroyRequest\x1a\x18.writ.v1.DestroyResponse\x129\n" +
+	"\x06Rotate\x12\x16.writ.v1.RotateRequest\x1a\x17.writ.v1.RotateResponseB\x0eZ\fwrit/api;apib\x06proto3"
 
 var (
 	file_custodian_proto_rawDescOnce sync.Once
@@ -508,7 +779,7 @@ func file_custodian_proto_rawDescGZIP() []byte {
 	return file_custodian_proto_rawDescData
 }
 
-var file_custodian_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_custodian_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_custodian_proto_goTypes = []any{
 	(*ReleaseRequest)(nil),  // 0: writ.v1.ReleaseRequest
 	(*ReleaseResponse)(nil), // 1: writ.v1.ReleaseResponse
@@ -516,19 +787,31 @@ var file_custodian_proto_goTypes = []any{
 	(*Refused)(nil),         // 3: writ.v1.Refused
 	(*StatusRequest)(nil),   // 4: writ.v1.StatusRequest
 	(*StatusResponse)(nil),  // 5: writ.v1.StatusResponse
+	(*ObjectRequest)(nil),   // 6: writ.v1.ObjectRequest
+	(*ObjectResponse)(nil),  // 7: writ.v1.ObjectResponse
+	(*DestroyRequest)(nil),  // 8: writ.v1.DestroyRequest
+	(*DestroyResponse)(nil), // 9: writ.v1.DestroyResponse
+	(*RotateRequest)(nil),   // 10: writ.v1.RotateRequest
+	(*RotateResponse)(nil),  // 11: writ.v1.RotateResponse
 }
 var file_custodian_proto_depIdxs = []int32{
-	2, // 0: writ.v1.ReleaseResponse.granted:type_name -> writ.v1.Granted
-	3, // 1: writ.v1.ReleaseResponse.refused:type_name -> writ.v1.Refused
-	0, // 2: writ.v1.Custodian.Release:input_type -> writ.v1.ReleaseRequest
-	4, // 3: writ.v1.Custodian.Status:input_type -> writ.v1.StatusRequest
-	1, // 4: writ.v1.Custodian.Release:output_type -> writ.v1.ReleaseResponse
-	5, // 5: writ.v1.Custodian.Status:output_type -> writ.v1.StatusResponse
-	4, // [4:6] is the sub-list for method output_type
-	2, // [2:4] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	2,  // 0: writ.v1.ReleaseResponse.granted:type_name -> writ.v1.Granted
+	3,  // 1: writ.v1.ReleaseResponse.refused:type_name -> writ.v1.Refused
+	0,  // 2: writ.v1.Custodian.Release:input_type -> writ.v1.ReleaseRequest
+	4,  // 3: writ.v1.Custodian.Status:input_type -> writ.v1.StatusRequest
+	6,  // 4: writ.v1.CustodianDesk.Object:input_type -> writ.v1.ObjectRequest
+	8,  // 5: writ.v1.CustodianDesk.Destroy:input_type -> writ.v1.DestroyRequest
+	10, // 6: writ.v1.CustodianDesk.Rotate:input_type -> writ.v1.RotateRequest
+	1,  // 7: writ.v1.Custodian.Release:output_type -> writ.v1.ReleaseResponse
+	5,  // 8: writ.v1.Custodian.Status:output_type -> writ.v1.StatusResponse
+	7,  // 9: writ.v1.CustodianDesk.Object:output_type -> writ.v1.ObjectResponse
+	9,  // 10: writ.v1.CustodianDesk.Destroy:output_type -> writ.v1.DestroyResponse
+	11, // 11: writ.v1.CustodianDesk.Rotate:output_type -> writ.v1.RotateResponse
+	7,  // [7:12] is the sub-list for method output_type
+	2,  // [2:7] is the sub-list for method input_type
+	2,  // [2:2] is the sub-list for extension type_name
+	2,  // [2:2] is the sub-list for extension extendee
+	0,  // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_custodian_proto_init() }
@@ -546,9 +829,9 @@ func file_custodian_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_custodian_proto_rawDesc), len(file_custodian_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   12,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_custodian_proto_goTypes,
 		DependencyIndexes: file_custodian_proto_depIdxs,
