@@ -33,6 +33,8 @@ func (w *Warrant) checkNames() error {
 		return fieldError("subject", "%q is not a name", w.Subject)
 	case w.Subject != w.SubjectAgain:
 		return fieldError("subject_again", "differs from subject")
+	case w.Flags&IsTest != 0 && !Synthetic(w.Subject):
+		return fieldError("subject", "a test warrant is for a synthetic account, named test.*")
 	}
 	return nil
 }

@@ -2,7 +2,10 @@ package warrant
 
 import (
 	"bytes"
+	"errors"
 	"testing"
+
+	"writ/internal/wire"
 )
 
 func mailKey(t testing.TB) *MailKey {
@@ -61,6 +64,9 @@ func TestEnvelopeEveryByte(t *testing.T) {
 
 func TestSealRefuses(t *testing.T) {
 	a := mailKey(t).Public()
+	if env, err := Seal(make([]byte, MaxContent+1), []Recipient{{"a", a}}); err == nil || env != nil {
+		t.Error("sealed too much")
+	}
 	for name, to := range map[string][]Recipient{
 		"nobody":  nil,
 		"twice":   {{"a", a}, {"a", a}},
@@ -69,6 +75,37 @@ func TestSealRefuses(t *testing.T) {
 	} {
 		if env, err := Seal(nil, to); err == nil || env != nil {
 			t.Errorf("%s: sealed", name)
+		}
+	}
+}
+
+// TestOpenRefuses holds envelopes no Seal makes.
+func TestOpenRefuses(t *testing.T) {
+	a := mailKey(t)
+	envelope := func(recipients ...string) []byte {
+		var w wire.Writer
+		w.Uint16(envelopeVersion)
+		w.Vector(func(w *wire.Writer) {
+			for _, r := range recipients {
+				w.String(r)
+				w.Opaque([]byte("short"))
+			}
+		})
+		w.Opaque([]byte("body"))
+		return w.Bytes()
+	}
+	for name, c := range map[string]struct {
+		envelope []byte
+		want     error
+	}{
+		"key cut":         {envelope("a"), ErrInvalid},
+		"recipient twice": {envelope("a", "a"), wire.ErrMalformed},
+		"not addressed":   {envelope("b"), ErrRefused},
+		"trailing":        {append(envelope("a"), 0), wire.ErrMalformed},
+		"version":         {append([]byte{0, 2}, envelope("a")[2:]...), ErrUnsupported},
+	} {
+		if got, err := Open(c.envelope, "a", a); got != nil || !errors.Is(err, c.want) {
+			t.Errorf("%s: got %q, %v; want %v", name, got, err, c.want)
 		}
 	}
 }

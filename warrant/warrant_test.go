@@ -98,6 +98,13 @@ var formRules = []struct {
 	{"subjects differ", "subject_again", func(w *Warrant) { w.SubjectAgain = "alicia" }},
 	{"no subject", "subject", func(w *Warrant) { w.Subject, w.SubjectAgain = "", "" }},
 	{"case type is no name", "case_type", func(w *Warrant) { w.CaseType = "Kidnapping!" }},
+	{"test on a person", "subject", func(w *Warrant) { w.Flags = IsTest }},
+	{"too many conversations", "conversations", func(w *Warrant) {
+		w.Conversations = nil
+		for i := range maxConversations + 1 {
+			w.Conversations = append(w.Conversations, []byte{byte(i >> 8), byte(i)})
+		}
+	}},
 	{"direction 0", "direction", func(w *Warrant) { w.Direction = 0 }},
 	{"direction 3", "direction", func(w *Warrant) { w.Direction = 3 }},
 	{"unknown flag", "flags", func(w *Warrant) { w.Flags = 4 }},
@@ -148,7 +155,7 @@ func TestUnknownRejectsWhole(t *testing.T) {
 		"trailing": append(bytes.Clone(good), 0),
 		"cut":      good[:len(good)-1],
 		"empty":    nil,
-		"huge":     make([]byte, MaxSize+1),
+		"huge":     append(bytes.Clone(good), make([]byte, MaxSize)...),
 	} {
 		if bytes.Equal(b, good) {
 			t.Fatalf("%s: not changed", name)
@@ -183,6 +190,8 @@ func TestDraftMembers(t *testing.T) {
 		{"second object", good + "{}", "draft"},
 		{"no object", "[]", "draft"},
 		{"empty", "", "draft"},
+		{"cut", strings.TrimSuffix(good, "}\n"), "draft"},
+		{"huge", good + strings.Repeat(" ", 2*MaxSize), "draft"},
 	} {
 		w, err := ParseDraft([]byte(c.draft))
 		if w != nil || !errors.Is(err, wire.ErrMalformed) || !strings.Contains(err.Error(), c.want) {
@@ -218,6 +227,7 @@ func TestRoundTrip(t *testing.T) {
 		w.Reference = "x" + rapid.StringMatching(`[ -~é\n]{0,40}`).Draw(t, "reference")
 		w.Necessity = rapid.StringMatching(`[ -~]{0,40}y`).Draw(t, "necessity")
 		w.Direction = rapid.SampledFrom([]Direction{Sent, SentAndReceived}).Draw(t, "direction")
+		w.Subject, w.SubjectAgain = "test.alice", "test.alice"
 		w.Flags = Flags(rapid.IntRange(0, 3).Draw(t, "flags"))
 		w.Conversations = rapid.SliceOfNDistinct(rapid.SliceOfN(rapid.Byte(), 1, 64), 0, 5,
 			func(b []byte) string { return string(b) }).Draw(t, "conversations")
@@ -241,7 +251,7 @@ func TestRoundTrip(t *testing.T) {
 
 func TestExplainSaysAll(t *testing.T) {
 	w := order()
-	w.Flags |= IsTest
+	w.Flags |= IsTest // not on a synthetic account: Explain doesn't judge
 	all := strings.Join(w.Explain(), "\n")
 	for _, want := range []string{
 		"alice", "every other member", "2 named conversations", "2026-11-01T00:00:00+01:00", "24.0 hours", "2.0 days",
@@ -266,6 +276,35 @@ func TestCommitmentBinds(t *testing.T) {
 	other[31] ^= 1
 	if c == Commitment([32]byte{2}, h) || c == Commitment([32]byte{1}, other) || c != Commitment([32]byte{1}, h) {
 		t.Error("commitment does not bind")
+	}
+}
+
+func TestCovers(t *testing.T) {
+	w := order()
+	if !w.Covers([]byte{2, 2}) || w.Covers([]byte{2}) || w.Covers(nil) {
+		t.Error("listed conversations")
+	}
+	if w.Conversations = nil; !w.Covers([]byte{2}) {
+		t.Error("all conversations")
+	}
+}
+
+func TestApprovalEncodings(t *testing.T) {
+	one := Approval{"judicial", "judge-1", Ed25519, []byte{1}}
+	odd := one
+	odd.Kind = 3
+	for name, b := range map[string][]byte{
+		"cut":          EncodeApprovals([]Approval{one})[:9],
+		"unknown kind": EncodeApprovals([]Approval{odd}),
+		"too many":     bytes.Repeat(EncodeApprovals([]Approval{one}), maxApprovals+1),
+	} {
+		if list, err := ParseApprovals(b); err == nil || list != nil {
+			t.Errorf("%s: got %v", name, list)
+		}
+	}
+	a := Assertion{[]byte{1}, []byte{2}, []byte{3}}
+	if got, err := ParseAssertion(append(a.Encode(), 0)); err == nil || got != nil {
+		t.Error("assertion with a trailing byte")
 	}
 }
 
