@@ -19,6 +19,7 @@ type Sealer struct {
 	access     *charter.Access
 	encoded    []byte // of access
 	recipients []recipient
+	blank      []byte // the shares of a capsule, all their bytes zero but the lengths
 }
 
 // NewSealer parses the custodians' keys.
@@ -31,6 +32,13 @@ func NewSealer(a *charter.Access) (*Sealer, error) {
 		}
 		s.recipients = append(s.recipients, r)
 	}
+	var w wire.Writer
+	for i := range s.recipients {
+		w.Fixed(make([]byte, sha256.Size))
+		w.Opaque(make([]byte, s.recipients[i].encSize()))
+		w.Opaque(make([]byte, ShareSize+tagSize))
+	}
+	s.blank = w.Bytes()
 	return s, nil
 }
 
@@ -125,7 +133,8 @@ type sealing struct {
 	ctx       [32]byte
 	prk       []byte
 	schedules map[charter.KEM]*schedule
-	shares    wire.Writer // Share encodings, in the order of leaves
+	shares    []byte // filled in place, in the order of leaves
+	rest      []byte // the end of shares that is still blank
 }
 
 func (s *Sealer) seal(l *Label, ratchet, senderData []byte) ([]byte, error) {
@@ -152,7 +161,7 @@ func (s *Sealer) seal(l *Label, ratchet, senderData []byte) ([]byte, error) {
 	w.Uint16(Version)
 	l.write(&w)
 	w.Opaque(body)
-	w.Opaque(m.shares.Bytes())
+	w.Opaque(m.shares)
 	return w.Bytes(), nil
 }
 
@@ -166,7 +175,9 @@ func (s *Sealer) start(l *Label, ratchet, senderData []byte) (*sealing, error) {
 	if n := len(ratchet); n < minSecret || n > maxSecret || n != len(senderData) {
 		return nil, fmt.Errorf("capsule: %w: secrets of %d and %d bytes", ErrInvalid, n, len(senderData))
 	}
-	m := &sealing{Sealer: s, ctx: contextOf(l, s.encoded), schedules: map[charter.KEM]*schedule{}}
+	m := &sealing{Sealer: s, ctx: contextOf(l, s.encoded), schedules: map[charter.KEM]*schedule{},
+		shares: bytes.Clone(s.blank)}
+	m.rest = m.shares
 	ikm := slices.Concat(ratchet, senderData)
 	defer clear(ikm)
 	var err error
@@ -237,8 +248,8 @@ func (m *sealing) leaf(g *charter.Gate, secret *element) error {
 		return err
 	}
 	defer clear(coins)
-	var enc [maxEncSize]byte
-	shared, err := to.encapsulate(enc[:to.encSize()], coins)
+	commitment, enc, ciphertext := m.next(to)
+	shared, err := to.encapsulate(enc, coins)
 	if err != nil {
 		return err
 	}
@@ -247,15 +258,25 @@ func (m *sealing) leaf(g *charter.Gate, secret *element) error {
 	if err != nil {
 		return err
 	}
-	commitment := Commitment(m.ctx, g.Path, plain[:])
-	ciphertext, err := keys.seal(nil, shared[:], commitment[:], plain[:])
-	if err != nil {
-		return err
+	*commitment = Commitment(m.ctx, g.Path, plain[:])
+	_, err = keys.seal(ciphertext[:0], shared[:], commitment[:], plain[:])
+	return err
+}
+
+// next returns the places of the next share's parts. The lengths before enc
+// and ciphertext are there already.
+func (m *sealing) next(to *recipient) (commitment *[32]byte, enc, ciphertext []byte) {
+	const length, ciphertextLength = 2, 1 // of the lengths, by RFC 9420 section 2.1.2
+	take := func(n int) []byte {
+		b := m.rest[:n:n]
+		m.rest = m.rest[n:]
+		return b
 	}
-	m.shares.Fixed(commitment[:])
-	m.shares.Opaque(enc[:to.encSize()])
-	m.shares.Opaque(ciphertext)
-	return nil
+	commitment = (*[32]byte)(take(sha256.Size))
+	take(length)
+	enc = take(to.encSize())
+	take(ciphertextLength)
+	return commitment, enc, take(ShareSize + tagSize)
 }
 
 func (m *sealing) schedule(kem charter.KEM) (*schedule, error) {

@@ -114,11 +114,11 @@ func CombineShares(xs []uint8, ys [][]byte) ([]byte, error) {
 func lagrange(xs []uint8, i int) (uint8, error) {
 	factor := uint8(1)
 	for j, x := range xs {
+		if x == 0 || j != i && x == xs[i] {
+			return 0, fmt.Errorf("capsule: %w: coordinate %d is zero or stands twice", ErrInvalid, x)
+		}
 		if j == i {
 			continue
-		}
-		if x == xs[i] || x == 0 || xs[i] == 0 {
-			return 0, fmt.Errorf("capsule: %w: coordinate %d is zero or stands twice", ErrInvalid, x)
 		}
 		factor = mul(factor, mul(x, inverse(x^xs[i])))
 	}
