@@ -55,3 +55,29 @@ func (g *GroupInfo) verifySignature(s *suite, key SignaturePublicKey) error {
 	}
 	return nil
 }
+
+// verifiedTree returns the tree that g describes, from its own extension or from
+// tree, after checking it and the signature on g (RFC 9420 12.4.3.1).
+func (g *GroupInfo) verifiedTree(s *suite, tree []byte, authenticate Authenticator) (*ratchetTree, error) {
+	if data, ok := FindExtension(g.Extensions, ExtensionRatchetTree); ok {
+		tree = data
+	}
+	if tree == nil {
+		return nil, invalid("no ratchet tree")
+	}
+	t, err := parseTree(s, tree)
+	if err != nil {
+		return nil, err
+	}
+	signer := t.leaf(g.signer)
+	if signer == nil {
+		return nil, invalid("group info signed by blank leaf %d", g.signer) // 12.4.3.1
+	}
+	if err := g.verifySignature(s, signer.SignatureKey); err != nil {
+		return nil, err
+	}
+	if err := t.verify(&g.Context, authenticate); err != nil {
+		return nil, err
+	}
+	return t, nil
+}

@@ -55,6 +55,9 @@ func (k *hpkeKey) erase() {
 	k.parsed = nil
 }
 
+// clone keeps its bytes when k is erased.
+func (k *hpkeKey) clone() *hpkeKey { return &hpkeKey{bytes.Clone(k.raw), k.parsed, k.public} }
+
 // checkHPKEPublic says whether the KEM accepts the key.
 func (s *suite) checkHPKEPublic(key HPKEPublicKey) error {
 	if _, err := s.kem.NewPublicKey(key); err != nil {

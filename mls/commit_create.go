@@ -1,0 +1,275 @@
+package mls
+
+import (
+	"bytes"
+	"slices"
+)
+
+// CommitOptions says what an own commit does beside renewing this member's keys,
+// which every commit does.
+type CommitOptions struct {
+	Add         []*KeyPackage
+	Remove      []LeafIndex
+	PSKs        []PSK // mixed into the next epoch
+	ByReference bool  // also commit the proposals received in this epoch, where they are valid
+
+	GroupContextExtensions []Extension // replaces the group's, when not nil
+	LeafExtensions         []Extension // replaces those of the own leaf, when not nil
+	GroupInfoExtensions    []Extension // for those who join by this commit
+
+	AuthenticatedData []byte // public, signed
+	Private           bool   // as PrivateMessage: a delivery service can't follow then
+	WithoutTree       bool   // leave the ratchet tree out of the Welcome
+}
+
+// A PendingCommit is an own commit on its way. Store Delta, send Message, and when
+// the delivery service has accepted it, Apply Staged and send Welcome.
+type PendingCommit struct {
+	Message []byte // MLSMessage
+	Welcome []byte // MLSMessage for all who are added; nil when nobody is
+	Staged  *StagedCommit
+	Delta   Delta
+
+	content *authenticatedContent
+}
+
+// Commit makes a commit and remembers it as pending; nothing else changes (RFC 9420
+// 12.4.1). There is at most one: the last must be applied or dropped first.
+func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
+	if err := g.active(); err != nil {
+		return nil, err
+	}
+	if g.pending != nil {
+		return nil, refused("a commit is pending")
+	}
+	c, list, err := g.gather(o)
+	if err != nil {
+		return nil, err
+	}
+	t := g.now.apply(list)
+	t.committer = g.now.own
+	path, keys, err := g.ownPath(t, c, o.LeafExtensions)
+	if err != nil {
+		return nil, err
+	}
+	defer path.erase()
+	a := g.frame(o.Private, framedContent{authenticatedData: o.AuthenticatedData, kind: ContentCommit, commit: c})
+	if err := a.sign(g.now.signer, g.now.contextBytes); err != nil {
+		return nil, err
+	}
+	next, joiner, err := g.nextEpoch(t, g.now.finish(t, a), keys, slices.Clone(path.commitSecret))
+	if err != nil {
+		return nil, err
+	}
+	defer clear(joiner)
+	a.auth.confirmationTag = g.now.suite.mac(next.secrets.confirmation, next.context.ConfirmedTranscriptHash)
+	next.publicState = g.now.finish(t, a)
+	p := &PendingCommit{content: a}
+	p.Staged = &StagedCommit{Changes: g.now.changes(t, a, &next.publicState), base: g.now, next: next}
+	if len(t.added) > 0 {
+		if p.Welcome, err = g.welcome(o, t, next, joiner, path); err != nil {
+			return nil, err
+		}
+	}
+	if p.Message, p.Delta, err = g.protectHandshake(a); err != nil {
+		return nil, err
+	}
+	g.pending = p
+	p.Delta = append(p.Delta, p.record())
+	return p, nil
+}
+
+// frame fills in group, epoch and sender.
+func (g *Group) frame(private bool, c framedContent) *authenticatedContent {
+	c.groupID, c.epoch = g.now.context.GroupID, g.now.context.Epoch
+	c.sender = sender{SenderMember, uint32(g.now.own)}
+	if private {
+		return &authenticatedContent{format: WirePrivateMessage, content: c}
+	}
+	return &authenticatedContent{format: WirePublicMessage, content: c}
+}
+
+// gather collects and verifies the proposals of an own commit.
+func (g *Group) gather(o CommitOptions) (*commit, *proposalList, error) {
+	self := sender{SenderMember, uint32(g.now.own)}
+	c := new(commit)
+	var all []queuedProposal
+	for _, p := range g.byValue(o) {
+		c.proposals = append(c.proposals, proposalOrRef{proposal: p})
+		all = append(all, queuedProposal{proposal: p, sender: self})
+	}
+	if o.ByReference {
+		for _, q := range g.proposals {
+			if !g.committable(all, q) {
+				continue
+			}
+			c.proposals = append(c.proposals, proposalOrRef{ref: q.ref})
+			all = append(all, q)
+		}
+	}
+	list := newProposalList(all)
+	if err := g.now.verifyList(&g.cfg, self, list); err != nil {
+		return nil, nil, err
+	}
+	return c, list, nil
+}
+
+func (g *Group) byValue(o CommitOptions) []*proposal {
+	var all []*proposal
+	if o.GroupContextExtensions != nil {
+		all = append(all, &proposal{kind: ProposalGroupContextExtensions, extensions: o.GroupContextExtensions})
+	}
+	for _, i := range o.Remove {
+		all = append(all, &proposal{kind: ProposalRemove, remove: i})
+	}
+	for _, k := range o.Add {
+		all = append(all, &proposal{kind: ProposalAdd, add: k})
+	}
+	for _, k := range o.PSKs {
+		all = append(all, &proposal{kind: ProposalPSK, psk: k.id(g.now.suite.randomSecret())})
+	}
+	return all
+}
+
+// id is the PreSharedKeyID with usage application (RFC 9420 8.4).
+func (k PSK) id(nonce []byte) pskID {
+	if k.GroupID != nil {
+		return pskID{kind: pskResumption, usage: usageApplication, groupID: k.GroupID, epoch: k.Epoch, nonce: nonce}
+	}
+	return pskID{kind: pskExternal, id: k.ID, nonce: nonce}
+}
+
+// committable says whether q can stand in an own commit beside the proposals chosen
+// so far (RFC 9420 12.2); earlier ones win.
+func (g *Group) committable(chosen []queuedProposal, q queuedProposal) bool {
+	if g.now.verifyProposal(&g.cfg, q) != nil || q.proposal.kind == ProposalReInit {
+		return false
+	}
+	if i, ok := q.target(); ok && i == g.now.own {
+		return false
+	}
+	return !slices.ContainsFunc(chosen, q.conflicts)
+}
+
+// target is the leaf that an Update or Remove is about.
+func (q queuedProposal) target() (LeafIndex, bool) {
+	switch q.proposal.kind {
+	case ProposalUpdate:
+		return LeafIndex(q.sender.index), true
+	case ProposalRemove:
+		return q.proposal.remove, true
+	}
+	return 0, false
+}
+
+func (q queuedProposal) conflicts(o queuedProposal) bool {
+	i, a := q.target()
+	j, b := o.target()
+	if a && b {
+		return i == j
+	}
+	if q.proposal.kind != o.proposal.kind {
+		return false
+	}
+	switch q.proposal.kind {
+	case ProposalAdd:
+		return bytes.Equal(q.proposal.add.Leaf.SignatureKey, o.proposal.add.Leaf.SignatureKey)
+	case ProposalPSK:
+		return q.proposal.psk.same(o.proposal.psk)
+	case ProposalGroupContextExtensions:
+		return true
+	}
+	return false
+}
+
+// ownPath renews this member's leaf and path in t, encrypts the path into c, and
+// returns its secrets and the private keys of the next epoch (RFC 9420 12.4.1).
+func (g *Group) ownPath(t *transition, c *commit, extensions []Extension) (*freshPath, treeKeys, error) {
+	leafKey, err := g.now.suite.generateHPKEKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	path, err := t.tree.newPath(g.now.own)
+	if err != nil {
+		return nil, nil, err
+	}
+	leaf := g.now.tree.leaf(g.now.own).renewed(sourceCommit, leafKey.public, extensions)
+	leaf.parentHash = t.tree.setPath(g.now.own, path.steps, path.publicKeys())
+	if err := leaf.sign(g.now.signer, g.now.context.GroupID, g.now.own); err != nil {
+		return nil, nil, err
+	}
+	t.tree.set(g.now.own.node(), treeNode{leaf: leaf})
+	if err := t.tree.verifyMembers(t.context.Extensions); err != nil { // 12.2
+		return nil, nil, err
+	}
+	t.context.TreeHash = t.tree.rootHash()
+	nodes, err := path.encrypt(t.tree, t.added, t.context.Bytes())
+	if err != nil {
+		return nil, nil, err
+	}
+	c.path = &updatePath{leaf, nodes}
+	keys := g.now.keys.keep(t.tree)
+	keys[g.now.own.node()] = leafKey
+	for k, step := range path.steps {
+		keys[step.node] = path.keys[k]
+	}
+	return path, keys, nil
+}
+
+// renewed is a copy of l, unsigned, with a new key and perhaps other extensions.
+func (l *LeafNode) renewed(source leafSource, key HPKEPublicKey, extensions []Extension) *LeafNode {
+	n := *l
+	n.source, n.EncryptionKey, n.Lifetime, n.signature, n.parentHash = source, key, Lifetime{}, nil, nil
+	if extensions != nil {
+		n.Extensions = extensions
+		n.Capabilities.Extensions = slices.Clone(l.Capabilities.Extensions)
+		for _, e := range extensions {
+			if !n.Capabilities.hasExtension(e.Type) {
+				n.Capabilities.Extensions = append(n.Capabilities.Extensions, e.Type)
+			}
+		}
+	}
+	return &n
+}
+
+// welcome makes the Welcome for all who are added (RFC 9420 12.4.3.1).
+func (g *Group) welcome(o CommitOptions, t *transition, next *epoch, joiner []byte, path *freshPath) ([]byte, error) {
+	info, err := next.groupInfo(o.GroupInfoExtensions, !o.WithoutTree)
+	if err != nil {
+		return nil, err
+	}
+	psk, err := g.pskSecret(t.list.pskIDs())
+	if err != nil {
+		return nil, err
+	}
+	defer clear(psk)
+	s := next.suite
+	k := s.welcomeKey(joiner, psk)
+	m := &welcome{suite: s.id, encryptedGroupInfo: s.sealAEAD(k.key, k.nonce, nil, marshal(info))}
+	for n, q := range t.list.adds {
+		kp := q.proposal.add
+		secrets := &groupSecrets{joiner, path.secretFor(t.added[n]), t.list.pskIDs()}
+		c, err := s.encryptWithLabel(kp.InitKey, "Welcome", m.encryptedGroupInfo, marshal(secrets))
+		if err != nil {
+			return nil, err
+		}
+		m.secrets = append(m.secrets, encryptedGroupSecrets{kp.Ref(), c})
+	}
+	return marshal(&message{format: WireWelcome, welcome: m}), nil
+}
+
+// protectHandshake frames a signed proposal or commit.
+func (g *Group) protectHandshake(a *authenticatedContent) ([]byte, Delta, error) {
+	if a.format == WirePublicMessage {
+		return marshal(g.now.suite.protectPublic(g.now.secrets.membership, a, g.now.contextBytes)), nil, nil
+	}
+	return g.protectPrivate(a)
+}
+
+// erase forgets the secrets of a commit that will not be applied.
+func (p *PendingCommit) erase() {
+	next := p.Staged.next
+	next.secrets.erase()
+	next.messages.erase()
+	next.keys.eraseBut(p.Staged.base.keys)
+}

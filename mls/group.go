@@ -1,0 +1,244 @@
+package mls
+
+import (
+	"iter"
+	"slices"
+	"time"
+)
+
+// A Config is what the application lends to a group. It is not stored: pass the
+// same to NewGroup, Join and LoadGroup.
+type Config struct {
+	// Authenticate vouches for leaves; without it nobody gets in.
+	Authenticate Authenticator
+
+	// Now tells the time that the lifetimes of key packages are checked against.
+	Now func() time.Time
+
+	// MaxSkip bounds how far ahead of a sender's ratchet a message may be, which is
+	// the work that one message can cause, and how many skipped keys wait for late
+	// messages. 0 means 1000.
+	MaxSkip uint32
+
+	// MaxPastEpochs is for how many epochs after their end late application messages
+	// can still be read. More is less forward secrecy. 0 means none.
+	MaxPastEpochs int
+
+	// MaxResumptionPSKs is how many past epochs' resumption PSKs are kept.
+	MaxResumptionPSKs int
+
+	// Padding hides the length of messages: each is padded to a multiple of it, in
+	// bytes. 0 means no padding.
+	Padding int
+
+	// PSK looks up pre-shared keys that proposals and Welcomes name. Nil knows none.
+	PSK func(PSK) ([]byte, error)
+
+	// ExternalCommits and ExternalProposals let people outside join by themselves
+	// (RFC 9420 12.4.3.2) and propose (12.1.8). Both are refused unless asked for.
+	ExternalCommits, ExternalProposals bool
+}
+
+// A PSK names a pre-shared key (RFC 9420 8.4): an external one by ID, or the
+// resumption PSK of an epoch of a group.
+type PSK struct {
+	ID      []byte
+	GroupID []byte // nil for an external one
+	Epoch   uint64
+}
+
+// check fills in defaults, and refuses a Config that would let anybody in.
+func (c Config) check() (Config, error) {
+	if c.Authenticate == nil || c.Now == nil {
+		return c, refused("Config without Authenticate or Now")
+	}
+	if c.MaxSkip == 0 {
+		c.MaxSkip = 1000
+	}
+	return c, nil
+}
+
+// An epoch is what one member knows of one epoch. Only its secret tree changes.
+type epoch struct {
+	publicState
+	own      LeafIndex
+	signer   *SignatureKey
+	keys     treeKeys
+	secrets  epochSecrets
+	messages *secretTree
+}
+
+// A messageEpoch is the part of an epoch that private messages need. It is all that
+// is left of past epochs.
+type messageEpoch struct {
+	*publicState
+	senderData []byte
+	messages   *secretTree
+}
+
+func (e *epoch) forMessages() *messageEpoch {
+	return &messageEpoch{&e.publicState, e.secrets.senderData, e.messages}
+}
+
+// A Group is one member's view of an MLS group. It must not be used by two
+// goroutines at once.
+type Group struct {
+	cfg        Config
+	now        *epoch              // nil once this member is removed
+	past       []*messageEpoch     // oldest first
+	proposals  []queuedProposal    // received or sent in this epoch
+	updates    map[string]*hpkeKey // leaf keys of own Update proposals, by reference
+	pending    *PendingCommit      // own commit that isn't applied
+	resumption map[uint64][]byte   // resumption PSKs of past epochs
+}
+
+// GroupOptions are what the creator of a group decides.
+type GroupOptions struct {
+	GroupContextExtensions []Extension
+	LeafExtensions         []Extension     // of the creator's leaf
+	ExtensionTypes         []ExtensionType // supported by the creator beyond those
+	Lifetime               Lifetime        // of the creator's leaf; not checked by anyone after
+}
+
+// NewGroup creates a group of one member at epoch 0 (RFC 9420 11). groupID must be
+// unique; what it means is the application's.
+func NewGroup(cfg Config, cs CipherSuite, groupID []byte, cred Credential, key *SignatureKey, o GroupOptions) (*Group, error) {
+	cfg, err := cfg.check()
+	if err != nil {
+		return nil, err
+	}
+	s, err := cs.params()
+	if err != nil {
+		return nil, err
+	}
+	if key.suite.id != cs {
+		return nil, invalid("signature key of suite %#04x", uint16(key.suite.id))
+	}
+	if err := checkExtensionsUnique(o.GroupContextExtensions); err != nil {
+		return nil, err
+	}
+	encryption, err := s.generateHPKEKey()
+	if err != nil {
+		return nil, err
+	}
+	types := slices.Clone(o.ExtensionTypes)
+	for _, e := range o.GroupContextExtensions {
+		if !e.Type.isDefault() && !slices.Contains(types, e.Type) {
+			types = append(types, e.Type)
+		}
+	}
+	leaf := newLeaf(s, cred, key, encryption.public, leafOptions{o.LeafExtensions, types, o.Lifetime})
+	if err := leaf.sign(key, nil, 0); err != nil {
+		return nil, err
+	}
+	tree := newTree(s, leaf)
+	if err := tree.verifyMembers(o.GroupContextExtensions); err != nil {
+		return nil, err
+	}
+	if err := ask(cfg.Authenticate, leaf); err != nil {
+		return nil, err
+	}
+	context := GroupContext{protocolVersion, cs, slices.Clone(groupID), 0, tree.rootHash(), nil, o.GroupContextExtensions}
+	secrets, secretRoot := s.deriveEpoch(s.randomSecret())
+	e := &epoch{
+		publicState: newPublicState(s, context, tree, s.mac(secrets.confirmation, nil)),
+		signer:      key,
+		keys:        treeKeys{0: encryption},
+		secrets:     secrets,
+		messages:    newSecretTree(s, 0, 1, secretRoot),
+	}
+	return newGroup(cfg, e), nil
+}
+
+func newGroup(cfg Config, e *epoch) *Group {
+	return &Group{cfg: cfg, now: e, updates: make(map[string]*hpkeKey), resumption: make(map[uint64][]byte)}
+}
+
+// active turns away every operation of a member that is out.
+func (g *Group) active() error {
+	if g.now == nil {
+		return refused("removed from the group")
+	}
+	return nil
+}
+
+// Removed says that this member was removed by a commit that was applied. All its
+// secrets are gone and no method below may be called but State.
+func (g *Group) Removed() bool { return g.now == nil }
+
+// ID is the group id; the caller must not change it.
+func (g *Group) ID() []byte { return g.now.context.GroupID }
+
+// Epoch is the current epoch.
+func (g *Group) Epoch() uint64 { return g.now.context.Epoch }
+
+// Suite is the group's cipher suite.
+func (g *Group) Suite() CipherSuite { return g.now.context.Suite }
+
+// OwnLeaf is this member's place.
+func (g *Group) OwnLeaf() LeafIndex { return g.now.own }
+
+// Context is the current group context; the caller must not change its slices.
+func (g *Group) Context() GroupContext { return g.now.context }
+
+// Members yields the members in the order of their leaves.
+func (g *Group) Members() iter.Seq2[LeafIndex, *LeafNode] { return g.now.tree.members() }
+
+// Leaf returns the member at i, or nil.
+func (g *Group) Leaf(i LeafIndex) *LeafNode { return g.now.tree.leaf(i) }
+
+// PendingCommit returns the own commit that is neither applied nor dropped, or nil.
+func (g *Group) PendingCommit() *PendingCommit { return g.pending }
+
+// Export derives n bytes that only members of this epoch know (RFC 9420 8.5).
+func (g *Group) Export(label string, context []byte, n int) ([]byte, error) {
+	if err := g.active(); err != nil {
+		return nil, err
+	}
+	return g.now.suite.export(g.now.secrets.exporter, label, context, n)
+}
+
+// EpochAuthenticator is a value that all members of the epoch share and may compare
+// by other means (RFC 9420 8.7).
+func (g *Group) EpochAuthenticator() []byte { return slices.Clone(g.now.secrets.authentication) }
+
+// GroupInfo describes the current epoch, signed by this member (RFC 9420 12.4.3), as
+// an MLSMessage. It carries the ratchet tree when withTree, and the key that external
+// commits need when Config allows those.
+func (g *Group) GroupInfo(extensions []Extension, withTree bool) ([]byte, error) {
+	if err := g.active(); err != nil {
+		return nil, err
+	}
+	list := slices.Clone(extensions)
+	if g.cfg.ExternalCommits {
+		key, err := g.now.suite.externalKey(g.now.secrets.external)
+		if err != nil {
+			return nil, err
+		}
+		var w writer
+		w.opaque(key.public)
+		list = append(list, Extension{ExtensionExternalPub, w.buf})
+	}
+	info, err := g.now.groupInfo(list, withTree)
+	if err != nil {
+		return nil, err
+	}
+	return marshal(&message{format: WireGroupInfo, groupInfo: info}), nil
+}
+
+func (e *epoch) groupInfo(extensions []Extension, withTree bool) (*GroupInfo, error) {
+	if withTree {
+		extensions = append(slices.Clone(extensions), Extension{ExtensionRatchetTree, marshal(e.tree)})
+	}
+	if err := checkExtensionsUnique(extensions); err != nil {
+		return nil, err
+	}
+	info := &GroupInfo{Context: e.context, Extensions: extensions, confirmationTag: e.confirmationTag, signer: e.own}
+	var err error
+	info.signature, err = e.signer.sign("GroupInfoTBS", info.tbs())
+	return info, err
+}
+
+// RatchetTree is the public tree in the encoding of RFC 9420 12.4.3.3, for Join and
+// NewPublicGroup when it is not in the GroupInfo.
+func (g *Group) RatchetTree() []byte { return marshal(g.now.tree) }

@@ -1,0 +1,273 @@
+package mls
+
+import (
+	"bytes"
+	"slices"
+)
+
+// A StagedCommit is a commit verified in full, confirmation tag included, with the
+// epoch that it leads to. It is good for the epoch it was staged in only.
+type StagedCommit struct {
+	Changes
+	SelfRemoved bool // this member is out; the confirmation tag could not be checked
+
+	base *epoch // staged on this
+	next *epoch // nil when SelfRemoved
+}
+
+// Stage verifies a commit of another member, or recognises the pending own one, and
+// changes nothing (RFC 9420 12.4.2). Apply moves on.
+func (g *Group) Stage(msg []byte) (*StagedCommit, error) {
+	if err := g.active(); err != nil {
+		return nil, err
+	}
+	if g.pending != nil && bytes.Equal(msg, g.pending.Message) {
+		return g.pending.Staged, nil
+	}
+	a, use, err := g.openHandshake(msg)
+	if err != nil {
+		return nil, err
+	}
+	if use != nil {
+		defer g.now.messages.discard(use) // the epoch ends with this commit, or it is lost
+	}
+	if a.content.kind != ContentCommit {
+		return nil, invalid("not a commit")
+	}
+	if from := a.content.sender; from.kind == SenderMember && LeafIndex(from.index) == g.now.own {
+		return nil, refused("own commit that is not pending")
+	}
+	t, err := g.now.process(&g.cfg, a, g.proposals)
+	if err != nil {
+		return nil, err
+	}
+	return g.stage(t, a)
+}
+
+// openHandshake parses, decrypts and verifies a proposal or commit of this epoch. A
+// use is returned for private messages; the caller consumes or discards it.
+func (g *Group) openHandshake(msg []byte) (*authenticatedContent, *keyUse, error) {
+	m, err := parse(msg, decodeMessage)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch m.format {
+	case WirePublicMessage:
+		c := &m.public.content
+		if err := g.now.checkEpoch(c.groupID, c.epoch); err != nil {
+			return nil, nil, err
+		}
+		u, err := g.now.suite.openPublic(g.now.secrets.membership, m.public, g.now.contextBytes)
+		if err != nil {
+			return nil, nil, err
+		}
+		a, err := g.now.verify(&g.cfg, u)
+		return a, nil, err
+	case WirePrivateMessage:
+		if m.private.kind == ContentApplication {
+			return nil, nil, invalid("application message where a handshake message belongs")
+		}
+		e, err := g.reader(m.private)
+		if err != nil {
+			return nil, nil, err
+		}
+		if e.messages != g.now.messages {
+			return nil, nil, invalid("handshake message of a past epoch")
+		}
+		_, a, use, err := e.open(m.private, g.cfg.MaxSkip)
+		return a, use, err
+	}
+	return nil, nil, invalid("wire format %d is not a handshake message", m.format)
+}
+
+// stage runs the private half of a commit (RFC 9420 12.4.2).
+func (g *Group) stage(t *transition, a *authenticatedContent) (*StagedCommit, error) {
+	public := g.now.finish(t, a)
+	out := &StagedCommit{Changes: g.now.changes(t, a, &public), base: g.now}
+	if slices.ContainsFunc(out.Removed, func(m Member) bool { return m.Index == g.now.own }) {
+		out.SelfRemoved = true
+		return out, nil
+	}
+	keys := g.ownKeys(t).keep(t.tree)
+	commitSecret := make([]byte, g.now.suite.nh) // 8: zero without a path
+	if path := a.content.commit.path; path != nil {
+		fresh, secret, err := t.tree.openPath(g.now.own, keys, t.steps, t.added, path, t.context.Bytes())
+		if err != nil {
+			return nil, err
+		}
+		commitSecret = secret
+		for x, k := range fresh {
+			keys[x] = k
+		}
+	}
+	next, joiner, err := g.nextEpoch(t, public, keys, commitSecret)
+	if err != nil {
+		return nil, err
+	}
+	clear(joiner)
+	s := g.now.suite
+	if !s.verifyMAC(next.secrets.confirmation, public.context.ConfirmedTranscriptHash, public.confirmationTag) {
+		return nil, invalid("confirmation tag") // 12.4.2
+	}
+	out.next = next
+	return out, nil
+}
+
+// ownKeys are the private keys with those of own Update proposals in the commit.
+func (g *Group) ownKeys(t *transition) treeKeys {
+	keys := g.now.keys.keep(g.now.tree)
+	for _, q := range t.list.updates {
+		if key := g.updates[string(q.ref)]; key != nil && LeafIndex(q.sender.index) == g.now.own {
+			keys[g.now.own.node()] = key.clone()
+		}
+	}
+	return keys
+}
+
+// nextEpoch runs the key schedule (RFC 9420 8) and erases commitSecret. It returns
+// the joiner secret too, for a Welcome.
+func (g *Group) nextEpoch(t *transition, public publicState, keys treeKeys, commitSecret []byte) (*epoch, []byte, error) {
+	s := g.now.suite
+	defer clear(commitSecret)
+	psk, err := g.pskSecret(t.list.pskIDs())
+	if err != nil {
+		return nil, nil, err
+	}
+	defer clear(psk)
+	init := slices.Clone(g.now.secrets.init)
+	if t.external {
+		if init, err = s.openExternalInit(g.now.secrets.external, t.list.externalInit[0].proposal.kemOutput); err != nil { // 8.3
+			return nil, nil, err
+		}
+	}
+	defer clear(init)
+	joiner := s.joinerSecret(init, commitSecret, public.contextBytes)
+	secrets, encryption := s.deriveEpoch(s.epochSecret(joiner, psk, public.contextBytes))
+	return &epoch{
+		publicState: public,
+		own:         g.now.own,
+		signer:      g.now.signer,
+		keys:        keys,
+		secrets:     secrets,
+		messages:    newSecretTree(s, public.context.Epoch, public.tree.width(), encryption),
+	}, joiner, nil
+}
+
+// pskSecret looks up the keys of a commit's PSK proposals (RFC 9420 8.4).
+func (g *Group) pskSecret(ids []pskID) ([]byte, error) {
+	var keys [][]byte
+	for _, id := range ids {
+		key, err := g.pskKey(id)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return g.now.suite.pskSecret(ids, keys), nil
+}
+
+func (g *Group) pskKey(id pskID) ([]byte, error) {
+	if id.kind == pskResumption && bytes.Equal(id.groupID, g.now.context.GroupID) {
+		if id.epoch == g.now.context.Epoch {
+			return g.now.secrets.resumption, nil
+		}
+		if key := g.resumption[id.epoch]; key != nil {
+			return key, nil
+		}
+	}
+	return g.cfg.lookupPSK(id)
+}
+
+// lookupPSK asks the application.
+func (c *Config) lookupPSK(id pskID) ([]byte, error) {
+	if c.PSK == nil {
+		return nil, refused("no pre-shared keys")
+	}
+	psk := PSK{ID: id.id}
+	if id.kind == pskResumption {
+		psk = PSK{GroupID: id.groupID, Epoch: id.epoch}
+	}
+	key, err := c.PSK(psk)
+	if err != nil {
+		return nil, invalid("pre-shared key: %w", err)
+	}
+	return key, nil
+}
+
+// Apply moves the group to the epoch of a staged commit. The secrets of the epoch
+// that ends are erased, but for what Config keeps of past epochs.
+func (g *Group) Apply(c *StagedCommit) (Delta, error) {
+	if err := g.active(); err != nil {
+		return nil, err
+	}
+	if c.base != g.now {
+		return nil, invalid("commit was staged in another epoch")
+	}
+	before := g.headRecords()
+	if c.SelfRemoved {
+		return g.leave(before), nil
+	}
+	if g.pending != nil && g.pending.Staged != c {
+		g.pending.erase()
+	}
+	d := append(g.retire(c.next), nodeDelta(g.now.tree, c.next.tree)...)
+	g.now.keys.eraseBut(c.next.keys)
+	g.now.secrets.erase()
+	g.now = c.next
+	g.proposals, g.pending = nil, nil
+	for _, k := range g.updates {
+		k.erase()
+	}
+	clear(g.updates)
+	d = append(d, difference(before, g.headRecords())...)
+	return append(d, g.now.messages.records()...).last(), nil
+}
+
+// retire moves the current epoch to the past ones, and forgets those too old.
+func (g *Group) retire(next *epoch) Delta {
+	var d Delta
+	g.resumption[g.now.context.Epoch] = slices.Clone(g.now.secrets.resumption)
+	for e, key := range g.resumption {
+		if e+uint64(g.cfg.MaxResumptionPSKs) < next.context.Epoch {
+			clear(key)
+			delete(g.resumption, e)
+		}
+	}
+	last := g.now.forMessages()
+	last.senderData = slices.Clone(last.senderData)
+	g.past = append(g.past, last)
+	for len(g.past) > max(g.cfg.MaxPastEpochs, 0) {
+		d = append(d, g.past[0].messages.erase()...)
+		clear(g.past[0].senderData)
+		g.past = g.past[1:]
+	}
+	return d
+}
+
+// leave erases everything.
+func (g *Group) leave(head Delta) Delta {
+	d := append(head.deletion(), g.now.messages.erase()...)
+	d = append(d, nodeDelta(g.now.tree, &ratchetTree{})...)
+	for _, p := range g.past {
+		d = append(d, p.messages.erase()...)
+		clear(p.senderData)
+	}
+	g.now.keys.eraseBut(nil)
+	for _, k := range g.resumption {
+		clear(k)
+	}
+	g.now.secrets.erase()
+	*g = Group{cfg: g.cfg}
+	return d
+}
+
+// DropPending forgets the own pending commit, which lost the race for the epoch.
+// Applying another commit does so too.
+func (g *Group) DropPending() Delta {
+	if g.pending == nil {
+		return nil
+	}
+	g.pending.erase()
+	g.pending = nil
+	return Delta{{pendingName, nil}}
+}

@@ -1,0 +1,326 @@
+package mls
+
+import (
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// LoadGroup restores a group from all its records. They are trusted as much as the
+// storage they come from; nothing is verified again.
+func LoadGroup(cfg Config, records []Record) (*Group, error) {
+	cfg, err := cfg.check()
+	if err != nil {
+		return nil, err
+	}
+	l := &loader{cfg: cfg, records: make(map[string][]stored)}
+	for _, r := range records {
+		kind, name, _ := strings.Cut(r.Key, "/")
+		l.records[kind] = append(l.records[kind], stored{name, r.Value})
+	}
+	for _, step := range []func() error{l.epoch, l.past, l.secretTrees, l.proposals, l.pending} {
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("mls: stored state: %w", err)
+		}
+	}
+	return l.group, nil
+}
+
+type stored struct {
+	name  string
+	value []byte
+}
+
+// numbers parses a record's name: hexadecimal numbers between slashes.
+func (s stored) numbers(n int) ([]uint64, error) {
+	parts := strings.Split(s.name, "/")
+	if len(parts) != n {
+		return nil, malformed("record name %q", s.name)
+	}
+	var out []uint64
+	for _, p := range parts {
+		v, err := strconv.ParseUint(p, 16, 64)
+		if err != nil {
+			return nil, malformed("record name %q", s.name)
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+// loader rebuilds a group step by step from its records, sorted by kind.
+type loader struct {
+	cfg     Config
+	records map[string][]stored
+	group   *Group
+}
+
+// numbered calls f for each record of a kind whose names are n numbers.
+func (l *loader) numbered(kind string, n int, f func(name []uint64, value []byte) error) error {
+	list := l.records[kind]
+	slices.SortFunc(list, func(a, b stored) int { return strings.Compare(a.name, b.name) })
+	for _, r := range list {
+		name, err := r.numbers(n)
+		if err != nil {
+			return err
+		}
+		if err := f(name, r.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *loader) epoch() error {
+	if len(l.records[epochName]) != 1 {
+		return malformed("%d epoch records", len(l.records[epochName]))
+	}
+	r := reader{buf: l.records[epochName][0].value}
+	contextBytes, tag, own, signer := r.opaque(), r.opaque(), LeafIndex(r.uint32()), r.opaque()
+	secrets := decodeEpochSecrets(&r)
+	if r.err != nil {
+		return r.err
+	}
+	context, err := ParseGroupContext(contextBytes)
+	if err != nil {
+		return err
+	}
+	key, err := NewSignatureKey(context.Suite, signer)
+	if err != nil {
+		return err
+	}
+	tree, err := l.tree(key.suite)
+	if err != nil {
+		return err
+	}
+	e := &epoch{publicState: newPublicState(key.suite, *context, tree, tag), own: own, signer: key, keys: make(treeKeys), secrets: secrets}
+	e.messages = newSecretTree(e.suite, context.Epoch, tree.width(), nil)
+	clear(e.messages.nodes)
+	l.group = newGroup(l.cfg, e)
+	return l.numbered("key", 1, func(name []uint64, value []byte) error {
+		e.keys[nodeIndex(name[0])], err = e.suite.parseHPKEKey(value)
+		return err
+	})
+}
+
+func decodeEpochSecrets(r *reader) epochSecrets {
+	var e epochSecrets
+	for _, s := range e.all() {
+		*s = r.opaque()
+	}
+	return e
+}
+
+func (l *loader) tree(s *suite) (*ratchetTree, error) {
+	nodes := make(map[uint64]treeNode)
+	last := uint64(0)
+	err := l.numbered("node", 1, func(name []uint64, value []byte) error {
+		n, err := parse(value, decodeTreeNode)
+		nodes[name[0]], last = n, max(last, name[0])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if last > 4*uint64(len(nodes))*uint64(len(nodes))+1<<20 {
+		return nil, malformed("node %d among %d", last, len(nodes))
+	}
+	t := &ratchetTree{suite: s}
+	t.resize(treeWidth(uint32(last/2) + 1))
+	for x, n := range nodes {
+		t.nodes[x] = n
+	}
+	return t, nil
+}
+
+// past restores the past epochs from the newest back, each from the leaves of the
+// one after it.
+func (l *loader) past() error {
+	after := l.group.now.tree
+	list := l.records["past"]
+	slices.SortFunc(list, func(a, b stored) int { return strings.Compare(b.name, a.name) })
+	for _, rec := range list {
+		e, err := parsePast(rec.value, after)
+		if err != nil {
+			return err
+		}
+		l.group.past = append([]*messageEpoch{e}, l.group.past...)
+		after = e.tree
+	}
+	return l.numbered("resumption", 1, func(name []uint64, value []byte) error {
+		l.group.resumption[name[0]] = slices.Clone(value)
+		return nil
+	})
+}
+
+func parsePast(value []byte, after *ratchetTree) (*messageEpoch, error) {
+	r := reader{buf: value}
+	contextBytes, secret, width := r.opaque(), r.opaque(), r.uint32()
+	tree := after.clone()
+	if r.err == nil && (width == 0 || width&(width-1) != 0 || width > 1<<30) {
+		return nil, malformed("past tree of %d leaves", width)
+	}
+	tree.resize(max(width, tree.width()))
+	decodeAll(&r, func(r *reader) LeafIndex {
+		i, n := LeafIndex(r.uint32()), decodeTreeNode(r)
+		if uint32(i) >= tree.width() || n.parent != nil {
+			r.fail(malformed("past leaf %d", i))
+			return 0
+		}
+		tree.nodes[i.node()] = n
+		return i
+	})
+	if r.err != nil {
+		return nil, r.err
+	}
+	tree.resize(width)
+	context, err := ParseGroupContext(contextBytes)
+	if err != nil {
+		return nil, err
+	}
+	st := publicState{suite: after.suite, context: *context, contextBytes: contextBytes, tree: tree}
+	t := newSecretTree(st.suite, context.Epoch, width, nil)
+	clear(t.nodes)
+	return &messageEpoch{&st, secret, t}, nil
+}
+
+// messages finds the secret tree of an epoch.
+func (l *loader) messages(epoch uint64) (*secretTree, error) {
+	e, err := l.group.epoch(epoch)
+	if err != nil {
+		return nil, malformed("secrets of epoch %d", epoch)
+	}
+	return e.messages, nil
+}
+
+func (l *loader) secretTrees() error {
+	err := l.numbered("secret", 2, func(name []uint64, value []byte) error {
+		t, err := l.messages(name[0])
+		if err == nil {
+			t.nodes[nodeIndex(name[1])] = slices.Clone(value)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	err = l.numbered("ratchet", 3, func(name []uint64, value []byte) error {
+		t, err := l.messages(name[0])
+		if err != nil {
+			return err
+		}
+		r := reader{buf: value}
+		t.ratchets[ratchetID{LeafIndex(name[1]), ratchetKind(name[2])}] = &ratchet{generation: r.uint32(), secret: slices.Clone(r.buf)}
+		return r.err
+	})
+	if err != nil {
+		return err
+	}
+	return l.numbered("skipped", 4, func(name []uint64, value []byte) error {
+		t, err := l.messages(name[0])
+		if err != nil {
+			return err
+		}
+		r := t.ratchets[ratchetID{LeafIndex(name[1]), ratchetKind(name[2])}]
+		if r == nil || len(value) != t.suite.nk+nonceSize {
+			return malformed("skipped key %x", name)
+		}
+		if r.skipped == nil {
+			r.skipped = make(map[uint32]messageKey)
+		}
+		r.skipped[uint32(name[3])] = messageKey{slices.Clone(value[:t.suite.nk]), slices.Clone(value[t.suite.nk:])}
+		return nil
+	})
+}
+
+func (l *loader) proposals() error {
+	err := l.numbered("proposal", 1, func(_ []uint64, value []byte) error {
+		q, err := parse(value, decodeQueued)
+		l.group.proposals = append(l.group.proposals, q)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, rec := range l.records["update"] {
+		ref, err := hex.DecodeString(rec.name)
+		if err != nil {
+			return malformed("record name %q", rec.name)
+		}
+		if l.group.updates[string(ref)], err = l.group.now.suite.parseHPKEKey(rec.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func decodeQueued(r *reader) queuedProposal {
+	q := queuedProposal{ref: r.opaque(), sender: decodeSender(r)}
+	q.proposal = decodeProposal(r)
+	return q
+}
+
+// pending replays the own commit's public half and puts its secrets beside.
+func (l *loader) pending() error {
+	if len(l.records[pendingName]) == 0 {
+		return nil
+	}
+	now := l.group.now
+	r := reader{buf: l.records[pendingName][0].value}
+	p := &PendingCommit{Message: r.opaque(), Welcome: r.opaque()}
+	content := r.opaque()
+	keys, err := decodeKeys(&r, now)
+	if err != nil {
+		return err
+	}
+	secrets := decodeEpochSecrets(&r)
+	encryption := r.opaque()
+	if r.err != nil {
+		return r.err
+	}
+	if len(p.Welcome) == 0 {
+		p.Welcome = nil
+	}
+	if p.content, err = parse(content, decodeAuthenticatedContent); err != nil {
+		return err
+	}
+	if p.content.content.kind != ContentCommit {
+		return malformed("pending content")
+	}
+	t, err := now.replay(p.content, l.group.proposals)
+	if err != nil {
+		return err
+	}
+	public := now.finish(t, p.content)
+	next := &epoch{publicState: public, own: now.own, signer: now.signer, keys: keys, secrets: secrets,
+		messages: newSecretTree(now.suite, public.context.Epoch, public.tree.width(), encryption)}
+	p.Staged = &StagedCommit{Changes: now.changes(t, p.content, &public), base: now, next: next}
+	p.Delta = Delta{p.record()}
+	l.group.pending = p
+	return nil
+}
+
+// decodeKeys reads private keys, and keeps those that now has already as they are.
+func decodeKeys(r *reader, now *epoch) (treeKeys, error) {
+	raw := make(map[nodeIndex][]byte)
+	decodeAll(r, func(r *reader) struct{} {
+		x := nodeIndex(r.uint32())
+		raw[x] = r.opaque()
+		return struct{}{}
+	})
+	keys := make(treeKeys)
+	for _, x := range slices.Sorted(maps.Keys(raw)) {
+		key, err := now.suite.parseHPKEKey(raw[x])
+		if err != nil {
+			return nil, err
+		}
+		if old := now.keys[x]; old != nil && old.matches(key.public) {
+			key = old
+		}
+		keys[x] = key
+	}
+	return keys, nil
+}
