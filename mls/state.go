@@ -201,9 +201,9 @@ func (p *PendingCommit) record() Record {
 	w.opaque(p.Welcome)
 	w.opaque(marshal(p.content))
 	w.vector(func(w *writer) {
-		for x, key := range next.keys {
+		for _, x := range slices.Sorted(maps.Keys(next.keys)) {
 			w.uint32(uint32(x))
-			w.opaque(key.raw)
+			w.opaque(next.keys[x].raw)
 		}
 	})
 	for _, s := range next.secrets.all() {

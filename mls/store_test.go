@@ -4,16 +4,22 @@ import (
 	"bytes"
 	"maps"
 	"slices"
-	"testing"
 )
+
+// A tester is what the tests need of *testing.T, *testing.B and *rapid.T.
+type tester interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
 
 // A store applies deltas as an application's storage does.
 type store struct {
-	t       testing.TB
+	t       tester
 	records map[string][]byte
 }
 
-func newStore(t testing.TB, g *Group) *store {
+func newStore(t tester, g *Group) *store {
 	s := &store{t, make(map[string][]byte)}
 	d, err := g.State()
 	if err != nil {
@@ -48,7 +54,7 @@ func (s *store) same(g *Group) {
 	want := newStoreOf(d)
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		if !bytes.Equal(want[key], s.records[key]) {
-			s.t.Fatalf("record %q: stored %x, state %x", key, s.records[key], want[key])
+			s.t.Fatalf("record %q: stored %.40x, state %.40x", key, s.records[key], want[key])
 		}
 	}
 	for key := range s.records {
