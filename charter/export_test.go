@@ -1,0 +1,4 @@
+package charter
+
+// SmallOrder is the list of refused keys.
+var SmallOrder = smallOrder[:]
