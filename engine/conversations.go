@@ -227,17 +227,24 @@ type Welcome struct {
 	Conversation []byte
 	Epoch, Seq   uint64 // that it leads into, and of the commit
 	Body         []byte
+	More         bool
 }
 
-// Welcomes returns at most limit of a device's waiting welcomes, oldest first.
-func (s *Delivery) Welcomes(ctx context.Context, account, device string, limit int) ([]Welcome, error) {
+// Welcomes returns a device's oldest waiting welcomes, so many that their bodies have
+// at most maxBytes, but one at least. More of the last says whether others wait.
+func (s *Delivery) Welcomes(ctx context.Context, account, device string, maxBytes int) ([]Welcome, error) {
 	var list []Welcome
+	size := 0
 	err := s.db.query(ctx, `SELECT q.id, q.conv, q.epoch, q.seq, w.body, w.hash FROM welcome_queue q JOIN welcomes w ON w.conv=q.conv AND w.epoch=q.epoch
-		WHERE q.account=? AND q.device=? ORDER BY q.id LIMIT ?`, []any{account, device, limit}, func(rows *sql.Rows) error {
+		WHERE q.account=? AND q.device=? ORDER BY q.id`, []any{account, device}, func(rows *sql.Rows) error {
 		var w Welcome
 		var hash []byte
 		if err := rows.Scan(&w.ID, &w.Conversation, &w.Epoch, &w.Seq, &w.Body, &hash); err != nil {
 			return err
+		}
+		if size += len(w.Body); size > maxBytes && len(list) > 0 {
+			list[len(list)-1].More = true
+			return errEnough
 		}
 		list = append(list, w)
 		return checkHash(w.Body, hash)

@@ -154,7 +154,7 @@ func TestOneCommitPerEpochWins(t *testing.T) {
 	if _, err := s.CommitEpoch(t.Context(), &again); err != nil || again.Message.Seq != won[0].Message.Seq {
 		t.Errorf("repeated winner: seq %d, %v", again.Message.Seq, err)
 	}
-	if w, err := s.Welcomes(t.Context(), "bob", "d0", 9); err != nil || len(w) != 1 || string(w[0].Body) != "welcome" {
+	if w, err := s.Welcomes(t.Context(), "bob", "d0", 999); err != nil || len(w) != 1 || string(w[0].Body) != "welcome" {
 		t.Errorf("welcomes %v, %v", w, err)
 	}
 }

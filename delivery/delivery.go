@@ -1,0 +1,228 @@
+// Package delivery is the delivery service: it stores and forwards MLS messages
+// that it cannot read (RFC 9420, RFC 9750 section 5). Its interface is api.Delivery.
+//
+// # What it checks
+//
+// Delivery follows the handshake of every conversation as a public group, so it
+// knows each epoch's members, tree hash and group context, and nothing secret.
+//
+//   - A leaf enters a tree only with the credential and key of a registered
+//     device, and with the hash of a charter that delivery knows (home law).
+//   - One commit ends an epoch. It, its welcome and the new roster are stored
+//     together; every other commit of that epoch is told who won. The opening time
+//     that a commit states must be delivery's own, within [Config.Tolerance].
+//   - An application message comes from a device that is a member in its epoch
+//     and now; its epoch is the current one or one of the three before, and not
+//     older than the sender's charter allows; and its authenticated data is the
+//     hash of a capsule that is stored for that very compartment. Under a charter
+//     without exceptional access there is no capsule and no authenticated data.
+//   - A capsule's label must say what delivery knows of the compartment: suite,
+//     sender, charter, key period, opening hour and roster root. Whether the seal
+//     is right only members can tell: they recompute it.
+//
+// # What it remembers
+//
+// Everything that was answered is on the disk (package engine). In memory are
+// sessions, which end with the process, and copies of what is stored, dropped
+// whenever in doubt. Events are pushed after the commit, in order, and may be lost.
+//
+// # What it sees
+//
+// Who talks with whom, when, how much, in which conversations: metadata is not
+// hidden from delivery. Its database holds no plaintext and no key that opens
+// anything.
+//
+// # Disclosure
+//
+// Whoever shows a warrant that is approved and logged gets the compartments in its
+// scope, sealed as they are, with a signed count of each. Delivery opens nothing.
+//
+//	s, err := delivery.Open(delivery.Config{Store: engine.Config{Path: path}, ...})
+//	defer s.Close()
+//	http.ListenAndServe(addr, s.Handler())
+package delivery
+
+import (
+	"cmp"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+	"writ/api"
+	"writ/charter"
+	"writ/engine"
+)
+
+// Config is what a service runs with.
+type Config struct {
+	Store engine.Config
+
+	// Laws are the charters delivery knows, verified by the caller. A device
+	// under any other is not let into a conversation. See [Service.SetLaws].
+	Laws []Law
+
+	// CountKey signs counts of compartments: the private half of the charters'
+	// delivery key. Without it Disclose is unsupported.
+	CountKey CountKey
+
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+
+	// Tolerance is how far the opening time that a commit states may be from Now;
+	// 0 means two minutes. Devices with a worse clock can't commit.
+	Tolerance time.Duration
+
+	// Conversations is how many are kept in memory; 0 means 4096.
+	Conversations int
+
+	// Log is told what goes wrong inside, never who did what; nil means nobody.
+	Log *slog.Logger
+}
+
+// A Law is a charter and the key statements of its custodians, in ledger order.
+type Law struct {
+	Charter *charter.Charter
+	Keys    []*charter.KeyStatement
+}
+
+// Bounds of what one request or device may cost.
+const (
+	maxRequest       = 13 << 20 // bytes on the wire
+	maxMessage       = 64 << 10 // application messages and proposals
+	maxCommit        = 4 << 20
+	maxWelcome       = 8 << 20
+	maxGroupInfo     = 8 << 20
+	maxKeyPackage    = 16 << 10
+	maxStock         = 100 // key packages waiting, per device
+	maxDevices       = 16  // per account
+	maxSessions      = 4   // per device; a further login ends the oldest
+	maxSubscriptions = 4   // per device
+	maxCapsules      = 4   // per depositor and compartment
+	maxMembers       = 2048
+	maxReadCount     = 500
+	maxReadBytes     = 2 << 20
+	eventQueue       = 256 // events that wait for a slow subscriber
+)
+
+// midSize is the size in bytes of conversation ids, mids and request ids.
+const midSize = 16
+
+// Service is a running delivery service.
+type Service struct {
+	config   Config
+	now      func() time.Time
+	log      *slog.Logger
+	store    *engine.Delivery
+	sessions *sessions
+	hub      *hub
+
+	laws laws
+	keys deviceKeys
+
+	mu            sync.Mutex
+	conversations map[string]*conversation
+}
+
+var _ api.DeliveryHandler = (*Service)(nil)
+
+// Open opens the store and starts the service.
+func Open(c Config) (*Service, error) {
+	s := &Service{
+		config:        c,
+		now:           c.Now,
+		log:           c.Log,
+		sessions:      newSessions(),
+		hub:           newHub(),
+		conversations: map[string]*conversation{},
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	s.config.Tolerance = cmp.Or(c.Tolerance, 2*time.Minute)
+	s.config.Conversations = cmp.Or(c.Conversations, 4096)
+	s.SetLaws(c.Laws)
+	var err error
+	if s.store, err = engine.OpenDelivery(c.Store, s.hub.committed); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close ends subscriptions and the store. Requests that run fail.
+func (s *Service) Close() error {
+	s.hub.close()
+	return s.store.Close()
+}
+
+// Handler serves api.Delivery. Requests are bounded in size; their number and
+// duration are for the http.Server.
+func (s *Service) Handler() http.Handler {
+	path, h := api.NewDeliveryHandler(s, connect.WithReadMaxBytes(maxRequest))
+	mux := http.NewServeMux()
+	mux.Handle(path, s.authenticate(h))
+	return mux
+}
+
+// laws are the charters in use, and the access structures that were asked for.
+type laws struct {
+	mu     sync.Mutex
+	byHash map[charter.Hash]Law
+	access map[accessKey]*charter.Access
+}
+
+type accessKey struct {
+	law    charter.Hash
+	period uint32
+}
+
+// SetLaws replaces the charters delivery knows, when the ledger has new ones or new
+// keys. Old versions must stay in the list as long as devices are under them.
+func (s *Service) SetLaws(list []Law) {
+	byHash := make(map[charter.Hash]Law, len(list))
+	for _, l := range list {
+		byHash[l.Charter.Hash()] = l
+	}
+	s.laws.mu.Lock()
+	defer s.laws.mu.Unlock()
+	s.laws.byHash, s.laws.access = byHash, map[accessKey]*charter.Access{}
+}
+
+func (s *Service) law(h charter.Hash) (Law, bool) {
+	s.laws.mu.Lock()
+	defer s.laws.mu.Unlock()
+	l, ok := s.laws.byHash[h]
+	return l, ok
+}
+
+// access returns a charter's access structure for a period that a true label names,
+// which bounds how many are kept.
+func (s *Service) access(h charter.Hash, period uint32) (*charter.Access, error) {
+	s.laws.mu.Lock()
+	defer s.laws.mu.Unlock()
+	key := accessKey{h, period}
+	if a := s.laws.access[key]; a != nil {
+		return a, nil
+	}
+	l, ok := s.laws.byHash[h]
+	if !ok {
+		return nil, refused("unknown charter")
+	}
+	a, err := l.Charter.Access(period, l.Keys)
+	if err == nil {
+		s.laws.access[key] = a
+	}
+	return a, err
+}
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b) // never fails
+	return b
+}

@@ -1,0 +1,349 @@
+package delivery
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"connectrpc.com/connect"
+	"writ/api"
+	"writ/directory"
+	"writ/engine"
+	"writ/internal/wire"
+	"writ/ledger"
+	"writ/mls"
+	"writ/warrant"
+)
+
+// CountKey signs counts of compartments.
+type CountKey ed25519.PrivateKey
+
+// Bounds of one page of a disclosure.
+const (
+	maxCompartments    = 32
+	maxDisclosureBytes = 4 << 20
+	epochPage          = 64
+)
+
+// CountContent is what delivery signs as "compartment count":
+//
+//	struct { opaque conversation<V>; uint64 epoch; uint32 leaf; uint32 count; }
+func CountContent(c engine.Compartment, count uint32) []byte {
+	var w wire.Writer
+	w.Opaque(c.Conversation)
+	w.Uint64(c.Epoch)
+	w.Uint32(c.Leaf)
+	w.Uint32(count)
+	return w.Bytes()
+}
+
+// Disclose implements api.Delivery.
+func (s *Service) Disclose(ctx context.Context, r *api.DiscloseRequest) (*api.DiscloseResponse, error) {
+	if s.config.CountKey == nil {
+		return nil, fault(connect.CodeUnimplemented, &api.Hint{Hint: "This deployment discloses nothing."}, "unsupported: no key for counts")
+	}
+	w, err := s.authority(r)
+	if err != nil {
+		return nil, err
+	}
+	at, err := parseCursor(r.After)
+	if err != nil {
+		return nil, err
+	}
+	d := &disclosure{s: s, warrant: w.Warrant(), out: &api.DiscloseResponse{}}
+	d.start, d.end = d.warrant.Window()
+	if err := d.run(ctx, at); err != nil {
+		return nil, err
+	}
+	return d.out, nil
+}
+
+// authority verifies that the warrant is approved, that its entry is on the ledger
+// under a fresh checkpoint, and that the entry is this warrant's. The cap is
+// for the custodians, who keep the ledger.
+func (s *Service) authority(r *api.DiscloseRequest) (*warrant.Verified, error) {
+	w, err := warrant.Parse(r.Warrant)
+	if err != nil {
+		return nil, malformed("%v", err)
+	}
+	approvals, err := warrant.ParseApprovals(r.Approvals)
+	if err != nil {
+		return nil, malformed("%v", err)
+	}
+	law, ok := s.law(w.Charter)
+	if !ok {
+		return nil, refused("the warrant's charter is unknown here")
+	}
+	v, err := warrant.Verify(w, approvals, law.Charter, s.now())
+	if err != nil {
+		return nil, refused("%v", err)
+	}
+	policy, err := ledger.ParsePolicy(law.Charter.Policy)
+	if err != nil {
+		return nil, refused("%v", err)
+	}
+	in, err := policy.Include(r.WarrantEntry, r.WarrantProof, s.now(), time.Duration(law.Charter.Limits.Freshness)*time.Second)
+	if err != nil {
+		return nil, refused("%v", err)
+	}
+	if len(r.WarrantSalt) != 32 {
+		return nil, malformed("salt of %d bytes", len(r.WarrantSalt))
+	}
+	e := in.Entry().Warrant
+	if e == nil || !e.Verify(law.Charter.Docket) || !matches(e, v, [32]byte(r.WarrantSalt)) {
+		return nil, refused("the ledger entry is not this warrant's")
+	}
+	return v, nil
+}
+
+// matches compares every field of a warrant entry with the warrant.
+func matches(e *ledger.Warrant, v *warrant.Verified, salt [32]byte) bool {
+	w := v.Warrant()
+	return e.Commitment == warrant.Commitment(salt, v.Hash()) &&
+		e.Charter == w.Charter &&
+		e.CaseType == w.CaseType &&
+		slices.Equal(e.Offices, v.Offices()) &&
+		e.Window == w.WindowLength() &&
+		e.NotBefore == w.NotBefore &&
+		e.NotAfter == w.NotAfter &&
+		e.Flags == uint8(w.Flags)
+}
+
+// cursor is where a page begins: at a compartment, after a seq.
+type cursor struct {
+	conversation []byte
+	epoch        uint64
+	leaf         uint32
+	seq          uint64
+}
+
+func parseCursor(b []byte) (cursor, error) {
+	if len(b) == 0 {
+		return cursor{}, nil
+	}
+	if len(b) != midSize+20 {
+		return cursor{}, malformed("cursor of %d bytes", len(b))
+	}
+	c := cursor{b[:midSize], binary.BigEndian.Uint64(b[midSize:]), binary.BigEndian.Uint32(b[midSize+8:]), binary.BigEndian.Uint64(b[midSize+12:])}
+	if c.epoch > engine.Forever || c.seq > engine.Forever {
+		return cursor{}, malformed("cursor")
+	}
+	return c, nil
+}
+
+func (c cursor) encode() []byte {
+	b := binary.BigEndian.AppendUint64(slices.Clone(c.conversation), c.epoch)
+	b = binary.BigEndian.AppendUint32(b, c.leaf)
+	return binary.BigEndian.AppendUint64(b, c.seq)
+}
+
+// disclosure collects one page. Compartments come in the order of conversation,
+// epoch and leaf.
+type disclosure struct {
+	s          *Service
+	warrant    warrant.Warrant
+	start, end time.Time
+	out        *api.DiscloseResponse
+	size       int
+	group      *group // of the conversation at hand, in the last epoch proven
+}
+
+// full ends the page at a place, and reports whether it is ended.
+func (d *disclosure) full(at cursor) bool {
+	if len(d.out.Next) == 0 && (len(d.out.Compartments) >= maxCompartments || d.size >= maxDisclosureBytes) {
+		d.out.Next = at.encode()
+	}
+	return len(d.out.Next) > 0
+}
+
+func (d *disclosure) run(ctx context.Context, at cursor) error {
+	after := []byte(nil)
+	if at.conversation != nil {
+		if err := d.conversation(ctx, at.conversation, at); err != nil {
+			return err
+		}
+		after = at.conversation
+	}
+	for len(d.out.Next) == 0 {
+		list, err := d.s.store.ConversationsOf(ctx, d.warrant.Subject, after, epochPage)
+		if err != nil {
+			return d.s.storeFault(err, "conversations")
+		}
+		if len(list) == 0 {
+			return nil
+		}
+		for _, id := range list {
+			if err := d.conversation(ctx, id, cursor{}); err != nil || len(d.out.Next) > 0 {
+				return err
+			}
+			after = id
+		}
+	}
+	return nil
+}
+
+// conversation discloses what is in scope of one conversation, from a place on.
+func (d *disclosure) conversation(ctx context.Context, id []byte, at cursor) error {
+	if !d.warrant.Covers(id) {
+		return nil
+	}
+	d.group = nil
+	for first := at.epoch; ; {
+		list, err := d.s.store.Epochs(ctx, id, first, epochPage)
+		if err != nil {
+			return d.s.storeFault(err, "conversation")
+		}
+		for _, e := range list {
+			if !d.inWindow(e) {
+				continue
+			}
+			if err := d.epoch(ctx, id, e, at); err != nil || len(d.out.Next) > 0 {
+				return err
+			}
+		}
+		if len(list) < epochPage {
+			return nil
+		}
+		first = list[len(list)-1].Epoch + 1
+	}
+}
+
+// inWindow reports whether the hour in which an epoch was opened overlaps the
+// warrant's window: labels say no more than the hour.
+func (d *disclosure) inWindow(e engine.Epoch) bool {
+	hour := time.Unix(int64(e.Opened/3600*3600), 0)
+	return hour.Before(d.end) && hour.Add(time.Hour).After(d.start)
+}
+
+// epoch discloses the compartments in scope of one epoch: the subject's, or all in
+// which the subject was there, under the warrant's charter.
+func (d *disclosure) epoch(ctx context.Context, id []byte, e engine.Epoch, at cursor) error {
+	members, err := d.s.store.Members(ctx, id, e.Epoch)
+	if err != nil {
+		return d.s.storeFault(err, "conversation")
+	}
+	accounts := make([]string, 0, len(members))
+	for _, m := range members {
+		accounts = append(accounts, m.Account)
+	}
+	slices.Sort(accounts)
+	accounts = slices.Compact(accounts)
+	if !slices.Contains(accounts, d.warrant.Subject) {
+		return nil
+	}
+	for _, m := range members {
+		inScope := m.Charter == d.warrant.Charter && (m.Account == d.warrant.Subject || d.warrant.Direction == warrant.SentAndReceived)
+		here := cursor{id, e.Epoch, m.Leaf, 0}
+		if e.Epoch == at.epoch && m.Leaf < at.leaf || !inScope {
+			continue
+		}
+		if e.Epoch == at.epoch && m.Leaf == at.leaf {
+			here.seq = at.seq
+		}
+		if d.full(here) {
+			return nil
+		}
+		if err := d.compartment(ctx, e, m, accounts, here); err != nil || len(d.out.Next) > 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// compartment discloses one compartment, from a seq on. One in which nothing was said
+// and nothing sealed is left out.
+func (d *disclosure) compartment(ctx context.Context, e engine.Epoch, m engine.Member, accounts []string, at cursor) error {
+	c := engine.Compartment{Conversation: at.conversation, Epoch: e.Epoch, Leaf: m.Leaf}
+	span, err := d.span(ctx, c, e)
+	if err != nil {
+		return err
+	}
+	out := &api.Compartment{Conversation: c.Conversation, Epoch: c.Epoch, Leaf: c.Leaf}
+	if at.seq == 0 {
+		if err := d.describe(ctx, out, c, e, m, accounts, span); err != nil {
+			return err
+		}
+		if out.Count == 0 && len(out.Capsules) == 0 {
+			return nil
+		}
+	}
+	d.out.Compartments = append(d.out.Compartments, out)
+	span.After = max(span.After, at.seq)
+	return d.messages(ctx, out, c, span)
+}
+
+// span is where a compartment's messages can stand; see engine.LateEpochs.
+func (d *disclosure) span(ctx context.Context, c engine.Compartment, e engine.Epoch) (engine.Range, error) {
+	r := engine.Range{Conversation: c.Conversation, After: e.Seq, MaxCount: maxReadCount, MaxBytes: maxReadBytes}
+	end, err := d.s.store.Epochs(ctx, c.Conversation, e.Epoch+engine.LateEpochs+1, 1)
+	if err != nil {
+		return r, d.s.storeFault(err, "conversation")
+	}
+	if len(end) > 0 {
+		r.Before = end[0].Seq
+	}
+	return r, nil
+}
+
+// describe fills in all but the messages.
+func (d *disclosure) describe(ctx context.Context, out *api.Compartment, c engine.Compartment, e engine.Epoch, m engine.Member, accounts []string, span engine.Range) (err error) {
+	if out.Count, err = d.s.store.CountCompartment(ctx, span, c.Epoch, c.Leaf); err != nil {
+		return d.s.storeFault(err, "compartment")
+	}
+	if out.Capsules, err = d.s.store.Capsules(ctx, c); err != nil {
+		return d.s.storeFault(err, "capsules")
+	}
+	if out.Count == 0 && len(out.Capsules) == 0 {
+		return nil
+	}
+	if out.LeafProof, err = d.leafProof(ctx, c); err != nil {
+		return err
+	}
+	if out.RosterProof, err = directory.ProveRoster(accounts, d.warrant.Subject); err != nil {
+		return d.s.storeFault(err, "roster")
+	}
+	out.Account, out.Device, out.Opened, out.GroupContext, out.Roster = m.Account, m.Device, e.Opened, e.Context, accounts
+	out.CountSignature = ed25519.Sign(ed25519.PrivateKey(d.s.config.CountKey), wire.SignContent("compartment count", CountContent(c, out.Count)))
+	for _, b := range out.Capsules {
+		d.size += len(b)
+	}
+	d.size += len(e.Context) + len(out.LeafProof) + 16*len(accounts)
+	return nil
+}
+
+// messages adds the compartment's messages until the page is full.
+func (d *disclosure) messages(ctx context.Context, out *api.Compartment, c engine.Compartment, span engine.Range) error {
+	for {
+		list, err := d.s.store.ReadCompartment(ctx, span, c.Epoch, c.Leaf)
+		if err != nil {
+			return d.s.storeFault(err, "messages")
+		}
+		if len(list) == 0 {
+			return nil
+		}
+		for _, m := range list {
+			out.Messages = append(out.Messages, wireMessage(m))
+			span.After = m.Seq
+			if d.size += len(m.Body) + 64; d.size >= maxDisclosureBytes {
+				d.out.Next = cursor{c.Conversation, c.Epoch, c.Leaf, m.Seq}.encode()
+				return nil
+			}
+		}
+	}
+}
+
+// leafProof proves a leaf against the tree hash of a past epoch. Epochs come in
+// order, so the compartments of one epoch share a group.
+func (d *disclosure) leafProof(ctx context.Context, c engine.Compartment) ([]byte, error) {
+	if d.group == nil || d.group.Context().Epoch != c.Epoch {
+		g, err := d.s.loadGroup(ctx, c.Conversation, c.Epoch)
+		if err != nil {
+			return nil, err
+		}
+		d.group = g
+	}
+	proof, err := d.group.ProveLeaf(mls.LeafIndex(c.Leaf))
+	return proof, d.s.storeFault(err, "leaf")
+}

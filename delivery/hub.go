@@ -1,0 +1,259 @@
+package delivery
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"connectrpc.com/connect"
+	"writ/api"
+	"writ/directory"
+	"writ/engine"
+)
+
+// hub hands events to subscribers. Its committed method runs in the store's
+// committer, after the fsync and in the order of seq, so it only appends to
+// bounded queues: a subscriber that is too slow is told that it lagged.
+type hub struct {
+	mu             sync.Mutex
+	closed         bool
+	byConversation map[string]map[*subscriber]bool
+	byDevice       map[directory.Identity][]*subscriber
+	changes        map[*engine.Message]rosterChange // of commits on their way
+}
+
+// rosterChange is whom a commit brings in and puts out.
+type rosterChange struct{ joined, left []directory.Identity }
+
+type subscriber struct {
+	device directory.Identity
+	events chan *api.Event // closed by hub.close
+
+	// Guarded by hub.mu.
+	lagged        bool
+	changes       int // of the device's memberships since it subscribed
+	conversations map[string]bool
+}
+
+func newHub() *hub {
+	return &hub{
+		byConversation: map[string]map[*subscriber]bool{},
+		byDevice:       map[directory.Identity][]*subscriber{},
+		changes:        map[*engine.Message]rosterChange{},
+	}
+}
+
+// expect announces what a commit will change, before it goes to the store.
+func (h *hub) expect(m *engine.Message, c rosterChange) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.changes[m] = c
+}
+
+// forget takes back expect, whether or not the commit won.
+func (h *hub) forget(m *engine.Message) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.changes, m)
+}
+
+func (h *hub) committed(m *engine.Message) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	event := &api.Event{Event: &api.Event_Message{Message: wireMessage(m)}}
+	if len(m.Body) > maxMessage {
+		event.GetMessage().Body = nil
+	}
+	for sub := range h.byConversation[string(m.Conversation)] {
+		sub.push(event)
+	}
+	c := h.changes[m]
+	for _, id := range c.left {
+		for _, sub := range h.byDevice[id] {
+			sub.changes++
+			h.leave(string(m.Conversation), sub)
+		}
+	}
+	for _, id := range c.joined {
+		for _, sub := range h.byDevice[id] {
+			sub.changes++
+			h.join(string(m.Conversation), sub)
+			sub.push(&api.Event{Event: &api.Event_Welcome{Welcome: true}})
+		}
+	}
+}
+
+// created lets a new conversation's events reach the device that made it.
+func (h *hub) created(conversation []byte, id directory.Identity) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, sub := range h.byDevice[id] {
+		sub.changes++
+		h.join(string(conversation), sub)
+	}
+}
+
+// push never blocks. One place in the queue is kept for the news of a lag.
+func (sub *subscriber) push(e *api.Event) {
+	if sub.lagged && len(sub.events) == 0 {
+		sub.lagged = false
+	}
+	if sub.lagged {
+		return
+	}
+	if len(sub.events) == cap(sub.events)-1 {
+		sub.lagged = true
+		e = &api.Event{Event: &api.Event_Lagged{Lagged: true}}
+	}
+	sub.events <- e
+}
+
+func (h *hub) join(conversation string, sub *subscriber) {
+	set := h.byConversation[conversation]
+	if set == nil {
+		set = map[*subscriber]bool{}
+		h.byConversation[conversation] = set
+	}
+	set[sub] = true
+	sub.conversations[conversation] = true
+}
+
+func (h *hub) leave(conversation string, sub *subscriber) {
+	delete(sub.conversations, conversation)
+	delete(h.byConversation[conversation], sub)
+	if len(h.byConversation[conversation]) == 0 {
+		delete(h.byConversation, conversation)
+	}
+}
+
+// add makes a subscriber that hears of changes of its memberships only, so far.
+func (h *hub) add(id directory.Identity) (*subscriber, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed || len(h.byDevice[id]) >= maxSubscriptions {
+		return nil, full("subscriptions")
+	}
+	sub := &subscriber{device: id, events: make(chan *api.Event, eventQueue), conversations: map[string]bool{}}
+	h.byDevice[id] = append(h.byDevice[id], sub)
+	return sub, nil
+}
+
+// listen adds the device's conversations, unless its memberships have changed
+// since they were read: changes says how often they had then.
+func (h *hub) listen(sub *subscriber, conversations []string, changes int) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return true
+	}
+	if sub.changes != changes {
+		return false
+	}
+	for _, c := range conversations {
+		h.join(c, sub)
+	}
+	return true
+}
+
+func (h *hub) changesOf(sub *subscriber) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return sub.changes
+}
+
+func (h *hub) remove(sub *subscriber) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range sub.conversations {
+		h.leave(c, sub)
+	}
+	h.byDevice[sub.device] = slices.DeleteFunc(h.byDevice[sub.device], func(o *subscriber) bool { return o == sub })
+	if len(h.byDevice[sub.device]) == 0 {
+		delete(h.byDevice, sub.device)
+	}
+}
+
+// close ends all subscriptions.
+func (h *hub) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	for _, list := range h.byDevice {
+		for _, sub := range list {
+			close(sub.events)
+		}
+	}
+	clear(h.byDevice)
+	clear(h.byConversation)
+}
+
+// Subscribe implements api.Delivery.
+func (s *Service) Subscribe(ctx context.Context, _ *api.SubscribeRequest, stream *connect.ServerStream[api.Event]) error {
+	id, err := device(ctx)
+	if err != nil {
+		return err
+	}
+	sub, err := s.hub.add(id)
+	if err != nil {
+		return err
+	}
+	defer s.hub.remove(sub)
+	for listening := false; !listening; {
+		changes := s.hub.changesOf(sub)
+		conversations, err := s.presentConversations(ctx, id)
+		if err != nil {
+			return s.storeFault(err, "conversations")
+		}
+		listening = s.hub.listen(sub, conversations, changes)
+	}
+	if err := stream.Send(&api.Event{Event: &api.Event_Ready{Ready: true}}); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, open := <-sub.events:
+			if !open {
+				return fault(connect.CodeUnavailable, &api.Hint{Hint: "Subscribe again.", RetryAfterMs: retryAfter}, "the service is ending")
+			}
+			if err := stream.Send(e); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// presentConversations returns the conversations a device is a member of now.
+func (s *Service) presentConversations(ctx context.Context, id directory.Identity) ([]string, error) {
+	var list []string
+	var after []byte
+	for {
+		stays, err := s.store.StaysOfDevice(ctx, id.Account, id.Device, after, 1000)
+		if err != nil {
+			return nil, err
+		}
+		if len(stays) == 0 {
+			return list, nil
+		}
+		for _, m := range stays {
+			if m.ToEpoch == engine.Forever {
+				list = append(list, string(m.Conversation))
+			}
+			after = m.Conversation
+		}
+	}
+}
+
+func wireMessage(m *engine.Message) *api.Message {
+	return &api.Message{
+		Conversation: m.Conversation,
+		Seq:          m.Seq,
+		Mid:          m.Mid,
+		Epoch:        m.Epoch,
+		Kind:         api.Kind(m.Kind),
+		Sender:       m.Sender,
+		ReceivedMs:   m.Received,
+		Body:         m.Body,
+	}
+}

@@ -1,0 +1,240 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"connectrpc.com/connect"
+	"writ/api"
+	"writ/charter"
+	"writ/directory"
+	"writ/engine"
+	"writ/mls"
+)
+
+// Append implements api.Delivery.
+func (s *Service) Append(ctx context.Context, r *api.AppendRequest) (*api.AppendResponse, error) {
+	id, err := device(ctx)
+	if err != nil {
+		return nil, err
+	}
+	outside, err := inspect(r.Conversation, r.Mid, r.Message, maxMessage)
+	if err != nil {
+		return nil, err
+	}
+	if outside.WireFormat != mls.WirePrivateMessage || outside.ContentType != mls.ContentApplication {
+		return nil, malformed("not a PrivateMessage with application data")
+	}
+	c, done := s.use(r.Conversation)
+	defer done()
+	leaf, err := s.checkSender(ctx, c, id, outside)
+	if err != nil {
+		return s.appended(ctx, r, err)
+	}
+	m := s.message(r.Conversation, r.Mid, outside.Epoch, engine.Application, leaf, r.Message)
+	err = s.store.Append(ctx, m)
+	if errors.Is(err, engine.ErrConflict) {
+		c.doubt()
+		return nil, s.oldEpoch(ctx, c)
+	}
+	if err != nil {
+		return nil, s.storeFault(err, "mid")
+	}
+	return &api.AppendResponse{Seq: m.Seq}, nil
+}
+
+// appended answers a message that no longer passes the checks: if it was stored
+// when it did, the caller only lost the answer.
+func (s *Service) appended(ctx context.Context, r *api.AppendRequest, otherwise error) (*api.AppendResponse, error) {
+	m, err := s.store.FindMid(ctx, r.Conversation, r.Mid)
+	if err != nil || string(m.Body) != string(r.Message) {
+		return nil, otherwise
+	}
+	return &api.AppendResponse{Seq: m.Seq}, nil
+}
+
+// inspect checks the bounds of a message and what its outside says.
+func inspect(conversation, mid, message []byte, max int) (*mls.Envelope, error) {
+	if len(conversation) != midSize || len(mid) != midSize {
+		return nil, malformed("conversation and mid have %d bytes each", midSize)
+	}
+	if len(message) > max {
+		return nil, malformed("message of %d bytes where at most %d are allowed", len(message), max)
+	}
+	outside, err := mls.Inspect(message)
+	if err != nil {
+		return nil, malformed("%v", err)
+	}
+	if outside.WireFormat != mls.WirePrivateMessage && outside.WireFormat != mls.WirePublicMessage || string(outside.GroupID) != string(conversation) {
+		return nil, malformed("not a message of this conversation")
+	}
+	return outside, nil
+}
+
+func (s *Service) message(conversation, mid []byte, epoch uint64, kind engine.Kind, leaf uint32, body []byte) *engine.Message {
+	return &engine.Message{
+		Conversation: conversation,
+		Mid:          mid,
+		Epoch:        epoch,
+		Kind:         kind,
+		Sender:       leaf,
+		Received:     uint64(s.now().UnixMilli()),
+		Body:         body,
+	}
+}
+
+// checkSender makes the checks of an application message and returns its sender's
+// leaf.
+func (s *Service) checkSender(ctx context.Context, c *conversation, id directory.Identity, outside *mls.Envelope) (uint32, error) {
+	epochs, err := s.recent(ctx, c)
+	if err != nil {
+		return 0, err
+	}
+	current := epochs[len(epochs)-1]
+	if _, ok := current.members[id]; !ok {
+		return 0, refused("not a member of the conversation")
+	}
+	e := find(epochs, outside.Epoch)
+	if e == nil || outside.Epoch == 0 {
+		return 0, s.oldEpoch(ctx, c)
+	}
+	m, ok := e.members[id]
+	if !ok {
+		return 0, refused("not a member in epoch %d", outside.Epoch)
+	}
+	law, err := s.lawOf(m)
+	if err != nil {
+		return 0, err
+	}
+	if law.Charter.Mode == charter.NoAccess {
+		if len(outside.AuthenticatedData) != 0 {
+			return 0, malformed("authenticated data without a capsule to name")
+		}
+		return m.Leaf, nil
+	}
+	if age := s.now().Sub(e.openedAt()); age > time.Duration(law.Charter.Limits.MaxEpochAge)*time.Second {
+		return 0, fault(connect.CodeFailedPrecondition, &api.Hint{Hint: "Commit, then send in the new epoch.", Epoch: current.Epoch.Epoch},
+			"refused: epoch %d is %s old, the charter allows %d s", outside.Epoch, age.Truncate(time.Second), law.Charter.Limits.MaxEpochAge)
+	}
+	return m.Leaf, s.checkCapsuleStored(ctx, engine.Compartment{Conversation: c.id, Epoch: outside.Epoch, Leaf: m.Leaf}, outside.AuthenticatedData)
+}
+
+func (s *Service) checkCapsuleStored(ctx context.Context, c engine.Compartment, name []byte) error {
+	if len(name) != 32 {
+		return malformed("authenticated data is not a capsule's hash")
+	}
+	stored, err := s.store.HasCapsule(ctx, c, name)
+	if err != nil {
+		return s.storeFault(err, "capsule")
+	}
+	if !stored {
+		return fault(connect.CodeFailedPrecondition, &api.Hint{Hint: "Put the capsule of this compartment, then send again.", Epoch: c.Epoch},
+			"refused: no capsule of that hash is stored for epoch %d, leaf %d", c.Epoch, c.Leaf)
+	}
+	return nil
+}
+
+// oldEpoch is the error for an epoch that takes no messages.
+func (s *Service) oldEpoch(ctx context.Context, c *conversation) error {
+	hint := &api.Hint{Hint: "Read the commits since, then send in the current epoch."}
+	if list, err := s.recent(ctx, c); err == nil {
+		hint.Epoch = list[len(list)-1].Epoch.Epoch
+	}
+	return fault(connect.CodeFailedPrecondition, hint, "refused: the epoch takes no messages")
+}
+
+// Read implements api.Delivery.
+func (s *Service) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResponse, error) {
+	id, err := device(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(r.Conversation) != midSize || r.AfterSeq >= engine.Forever {
+		return nil, malformed("conversation or cursor")
+	}
+	stays, err := s.store.Stays(ctx, r.Conversation, id.Account, id.Device)
+	if err != nil {
+		return nil, s.storeFault(err, "conversation")
+	}
+	if len(stays) == 0 {
+		return nil, refused("never was a member of this conversation")
+	}
+	last, err := s.lastSeq(ctx, stays[len(stays)-1])
+	if err != nil {
+		return nil, err
+	}
+	limit := maxReadCount
+	if r.Limit != 0 {
+		limit = min(limit, int(r.Limit))
+	}
+	list, err := s.store.Read(ctx, engine.Range{Conversation: r.Conversation, After: r.AfterSeq, MaxCount: limit, MaxBytes: maxReadBytes}, id.Account, id.Device)
+	if err != nil {
+		return nil, s.storeFault(err, "conversation")
+	}
+	out := &api.ReadResponse{LastSeq: last}
+	for _, m := range list {
+		out.Messages = append(out.Messages, wireMessage(m))
+	}
+	return out, nil
+}
+
+// lastSeq is the last seq that a stay lets its device see.
+func (s *Service) lastSeq(ctx context.Context, stay engine.Member) (uint64, error) {
+	if stay.ToSeq != engine.Forever {
+		return stay.ToSeq, nil
+	}
+	last, err := s.store.LastSeq(ctx, stay.Conversation)
+	return last, s.storeFault(err, "conversation")
+}
+
+// Conversations implements api.Delivery.
+func (s *Service) Conversations(ctx context.Context, r *api.ConversationsRequest) (*api.ConversationsResponse, error) {
+	const page = 200
+	id, err := device(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stays, err := s.store.StaysOfDevice(ctx, id.Account, id.Device, r.After, page+1)
+	if err != nil {
+		return nil, s.storeFault(err, "conversations")
+	}
+	out := &api.ConversationsResponse{}
+	for _, m := range stays {
+		list := out.Conversations
+		if n := len(list); n > 0 && string(list[n-1].Conversation) == string(m.Conversation) {
+			extend(list[n-1], m)
+			continue
+		}
+		if len(list) == page {
+			out.More = true
+			break
+		}
+		next := &api.Conversation{Conversation: m.Conversation}
+		extend(next, m)
+		out.Conversations = append(list, next)
+	}
+	for _, c := range out.Conversations {
+		if err := s.describe(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// extend adds a later stay: one that goes on where the last ended makes it longer,
+// another takes its place.
+func extend(c *api.Conversation, m engine.Member) {
+	if c.FirstSeq == 0 || c.LastSeq != m.FromSeq {
+		c.FirstSeq = max(1, m.FromSeq)
+	}
+	c.LastSeq, c.Leaf, c.Member = m.ToSeq, m.Leaf, m.ToSeq == engine.Forever
+}
+
+func (s *Service) describe(ctx context.Context, c *api.Conversation) (err error) {
+	if c.Epoch, err = s.store.CurrentEpoch(ctx, c.Conversation); err != nil {
+		return s.storeFault(err, "conversation")
+	}
+	c.LastSeq, err = s.lastSeq(ctx, engine.Member{Conversation: c.Conversation, ToSeq: c.LastSeq})
+	return err
+}

@@ -1,0 +1,260 @@
+package delivery
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"writ/api"
+	"writ/directory"
+	"writ/engine"
+	"writ/internal/wire"
+)
+
+const (
+	sessionLife   = 24 * time.Hour
+	challengeLife = time.Minute
+)
+
+// sessions are the logins of this process. A token is 32 random bytes; only its
+// hash is kept. A challenge needs no memory until it is used: it is its expiry and
+// a random nonce under a MAC.
+type sessions struct {
+	macKey []byte
+
+	mu       sync.Mutex
+	byToken  map[[32]byte]session
+	byDevice map[directory.Identity][][32]byte // oldest first
+	used     map[string]time.Time              // challenges, until they expire
+}
+
+type session struct {
+	device  directory.Identity
+	expires time.Time
+}
+
+func newSessions() *sessions {
+	return &sessions{
+		macKey:   randomBytes(32),
+		byToken:  map[[32]byte]session{},
+		byDevice: map[directory.Identity][][32]byte{},
+		used:     map[string]time.Time{},
+	}
+}
+
+// challenge returns uint64 expiry || nonce[16] || mac[32].
+func (x *sessions) challenge(id directory.Identity, now time.Time) []byte {
+	var w wire.Writer
+	w.Uint64(uint64(now.Add(challengeLife).Unix()))
+	w.Fixed(randomBytes(16))
+	w.Fixed(x.mac(id, w.Bytes()))
+	return w.Bytes()
+}
+
+func (x *sessions) mac(id directory.Identity, head []byte) []byte {
+	h := hmac.New(sha256.New, x.macKey)
+	h.Write(head)
+	h.Write(id.Encode())
+	return h.Sum(nil)
+}
+
+// use reports whether a challenge was given to the device, is young enough, and
+// was not used before.
+func (x *sessions) use(id directory.Identity, challenge []byte, now time.Time) bool {
+	r := wire.NewReader(challenge)
+	expires := time.Unix(int64(r.Uint64()), 0)
+	r.Fixed(16)
+	mac := r.Fixed(32)
+	if r.Done() != nil || !hmac.Equal(mac, x.mac(id, challenge[:24])) || !now.Before(expires) {
+		return false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for c, t := range x.used {
+		if !now.Before(t) {
+			delete(x.used, c)
+		}
+	}
+	_, again := x.used[string(challenge)]
+	x.used[string(challenge)] = expires
+	return !again
+}
+
+// open starts a session; the device's oldest ends if it has too many.
+func (x *sessions) open(id directory.Identity, now time.Time) (token string, expires time.Time) {
+	raw := randomBytes(32)
+	key := sha256.Sum256(raw)
+	expires = now.Add(sessionLife)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	list := append(x.byDevice[id], key)
+	for len(list) > maxSessions {
+		delete(x.byToken, list[0])
+		list = list[1:]
+	}
+	x.byDevice[id] = list
+	x.byToken[key] = session{id, expires}
+	return base64.RawURLEncoding.EncodeToString(raw), expires
+}
+
+// find looks a token up by its hash, so that comparing it tells nothing about it.
+func (x *sessions) find(token string, now time.Time) (directory.Identity, bool) {
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return directory.Identity{}, false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	s, ok := x.byToken[sha256.Sum256(raw)]
+	return s.device, ok && now.Before(s.expires)
+}
+
+type deviceKey struct{} // of the context: the session's directory.Identity
+
+// authenticate puts the device of the bearer token, if there is a good one, into
+// the request's context.
+func (s *Service) authenticate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+			if id, ok := s.sessions.find(token, s.now()); ok {
+				r = r.WithContext(context.WithValue(r.Context(), deviceKey{}, id))
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// device returns the device that calls.
+func device(ctx context.Context) (directory.Identity, error) {
+	id, ok := ctx.Value(deviceKey{}).(directory.Identity)
+	if !ok {
+		return id, unauthenticated("no session")
+	}
+	return id, nil
+}
+
+// identity takes a device's name from a request.
+func identity(account, device string) (directory.Identity, error) {
+	if !wire.ValidName(account) || !wire.ValidName(device) {
+		return directory.Identity{}, malformed("account %q or device %q is not a name", account, device)
+	}
+	return directory.Identity{Account: account, Device: device}, nil
+}
+
+// Register implements api.Delivery.
+func (s *Service) Register(ctx context.Context, r *api.RegisterRequest) (*api.RegisterResponse, error) {
+	id, err := identity(r.Account, r.Device)
+	if err != nil {
+		return nil, err
+	}
+	content := RegistrationContent(id, r.SignatureKey)
+	if !verify(r.SignatureKey, "device registration", content, r.Proof) {
+		return nil, refused("the device's proof does not hold")
+	}
+	if r.SponsorDevice != "" {
+		key, err := s.keys.get(ctx, s.store, directory.Identity{Account: r.Account, Device: r.SponsorDevice})
+		if err != nil {
+			return nil, s.storeFault(err, "sponsor device")
+		}
+		if !verify(key, "device sponsorship", content, r.SponsorSignature) {
+			return nil, refused("the sponsor's signature does not hold")
+		}
+	}
+	err = s.store.PutDevice(ctx, engine.Device{Account: r.Account, Device: r.Device, Key: r.SignatureKey}, r.SponsorDevice, maxDevices)
+	if err == engine.ErrConflict {
+		return nil, refused("a further device of an account needs one of its devices to vouch for it")
+	}
+	if err != nil {
+		return nil, s.storeFault(err, "device")
+	}
+	return &api.RegisterResponse{}, nil
+}
+
+// RegistrationContent is what a device signs as "device registration", and its
+// sponsor as "device sponsorship":
+//
+//	struct { opaque account<V>; opaque device<V>; opaque signature_key<V>; }
+func RegistrationContent(id directory.Identity, signatureKey []byte) []byte {
+	return identityContent(id, signatureKey)
+}
+
+// LoginContent is what a device signs as "login":
+//
+//	struct { opaque account<V>; opaque device<V>; opaque challenge<V>; }
+func LoginContent(id directory.Identity, challenge []byte) []byte {
+	return identityContent(id, challenge)
+}
+
+func identityContent(id directory.Identity, b []byte) []byte {
+	var w wire.Writer
+	w.String(id.Account)
+	w.String(id.Device)
+	w.Opaque(b)
+	return w.Bytes()
+}
+
+func verify(key []byte, name string, content, signature []byte) bool {
+	return len(key) == ed25519.PublicKeySize && ed25519.Verify(key, wire.SignContent(name, content), signature)
+}
+
+// Challenge implements api.Delivery. It tells nothing about who is registered.
+func (s *Service) Challenge(_ context.Context, r *api.ChallengeRequest) (*api.ChallengeResponse, error) {
+	id, err := identity(r.Account, r.Device)
+	if err != nil {
+		return nil, err
+	}
+	return &api.ChallengeResponse{Challenge: s.sessions.challenge(id, s.now())}, nil
+}
+
+// Login implements api.Delivery.
+func (s *Service) Login(ctx context.Context, r *api.LoginRequest) (*api.LoginResponse, error) {
+	id, err := identity(r.Account, r.Device)
+	if err != nil {
+		return nil, err
+	}
+	key, err := s.keys.get(ctx, s.store, id)
+	if err != nil && err != engine.ErrNotFound {
+		return nil, s.storeFault(err, "device")
+	}
+	if err != nil || !verify(key, "login", LoginContent(id, r.Challenge), r.Signature) || !s.sessions.use(id, r.Challenge, s.now()) {
+		return nil, unauthenticated("device, challenge or signature is wrong")
+	}
+	token, expires := s.sessions.open(id, s.now())
+	return &api.LoginResponse{Token: token, Expires: uint64(expires.Unix())}, nil
+}
+
+// deviceKeys remembers registered keys, which never change.
+type deviceKeys struct {
+	mu   sync.Mutex
+	keys map[directory.Identity][]byte
+}
+
+// maxDeviceKeys bounds deviceKeys; when it is full, it begins again.
+const maxDeviceKeys = 100_000
+
+// get returns a device's Ed25519 public key, or engine.ErrNotFound.
+func (k *deviceKeys) get(ctx context.Context, store *engine.Delivery, id directory.Identity) ([]byte, error) {
+	k.mu.Lock()
+	key := k.keys[id]
+	k.mu.Unlock()
+	if key != nil {
+		return key, nil
+	}
+	key, err := store.DeviceKey(ctx, id.Account, id.Device)
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.keys == nil || len(k.keys) >= maxDeviceKeys {
+		k.keys = map[directory.Identity][]byte{}
+	}
+	k.keys[id] = key
+	return key, nil
+}
