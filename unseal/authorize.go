@@ -1,0 +1,276 @@
+package unseal
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"writ/capsule"
+	"writ/charter"
+	"writ/ledger"
+	"writ/notice"
+	"writ/warrant"
+)
+
+// Facts is what a custodian knows by itself and takes from no request.
+type Facts struct {
+	Charter string         // name of the law this custodian serves
+	Book    *ledger.Book   // its own copy of the ledger, up to date
+	Policy  *ledger.Policy // its witness policy, the same text as the charter's
+	Now     time.Time      // its own clock
+	Keys    *Keyring       // its keys, with its office and name
+}
+
+// Authorization is a request that passed every check of one custodian. Only
+// [Authorize] makes one.
+type Authorization struct {
+	warrant  *warrant.Warrant
+	policy   *ledger.Policy
+	fresh    time.Duration // oldest cosignature accepted
+	signing  charter.CustodianKey
+	intent   ledger.Release
+	compared []sealedShare // in the order of the request
+}
+
+// sealedShare is what a custodian needs of one capsule: 1.3 kB, not the whole.
+type sealedShare struct {
+	hash   capsule.Hash
+	ctx    [32]byte
+	path   []byte
+	period uint32
+	share  capsule.Share
+}
+
+// Warrant returns the warrant, for the custodian's own record.
+func (a *Authorization) Warrant() warrant.Warrant { return *a.warrant }
+
+// Compartments returns how many compartments are authorised.
+func (a *Authorization) Compartments() int { return len(a.compared) }
+
+// Intent returns the release entry to sign, log and prove to be logged.
+func (a *Authorization) Intent() *ledger.Release {
+	intent := a.intent
+	return &intent
+}
+
+// Authorize runs a custodian's checks (protocol, section 6) in the order of
+// [Reason], each once, and stops at the first that fails. It returns exactly
+// one of its results. A request of 1024 compartments takes about 1024 openings
+// of a share and keeps 1.3 MB.
+func Authorize(q *Request, f Facts) (*Authorization, *Refusal) {
+	v := &vetting{q: q, f: f, periods: map[uint32]*period{}}
+	for _, step := range []func() *fault{
+		v.parse, v.law, v.approvals, v.inclusion, v.copyOfLedger, v.requestFits, v.entryFits,
+		v.life, v.cap, v.notice, v.compartments, v.shares,
+	} {
+		if f := step(); f != nil {
+			request := ledger.HashEntry(q.RequestEntry)
+			return nil, &Refusal{request, v.f.Keys.office, v.f.Keys.custodian, f.reason, f.why}
+		}
+	}
+	return v.result(), nil
+}
+
+// fault is the first check that failed.
+type fault struct {
+	reason Reason
+	why    string
+}
+
+func fail(r Reason, format string, args ...any) *fault {
+	return &fault{r, fmt.Sprintf(format, args...)}
+}
+
+// vetting is one run of Authorize: each step uses what those before it found.
+type vetting struct {
+	q *Request
+	f Facts
+
+	warrant      *warrant.Warrant // parse
+	approved     []warrant.Approval
+	warrantEntry *ledger.Entry
+	requestEntry *ledger.Entry
+
+	charter *charter.Charter // law
+	signing charter.CustodianKey
+
+	late error // approvals: outside life or past review, which is told in its turn
+
+	warrantIn, requestIn *ledger.Included      // inclusion
+	logged               *ledger.LoggedWarrant // copyOfLedger
+
+	periods map[uint32]*period // compartments
+	sealed  []sealedShare
+}
+
+// parse reads warrant, approvals and entries whole (R37).
+func (v *vetting) parse() *fault {
+	var err error
+	if v.warrant, err = warrant.Parse(v.q.Warrant); err != nil {
+		return fail(ReasonMalformed, "%v", err)
+	}
+	if v.approved, err = warrant.ParseApprovals(v.q.Approvals); err != nil {
+		return fail(ReasonMalformed, "%v", err)
+	}
+	if v.warrantEntry, err = ledger.ParseEntry(v.q.WarrantEntry); err != nil {
+		return fail(ReasonMalformed, "%v", err)
+	}
+	if v.requestEntry, err = ledger.ParseEntry(v.q.RequestEntry); err != nil {
+		return fail(ReasonMalformed, "%v", err)
+	}
+	if v.warrantEntry.Warrant == nil || v.requestEntry.Request == nil {
+		return fail(ReasonMalformed, "entries are a %s and a %s", v.warrantEntry.Type(), v.requestEntry.Type())
+	}
+	return nil
+}
+
+// law takes the charter in force from the custodian's own ledger. A charter
+// that was amended is not in force: a key it struck off must not approve.
+func (v *vetting) law() *fault {
+	c, ok := v.f.Book.InForce(v.f.Charter, v.f.Now)
+	if !ok {
+		return fail(ReasonCharter, "no charter %q is in force", v.f.Charter)
+	}
+	me := c.Custodian(v.f.Keys.office, v.f.Keys.custodian)
+	if me == nil {
+		return fail(ReasonCharter, "the charter has no custodian %s of %s", v.f.Keys.custodian, v.f.Keys.office)
+	}
+	if c.Policy != v.f.Policy.String() {
+		return fail(ReasonPolicy, "witness policy differs")
+	}
+	v.charter, v.signing = c, me.Key
+	return nil
+}
+
+// approvals lets the warrant room judge form, law, limits and approvals. What
+// it says of life and review date waits until the entries are proven.
+func (v *vetting) approvals() *fault {
+	_, err := warrant.Verify(v.warrant, v.approved, v.charter, v.f.Now)
+	if err == nil {
+		return nil
+	}
+	if r := reasonOf(err); r != ReasonLife && r != ReasonReview {
+		return fail(r, "%v", err)
+	}
+	v.late = err
+	return nil
+}
+
+// inclusion is R2: both entries under checkpoints that the witness policy
+// accepts, with fresh cosignatures.
+func (v *vetting) inclusion() (f *fault) {
+	if v.warrantIn, f = v.include(v.q.WarrantEntry, v.q.WarrantProof); f != nil {
+		return f
+	}
+	v.requestIn, f = v.include(v.q.RequestEntry, v.q.RequestProof)
+	return f
+}
+
+func (v *vetting) include(entry, proof []byte) (*ledger.Included, *fault) {
+	if _, err := v.f.Policy.Include(entry, proof, v.f.Now, 0); err != nil {
+		return nil, fail(ReasonNotLogged, "%v", err)
+	}
+	in, err := v.f.Policy.Include(entry, proof, v.f.Now, freshness(v.charter))
+	if err != nil {
+		return nil, fail(ReasonStale, "%v", err)
+	}
+	return in, nil
+}
+
+func freshness(c *charter.Charter) time.Duration {
+	return time.Duration(c.Limits.Freshness) * time.Second
+}
+
+// copyOfLedger finds both entries at the same place in the custodian's own
+// copy, which has checked the docket's signatures: a log that shows a custodian
+// and a requester different histories is found out here.
+func (v *vetting) copyOfLedger() *fault {
+	w, ok := v.f.Book.Warrant(v.warrantIn.Index())
+	if !ok || w.Hash != v.warrantEntry.Hash() {
+		return fail(ReasonLedger, "no such warrant entry at %d", v.warrantIn.Index())
+	}
+	r, ok := v.f.Book.Request(v.requestEntry.Hash())
+	if !ok || r.Index != v.requestIn.Index() {
+		return fail(ReasonLedger, "no such request entry at %d", v.requestIn.Index())
+	}
+	v.logged = w
+	return nil
+}
+
+// requestFits: the request entry names the warrant entry.
+func (v *vetting) requestFits() *fault {
+	r := v.requestEntry.Request
+	if r.WarrantIndex != v.warrantIn.Index() || r.Warrant != v.warrantEntry.Hash() {
+		return fail(ReasonRequest, "it is for entry %d", r.WarrantIndex)
+	}
+	return nil
+}
+
+// entryFits: the public entry says what the warrant says, in each field.
+func (v *vetting) entryFits() *fault {
+	w, e := v.warrant, v.warrantEntry.Warrant
+	offices := make([]string, len(v.charter.Approval))
+	for i, r := range v.charter.Approval {
+		offices[i] = r.Office
+	}
+	slices.Sort(offices)
+	for _, field := range []struct {
+		name string
+		fits bool
+	}{
+		{"commitment", e.Commitment == warrant.Commitment(v.q.WarrantSalt, w.Hash())},
+		{"charter", e.Charter == w.Charter},
+		{"case type", e.CaseType == w.CaseType},
+		{"offices", slices.Equal(e.Offices, offices)},
+		{"window", e.Window == w.WindowLength()},
+		{"begin of life", e.NotBefore == w.NotBefore},
+		{"end of life", e.NotAfter == w.NotAfter},
+		{"flags", e.Flags == uint8(w.Flags)},
+	} {
+		if !field.fits {
+			return fail(ReasonEntry, "%s differs", field.name)
+		}
+	}
+	return nil
+}
+
+// life is R19 and R39, found in approvals.
+func (v *vetting) life() *fault {
+	if v.late != nil {
+		return fail(reasonOf(v.late), "%v", v.late)
+	}
+	return nil
+}
+
+// cap is R10, by the custodian's own count: the warrant's place among the
+// warrants of its period, tests counted apart.
+func (v *vetting) cap() *fault {
+	if most := int(v.charter.Limits.CapSubjects); v.logged.Rank > most {
+		return fail(ReasonCap, "it is number %d of at most %d", v.logged.Rank, most)
+	}
+	return nil
+}
+
+// notice recomputes the leaves in the request entry byte for byte: exactly one
+// for each compartment.
+func (v *vetting) notice() *fault {
+	leaves := make([][32]byte, len(v.q.Compartments))
+	for i, c := range v.q.Compartments {
+		leaves[i] = notice.Leaf(capsule.HashOf(c.Capsule), v.q.NoticeSalt)
+	}
+	slices.SortFunc(leaves, func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
+	if !slices.Equal(leaves, v.requestEntry.Request.Leaves) {
+		return fail(ReasonNotice, "%d compartments, %d leaves", len(leaves), len(v.requestEntry.Request.Leaves))
+	}
+	return nil
+}
+
+func (v *vetting) result() *Authorization {
+	r := v.requestEntry.Request
+	return &Authorization{
+		warrant: v.warrant, policy: v.f.Policy, fresh: freshness(v.charter), signing: v.signing, compared: v.sealed,
+		intent: ledger.Release{RequestIndex: v.requestIn.Index(), Request: v.requestEntry.Hash(),
+			Office: v.f.Keys.office, Custodian: v.f.Keys.custodian, Count: uint32(len(r.Leaves)), Root: r.Root()},
+	}
+}

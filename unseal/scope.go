@@ -1,0 +1,139 @@
+package unseal
+
+import (
+	"bytes"
+	"crypto/hpke"
+	"crypto/subtle"
+
+	"writ/capsule"
+	"writ/charter"
+	"writ/directory"
+	"writ/warrant"
+)
+
+// period is a key period as one custodian sees it.
+type period struct {
+	access *charter.Access
+	leaf   int
+	key    *CustodianKey
+}
+
+// compartments checks that every label is within the warrant's scope, and keeps
+// of each capsule what is needed to release from it.
+func (v *vetting) compartments() *fault {
+	for i, c := range v.q.Compartments {
+		parsed, err := capsule.Parse(c.Capsule)
+		if err != nil {
+			return fail(ReasonCapsule, "compartment %d: %v", i, err)
+		}
+		l := parsed.Label()
+		if f := v.scope(l, c.RosterProof); f != nil {
+			return f
+		}
+		p, f := v.period(l.Period)
+		if f != nil {
+			return f
+		}
+		if n := len(p.access.Leaves()); len(parsed.Shares()) != n {
+			return fail(ReasonCapsule, "compartment %d: %d shares for %d custodians", i, len(parsed.Shares()), n)
+		}
+		v.sealed = append(v.sealed, keep(parsed, p))
+	}
+	return nil
+}
+
+func keep(c *capsule.Capsule, p *period) sealedShare {
+	s := c.Shares()[p.leaf]
+	return sealedShare{
+		hash: c.Hash(), ctx: capsule.Context(c.Label(), p.access), path: p.access.Leaves()[p.leaf].Path,
+		period: c.Label().Period,
+		share:  capsule.Share{Commitment: s.Commitment, Enc: bytes.Clone(s.Enc), Ciphertext: bytes.Clone(s.Ciphertext)},
+	}
+}
+
+// scope is R3: the label is one the warrant names.
+func (v *vetting) scope(l *capsule.Label, roster []byte) *fault {
+	w := v.warrant
+	start, end := w.Window()
+	const hour, maxHour = 3600, 1 << 32
+	switch {
+	case l.Charter != w.Charter:
+		return fail(ReasonScopeCharter, "epoch %d: sealed under charter %s", l.Epoch, l.Charter)
+	case l.Opened > maxHour || int64(l.Opened+1)*hour <= start.Unix() || int64(l.Opened)*hour >= end.Unix():
+		return fail(ReasonScopeWindow, "epoch %d: opened in hour %d", l.Epoch, l.Opened)
+	case l.Period != v.charter.Period(l.OpenedAt()):
+		return fail(ReasonScopeCharter, "epoch %d: key period %d at hour %d", l.Epoch, l.Period, l.Opened)
+	case !v.subject(l, roster):
+		return fail(ReasonScopeSubject, "epoch %d: sent by %s", l.Epoch, l.Account)
+	case !w.Covers(l.Conversation):
+		return fail(ReasonScopeList, "epoch %d: conversation %x", l.Epoch, l.Conversation)
+	case w.Flags&warrant.IsTest != 0 && !warrant.Synthetic(l.Account):
+		return fail(ReasonScopeTest, "epoch %d: sent by %s", l.Epoch, l.Account)
+	}
+	return nil
+}
+
+// subject reports whether the subject sent it or, where the direction is both,
+// provably was a member of the conversation.
+func (v *vetting) subject(l *capsule.Label, roster []byte) bool {
+	if l.Account == v.warrant.Subject {
+		return true
+	}
+	return v.warrant.Direction == warrant.SentAndReceived &&
+		directory.VerifyRoster(l.Roster, v.warrant.Subject, roster) == nil
+}
+
+// period resolves a key period once: the structure with its public keys, this
+// custodian's place in it, and its private key.
+func (v *vetting) period(n uint32) (*period, *fault) {
+	if p := v.periods[n]; p != nil {
+		return p, nil
+	}
+	c, me := v.charter, v.f.Keys
+	if v.f.Now.Unix() > int64(c.DestroyBy(n)) || v.f.Book.Destroyed(c.Name, me.office, me.custodian, n) {
+		return nil, fail(ReasonHorizon, "key period %d", n)
+	}
+	access, err := c.Access(n, v.f.Book.Keys(c.Name, n))
+	if err != nil {
+		return nil, fail(ReasonCapsule, "%v", err)
+	}
+	p := &period{access: access, key: me.keys[n]}
+	for i, l := range access.Leaves() {
+		if l.Custodian == me.custodian && p.key != nil && bytes.Equal(l.PublicKey, p.key.Public()) {
+			p.leaf, v.periods[n] = i, p
+			return p, nil
+		}
+	}
+	return nil, fail(ReasonKey, "key period %d", n)
+}
+
+// shares opens this custodian's share of every compartment on trial: no intent
+// is logged that can't be kept.
+func (v *vetting) shares() *fault {
+	for _, s := range v.sealed {
+		share, err := s.open(v.periods[s.period].key)
+		if err != nil {
+			return fail(ReasonShare, "capsule %s: %v", s.hash, err)
+		}
+		clear(share)
+	}
+	return nil
+}
+
+// open opens a share under exactly its label, and compares its commitment (R4).
+func (s *sealedShare) open(k *CustodianKey) ([]byte, error) {
+	r, err := hpke.NewRecipient(s.share.Enc, k.private, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), s.ctx[:])
+	if err != nil {
+		return nil, err
+	}
+	share, err := r.Open(s.share.Commitment[:], s.share.Ciphertext)
+	if err != nil {
+		return nil, err
+	}
+	want := capsule.Commitment(s.ctx, s.path, share)
+	if len(share) != capsule.ShareSize || subtle.ConstantTimeCompare(want[:], s.share.Commitment[:]) != 1 {
+		clear(share)
+		return nil, invalid("share does not match its commitment")
+	}
+	return share, nil
+}

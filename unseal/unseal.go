@@ -1,0 +1,82 @@
+// Package unseal is the vault: it releases one custodian's shares and combines
+// the shares of several. Only custodians and the examiner import it.
+//
+// # Terms
+//
+// A [Request] is what the docket sends a custodian: the warrant with its
+// approvals, the warrant entry and the request entry with their proofs, and the
+// compartments asked for. An [Authorization] is a request that passed every
+// check of [Authorize] by one custodian, on its own clock ([Facts].Now) and its
+// own copy of the ledger ([Facts].Book). An intent is the release entry that
+// the custodian logs before it hands anything over. A [Release] is its shares
+// of all compartments of the request, sealed to the warrant's reader key and
+// signed. A [Refusal] has a [Reason] and is signed and logged too.
+//
+// # Steps
+//
+//	req, err := unseal.ParseRequest(b)
+//	a, refusal := unseal.Authorize(req, facts)
+//	intent := a.Intent()                      // sign it, log it, await its proof
+//	in, err := policy.Include(entry, proof, now, freshness)
+//	rel, err := unseal.NewRelease(a, in, keys, signing, now)
+//
+// and at the examiner's, with releases of enough custodians of each office:
+//
+//	shares, err := rel.Open(readerKey, custodianPublicKey)
+//	combiner, err := unseal.NewCombiner(access)
+//	s, d, bad, err := combiner.Combine(capsule, shares) // of one compartment
+//
+// # Guarantees
+//
+// There is no release without an Authorization, which only Authorize makes, and
+// without the [ledger.Included] of exactly its intent, which only a witness
+// policy makes. All compartments of a request are released or none; nothing is
+// narrowed. A share opens only under the label of its capsule: a capsule moved
+// to another sender, conversation, epoch, charter or period gives no share. The
+// first check that fails ends Authorize; what is missing or unknown counts as
+// failing.
+//
+// A [Keyring] holds one custodian's keys; nothing here takes two. The combiner
+// sees shares, never keys, and of one compartment at a time. It names each
+// custodian whose share does not match its commitment, goes on with the others,
+// and re-seals what it finds: [ErrForged] proves that the sender's capsule was
+// not what the law asks for.
+//
+// # What it does not do
+//
+// It writes and reads no log, store or clock. It can't tell whether a capsule
+// belongs to messages of its label; receivers and the bundle check that. It
+// does not erase private keys that package crypto/hpke has parsed: Go offers no
+// way. Notice by timelock does not exist yet: it checks the notice leaves only.
+package unseal
+
+import (
+	"errors"
+	"fmt"
+
+	"writ/charter"
+	"writ/warrant"
+)
+
+// Errors wrapped by this package's errors, beside wire.ErrMalformed.
+var (
+	ErrInvalid     = errors.New("invalid")
+	ErrUnsupported = errors.New("unsupported")
+	ErrRefused     = errors.New("refused")
+
+	// ErrTooFew means that the good shares don't satisfy the access structure.
+	ErrTooFew = errors.New("too few shares")
+
+	// ErrForged means that the sender's capsule is provably not the one its
+	// secret demands: good shares do not open its body, or what they open
+	// seals to other bytes.
+	ErrForged = errors.New("forged capsule")
+)
+
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("unseal: %w: %s", ErrInvalid, fmt.Sprintf(format, args...))
+}
+
+func refused(format string, args ...any) error {
+	return fmt.Errorf("unseal: %w: %s", ErrRefused, fmt.Sprintf(format, args...))
+}
