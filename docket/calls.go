@@ -1,0 +1,272 @@
+package docket
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"slices"
+
+	"connectrpc.com/connect"
+
+	"writ/api"
+	"writ/engine"
+	"writ/ledger"
+	"writ/warrant"
+)
+
+// Lodge stores a warrant's envelope and public fields.
+func (h handler) Lodge(ctx context.Context, q *api.LodgeRequest) (*api.LodgeResponse, error) {
+	if err := h.agency(q.Agency, "docket lodge", q.Lodgement, q.Signature); err != nil {
+		return nil, err
+	}
+	l, err := ParseLodgement(q.Lodgement)
+	if err != nil {
+		return nil, fail(connect.CodeInvalidArgument, "", "%w", err)
+	}
+	if sum := sha256.Sum256(q.Envelope); sum != l.Envelope || len(q.Envelope) > maxEnvelope {
+		return nil, fail(connect.CodeInvalidArgument, "", "invalid: the envelope is not the one that was signed")
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	old, _, err := h.load(ctx, l.Warrant[:])
+	switch {
+	case err == nil && old.agency == q.Agency && bytes.Equal(old.lodgement, q.Lodgement):
+		return &api.LodgeResponse{}, nil
+	case err == nil:
+		return nil, fail(connect.CodeAlreadyExists, "a changed warrant needs a new id", "refused: the warrant is lodged with other content")
+	case !errors.Is(err, engine.ErrNotFound):
+		return nil, storeError(err)
+	}
+	if err := h.acceptable(l); err != nil {
+		return nil, err
+	}
+	r := &record{lodged: uint64(h.config.Now().Unix()), agency: q.Agency, lodgement: q.Lodgement}
+	if err := h.insert(ctx, l.Warrant[:], r, q.Envelope); err != nil {
+		return nil, storeError(err)
+	}
+	h.config.Log.Info("lodged", "warrant", l.Warrant, "agency", q.Agency)
+	return &api.LodgeResponse{}, nil
+}
+
+// acceptable refuses what could never be published: a charter that is not in
+// force, or fields that the ledger's readers would not count.
+func (s *Server) acceptable(l *Lodgement) error {
+	c, err := s.inForce(l.Charter)
+	if err != nil {
+		return fail(connect.CodeInvalidArgument, "draft the warrant under the charter that is in force", "invalid: %w", err)
+	}
+	if uint64(s.config.Now().Unix()) >= l.NotAfter {
+		return fail(connect.CodeInvalidArgument, "", "invalid: the warrant's life has ended")
+	}
+	entry, err := l.entry(c, s.config.Key)
+	if err == nil {
+		err = s.check(entry)
+	}
+	if err != nil {
+		return fail(connect.CodeInvalidArgument, "", "invalid: its entry would not count on the ledger: %w", err)
+	}
+	return nil
+}
+
+// ListWarrants lists a page of what is lodged.
+func (h handler) ListWarrants(ctx context.Context, q *api.ListWarrantsRequest) (*api.ListWarrantsResponse, error) {
+	list, err := h.records.Scan(ctx, numbers, binary.BigEndian.AppendUint64(nil, q.After), page+1)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	out := &api.ListWarrantsResponse{More: len(list) > page}
+	for _, n := range list[:min(len(list), page)] {
+		r, _, err := h.load(ctx, n.Value)
+		if err != nil {
+			return nil, storeError(err)
+		}
+		out.Warrants = append(out.Warrants, r.message(n.Value))
+	}
+	return out, nil
+}
+
+// GetWarrant returns all there is of a warrant.
+func (h handler) GetWarrant(ctx context.Context, q *api.GetWarrantRequest) (*api.GetWarrantResponse, error) {
+	r, _, err := h.load(ctx, q.WarrantHash)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	envelope, err := h.records.Get(ctx, envelopes, q.WarrantHash)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	out := &api.GetWarrantResponse{Warrant: r.message(q.WarrantHash), Lodgement: r.lodgement, Envelope: envelope,
+		Approvals: warrant.EncodeApprovals(r.approvals), Entry: r.published.entry, Index: r.published.index}
+	for _, x := range r.requests {
+		out.Requests = append(out.Requests, x.message())
+	}
+	return out, nil
+}
+
+// Approve adds an approval that holds. An approver's second approval of the
+// same warrant changes nothing.
+func (h handler) Approve(ctx context.Context, q *api.ApproveRequest) (*api.ApproveResponse, error) {
+	list, err := warrant.ParseApprovals(q.Approval)
+	if err != nil || len(list) != 1 || len(q.WarrantHash) != 32 {
+		return nil, fail(connect.CodeInvalidArgument, "", "malformed: not one approval of one warrant")
+	}
+	a, hash := list[0], warrant.Hash(q.WarrantHash)
+	var missing []string
+	r, err := h.change(ctx, q.WarrantHash, func(r *record) error {
+		l, err := ParseLodgement(r.lodgement)
+		if err != nil {
+			return storeError(err)
+		}
+		c, err := h.charter(l.Charter)
+		if err != nil {
+			return fail(connect.CodeUnavailable, "try again when the docket has read the ledger", "%w", err)
+		}
+		if err := verifyApproval(a, hash, c); err != nil {
+			return fail(connect.CodePermissionDenied, "", "refused: approval of %s of %s: %w", a.Approver, a.Office, err)
+		}
+		if len(r.published.entry) == 0 && !slices.ContainsFunc(r.approvals, func(b warrant.Approval) bool {
+			return a.Office == b.Office && a.Approver == b.Approver
+		}) {
+			r.approvals = append(r.approvals, a)
+		}
+		missing = c.Approval.Missing(count(r.approvals))
+		r.approved = c.Approval.Satisfied(count(r.approvals))
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.config.Log.Info("approved", "warrant", hash, "office", a.Office, "approver", a.Approver)
+	return &api.ApproveResponse{State: r.state(), Missing: missing}, nil
+}
+
+// count returns how many approvers of each office signed. The list holds each
+// approver once.
+func count(approvals []warrant.Approval) map[string]int {
+	n := map[string]int{}
+	for _, a := range approvals {
+		n[a.Office]++
+	}
+	return n
+}
+
+// Publish logs the warrant entry.
+func (h handler) Publish(ctx context.Context, q *api.PublishRequest) (*api.PublishResponse, error) {
+	if err := h.agency(q.Agency, "docket publish", q.WarrantHash, q.Signature); err != nil {
+		return nil, err
+	}
+	r, _, err := h.load(ctx, q.WarrantHash)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	if len(r.published.entry) > 0 {
+		return &api.PublishResponse{Entry: r.published.message()}, nil
+	}
+	entry, err := h.publishable(r)
+	if err != nil {
+		return nil, err
+	}
+	l, err := h.add(ctx, entry)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := h.change(ctx, q.WarrantHash, func(r *record) error { r.published = *l; return nil }); err != nil {
+		return nil, err
+	}
+	h.config.Log.Info("published", "warrant", warrant.Hash(q.WarrantHash), "index", l.index)
+	return &api.PublishResponse{Entry: l.message()}, nil
+}
+
+// publishable returns the entry of a warrant that is approved and alive.
+func (s *Server) publishable(r *record) ([]byte, error) {
+	l, err := ParseLodgement(r.lodgement)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	c, err := s.charter(l.Charter)
+	if err != nil {
+		return nil, fail(connect.CodeUnavailable, "try again when the docket has read the ledger", "%w", err)
+	}
+	now := uint64(s.config.Now().Unix())
+	switch counted := count(r.approvals); {
+	case !c.Approval.Satisfied(counted):
+		return nil, fail(connect.CodeFailedPrecondition, "ask the approvers of these offices",
+			"refused: approvals are missing from %v", c.Approval.Missing(counted))
+	case now >= l.NotAfter || now >= c.Review:
+		return nil, fail(connect.CodeFailedPrecondition, "lodge a new warrant", "refused: the life of the warrant or of the charter has ended")
+	}
+	entry, err := l.entry(c, s.config.Key)
+	if err != nil {
+		return nil, fail(connect.CodeInternal, "", "%w", err)
+	}
+	return entry, nil
+}
+
+// RequestRelease logs a request entry.
+func (h handler) RequestRelease(ctx context.Context, q *api.RequestReleaseRequest) (*api.RequestReleaseResponse, error) {
+	if err := h.agency(q.Agency, "docket request", requestContent(q.WarrantHash, q.Leaves), q.Signature); err != nil {
+		return nil, err
+	}
+	r, _, err := h.load(ctx, q.WarrantHash)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	if len(r.published.entry) == 0 {
+		return nil, fail(connect.CodeFailedPrecondition, "publish the warrant first", "refused: the warrant is not on the ledger")
+	}
+	entry, err := requestEntry(r, q.Leaves, h.config.Key)
+	if err != nil {
+		return nil, fail(connect.CodeInvalidArgument, "", "%w", err)
+	}
+	if x := r.request(entry); x != nil {
+		return &api.RequestReleaseResponse{Entry: x.message()}, nil
+	}
+	if len(r.requests) >= maxRequests {
+		return nil, fail(connect.CodeResourceExhausted, "", "refused: %d requests under one warrant", maxRequests)
+	}
+	l, err := h.add(ctx, entry)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := h.change(ctx, q.WarrantHash, func(r *record) error {
+		if r.request(entry) == nil {
+			r.requests = append(r.requests, *l)
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	h.config.Log.Info("requested", "warrant", warrant.Hash(q.WarrantHash), "index", l.index, "compartments", len(q.Leaves))
+	return &api.RequestReleaseResponse{Entry: l.message()}, nil
+}
+
+// request returns the logged request entry of these bytes, or nil.
+func (r *record) request(entry []byte) *logged {
+	for i := range r.requests {
+		if bytes.Equal(r.requests[i].entry, entry) {
+			return &r.requests[i]
+		}
+	}
+	return nil
+}
+
+// add puts an entry on the ledger and returns when the docket's own copy shows
+// that it counts. One call at a time, so that the same entry isn't added twice.
+func (s *Server) add(ctx context.Context, entry []byte) (*logged, error) {
+	select {
+	case <-s.turn:
+		defer func() { s.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return nil, fail(connect.CodeUnavailable, "try the same call again", "%w", ctx.Err())
+	}
+	in, _, err := s.ledger.Add(ctx, entry)
+	if errors.Is(err, ledger.ErrInvalid) {
+		return nil, fail(connect.CodeFailedPrecondition, "", "refused: the entry would not count on the ledger: %w", err)
+	}
+	if err != nil {
+		return nil, fail(connect.CodeUnavailable, "try the same call again", "ledger: %w", err)
+	}
+	return &logged{entry, in.Index()}, nil
+}

@@ -1,0 +1,123 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"writ/ledger"
+)
+
+// poll is the pause while an added entry is awaited in the copy.
+const poll = 100 * time.Millisecond
+
+// View calls f with the book, which f neither changes nor keeps. Meanwhile
+// nobody else sees the book: even its readers may change what it remembers.
+func (r *Replica) View(f func(*ledger.Book)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(r.book)
+}
+
+// Head returns how many entries the copy has, and the time at which witnesses
+// last stood by it: zero before the first.
+func (r *Replica) Head() (size uint64, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.book.Size(), r.time
+}
+
+// Fresh returns nil if the copy can be acted on: its checkpoint is not older
+// than the configured age, and no fork was seen.
+func (r *Replica) Fresh() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch age := r.config.Now().Sub(r.time); {
+	case r.fork != nil:
+		return r.fork
+	case r.time.IsZero():
+		return fmt.Errorf("replica: %w: no checkpoint was seen yet", ledger.ErrRefused)
+	case age > r.config.MaxAge:
+		return fmt.Errorf("replica: %w: the newest checkpoint is %v old", ledger.ErrRefused, age.Round(time.Second))
+	}
+	return nil
+}
+
+// Policy returns the witness policy.
+func (r *Replica) Policy() *ledger.Policy { return r.config.Policy }
+
+// Add puts an entry on the ledger, unless the copy shows that it is there. It
+// returns when the copy shows that the entry counts, with its verified proof
+// under a fresh checkpoint. An entry that would not count is refused with an
+// error that wraps [ledger.ErrInvalid], before it is sent. When ctx ends first
+// the outcome is open, and the same call settles it.
+func (r *Replica) Add(ctx context.Context, entry []byte) (*ledger.Included, []byte, error) {
+	e, err := ledger.ParseEntry(entry)
+	if err != nil {
+		return nil, nil, fmt.Errorf("replica: %w", err)
+	}
+	if err := r.Refresh(ctx); err != nil {
+		return nil, nil, err
+	}
+	index, err := r.find(e)
+	if err != nil {
+		return nil, nil, err
+	}
+	if index == nil {
+		if _, err := r.follow.Add(ctx, entry); err != nil {
+			return nil, nil, fmt.Errorf("replica: %w", err)
+		}
+		if index, err = r.await(ctx, e); err != nil {
+			return nil, nil, err
+		}
+	}
+	return r.Prove(ctx, entry, *index)
+}
+
+// find returns where an entry stands, nil if it isn't there yet, or why it
+// would not count.
+func (r *Replica) find(e *ledger.Entry) (index *uint64, err error) {
+	r.View(func(b *ledger.Book) {
+		if at, ok := b.Find(e.Hash()); ok {
+			index = &at
+			return
+		}
+		err = b.Check(e)
+	})
+	return index, err
+}
+
+// await refreshes the copy until it has the entry.
+func (r *Replica) await(ctx context.Context, e *ledger.Entry) (*uint64, error) {
+	for {
+		if err := r.Refresh(ctx); err != nil && ctx.Err() == nil {
+			r.config.Log.Debug("ledger", "error", err)
+		}
+		index, err := r.find(e)
+		if index != nil || err != nil {
+			return index, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("replica: %w: the ledger doesn't show the entry yet: %w", ledger.ErrRefused, ctx.Err())
+		case <-time.After(poll):
+		}
+	}
+}
+
+// Prove returns an entry at an index with its verified proof under a fresh
+// checkpoint.
+func (r *Replica) Prove(ctx context.Context, entry []byte, index uint64) (*ledger.Included, []byte, error) {
+	if err := r.forked(); err != nil {
+		return nil, nil, err
+	}
+	_, proof, err := r.follow.Proof(ctx, index)
+	if err != nil {
+		return nil, nil, fmt.Errorf("replica: %w", err)
+	}
+	in, err := r.config.Policy.Include(entry, proof, r.config.Now(), r.config.MaxAge)
+	if err != nil {
+		return nil, nil, fmt.Errorf("replica: %w", err)
+	}
+	return in, proof, nil
+}

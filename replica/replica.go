@@ -1,0 +1,260 @@
+// Package replica is a service's own copy of the ledger: read through a
+// [follower.Follower], kept on disk, replayed into a [ledger.Book].
+//
+// # Guarantees
+//
+// Every entry in the copy was proven under a checkpoint that the witness policy
+// accepted and that continued the one before, across restarts too. Entries are
+// on disk before the book counts them. A fork, once seen, is kept as evidence,
+// and the copy refuses all further work until an operator has looked:
+// [Replica.Refresh] and [Replica.Add] return the fork, also after a restart.
+//
+// [Replica.Add] adds an entry once, however often it is repeated, as long as
+// the copy is kept; it looks into the copy first and returns only what
+// the copy then shows to count, with a proof that it verified.
+//
+// # What it does not do
+//
+// It decides nothing. It trusts its own disk, whose records carry hashes
+// against faults but not against an intruder.
+//
+// # Example
+//
+//	r, err := replica.Open(ctx, replica.Config{Path: path, URL: url, Policy: policy, MaxAge: 10 * time.Minute})
+//	go r.Run(ctx)
+//	r.View(func(b *ledger.Book) { c, ok = b.InForce(name, now) })
+package replica
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"writ/charter"
+	"writ/engine"
+	"writ/follower"
+	"writ/ledger"
+)
+
+// ErrForked is wrapped by the errors of a copy that saw two histories.
+var ErrForked = errors.New("replica: refused: the ledger has forked")
+
+// Config is what a copy is made of.
+type Config struct {
+	Path     string           // database file
+	URL      string           // of the log, and of the notary's /add
+	Policy   *ledger.Policy   // which checkpoints count
+	Charters []charter.Hash   // first versions that count; see ledger.NewBook
+	MaxAge   time.Duration    // oldest checkpoint to work with
+	Every    time.Duration    // pause between two looks; 0 means 2 s
+	HTTP     *http.Client     // nil means follower's own
+	Now      func() time.Time // nil means time.Now
+	Log      *slog.Logger     // nil discards
+	Fatal    func(error)      // called when the disk fails; should end the process
+}
+
+// The buckets: entries by index, eight bytes big endian, each after the Unix
+// time at which it was seen; and single records by name.
+const (
+	entries engine.Bucket = "entries"
+	state   engine.Bucket = "state"
+)
+
+var (
+	lastKey = []byte("last checkpoint")
+	forkKey = []byte("fork") // the later of the two checkpoints; the other is the last
+)
+
+// batch bounds how many entries are held before they are stored.
+const batch = 256
+
+// Replica is an open copy. It is safe for concurrent use.
+type Replica struct {
+	config  Config
+	records *engine.Records
+	follow  *follower.Follower
+	turn    chan struct{} // holds one token: its taker may read the log and change the copy
+
+	mu   sync.Mutex // guards what follows
+	book *ledger.Book
+	time time.Time // of the newest checkpoint that was accepted
+	fork error
+}
+
+// Open opens or makes a copy and replays it. It makes no request.
+func Open(ctx context.Context, c Config) (*Replica, error) {
+	if c.Every == 0 {
+		c.Every = 2 * time.Second
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	records, err := engine.OpenRecords(engine.Config{Path: c.Path, Fatal: c.Fatal})
+	if err != nil {
+		return nil, fmt.Errorf("replica: %w", err)
+	}
+	r := &Replica{config: c, records: records, turn: make(chan struct{}, 1), book: ledger.NewBook(c.Charters...)}
+	r.turn <- struct{}{}
+	if err := r.load(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("replica: %w", err), records.Close())
+	}
+	return r, nil
+}
+
+// load replays what is stored.
+func (r *Replica) load(ctx context.Context) error {
+	last, err := r.records.Get(ctx, state, lastKey)
+	if err != nil && !errors.Is(err, engine.ErrNotFound) {
+		return err
+	}
+	if r.follow, err = follower.New(follower.Config{URL: r.config.URL, Policy: r.config.Policy, MaxAge: r.config.MaxAge,
+		Last: last, HTTP: r.config.HTTP, Now: r.config.Now}); err != nil {
+		return err
+	}
+	if last != nil {
+		c, err := r.config.Policy.Checkpoint(last, r.config.Now(), 0)
+		if err != nil {
+			return err
+		}
+		r.time = c.Time()
+	}
+	if _, err := r.records.Get(ctx, state, forkKey); err == nil {
+		r.fork = ErrForked
+	} else if !errors.Is(err, engine.ErrNotFound) {
+		return err
+	}
+	for after := []byte(nil); ; {
+		list, err := r.records.Scan(ctx, entries, after, batch)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		for _, e := range list {
+			if len(e.Key) != 8 || len(e.Value) < 8 {
+				return engine.ErrCorrupt
+			}
+			seen := time.Unix(int64(binary.BigEndian.Uint64(e.Value)), 0)
+			if err := r.book.Apply(binary.BigEndian.Uint64(e.Key), e.Value[8:], seen); err != nil {
+				return err
+			}
+			after = e.Key
+		}
+	}
+}
+
+// Close closes the file.
+func (r *Replica) Close() error { return r.records.Close() }
+
+// Run refreshes the copy again and again until ctx ends or the log forks.
+func (r *Replica) Run(ctx context.Context) error {
+	for {
+		switch err := r.Refresh(ctx); {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, ErrForked), errors.Is(err, engine.ErrBroken), errors.Is(err, engine.ErrClosed):
+			return err
+		case err != nil:
+			r.config.Log.Warn("ledger", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(r.config.Every):
+		}
+	}
+}
+
+// Refresh reads the log up to its newest checkpoint. Without an error that
+// checkpoint is fresh.
+func (r *Replica) Refresh(ctx context.Context) error {
+	select {
+	case <-r.turn:
+		defer func() { r.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := r.forked(); err != nil {
+		return err
+	}
+	var waiting []found
+	next := r.size()
+	_, err := r.follow.Update(ctx, next, func(index uint64, entry []byte, seen time.Time) error {
+		waiting = append(waiting, found{index, entry, seen})
+		if len(waiting) < batch {
+			return nil
+		}
+		err := r.keep(ctx, waiting)
+		waiting = waiting[:0]
+		return err
+	})
+	var fork *follower.ForkError
+	if errors.As(err, &fork) {
+		return r.keepFork(ctx, fork)
+	}
+	if err != nil {
+		return fmt.Errorf("replica: %w", err)
+	}
+	return r.keep(ctx, waiting)
+}
+
+// found is an entry proven to stand at an index.
+type found struct {
+	index uint64
+	entry []byte
+	seen  time.Time
+}
+
+// keep stores entries and the follower's checkpoint, then counts them.
+func (r *Replica) keep(ctx context.Context, list []found) error {
+	last := r.follow.Last()
+	writes := []engine.Write{engine.Put(state, lastKey, last)}
+	for _, e := range list {
+		value := binary.BigEndian.AppendUint64(nil, uint64(e.seen.Unix()))
+		writes = append(writes, engine.Put(entries, binary.BigEndian.AppendUint64(nil, e.index), append(value, e.entry...)))
+	}
+	if err := r.records.Apply(ctx, writes...); err != nil {
+		return fmt.Errorf("replica: %w", err)
+	}
+	c, err := r.config.Policy.Checkpoint(last, r.config.Now(), 0)
+	if err != nil {
+		return fmt.Errorf("replica: %w", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.time = c.Time()
+	for _, e := range list {
+		if err := r.book.Apply(e.index, e.entry, e.seen); err != nil {
+			return fmt.Errorf("replica: %w", err)
+		}
+	}
+	return nil
+}
+
+// keepFork stores both checkpoints of a fork and stops the copy.
+func (r *Replica) keepFork(ctx context.Context, f *follower.ForkError) error {
+	err := r.records.Apply(ctx, engine.Put(state, lastKey, f.Old.Signed()), engine.Put(state, forkKey, f.New.Signed()))
+	r.config.Log.Error("ledger", "error", f)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fork = errors.Join(fmt.Errorf("%w: %w", ErrForked, f), err)
+	return r.fork
+}
+
+func (r *Replica) forked() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.fork
+}
+
+func (r *Replica) size() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.book.Size()
+}
