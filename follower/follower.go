@@ -1,0 +1,249 @@
+// Package follower reads a ledger over HTTP and trusts nobody who serves it: a
+// checkpoint counts if the witness policy accepts it and the log only grew since
+// the last one, an entry if it is in the tree of such a checkpoint.
+//
+// # Terms
+//
+// The log is served as c2sp.org/tlog-tiles: GET /checkpoint and GET /tile/...
+// A fork is a checkpoint that the policy accepts and that contradicts an
+// earlier one which the policy accepted too.
+//
+// # Guarantees
+//
+// [Follower.Update] hands every entry over once, in order, after checking it
+// against the tree hash. After a fork was seen the follower refuses all further
+// work with a [ForkError], which holds both checkpoints: anybody
+// can check that evidence. Without a fresh checkpoint there is an error, never an old
+// answer. Answers are bounded in size.
+//
+// # What it does not do
+//
+// It keeps nothing on disk: the caller stores [Follower.Last] and the position
+// it has reached, and gives them back after a restart. What [Follower.Add]
+// returns is the notary's word until [Follower.Proof] proves it.
+//
+// # Example
+//
+//	f, err := follower.New(follower.Config{URL: url, Policy: policy, MaxAge: 10 * time.Minute})
+//	err = f.Follow(ctx, book.Size(), time.Second, book.Apply, func(err error) { log.Print(err) })
+package follower
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"filippo.io/torchwood"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"writ/ledger"
+)
+
+// Config is what a follower is started with.
+type Config struct {
+	URL    string         // where the log is served
+	Policy *ledger.Policy // which checkpoints count
+	MaxAge time.Duration  // oldest checkpoint to work with; 0: any age
+	Last   []byte         // Last of an earlier run, if any: a fork since then is found too
+	HTTP   *http.Client   // nil: one with a timeout of 10 s
+	Now    func() time.Time
+}
+
+// Follower reads one log. It is safe for concurrent use.
+type Follower struct {
+	url    string
+	policy *ledger.Policy
+	maxAge time.Duration
+	now    func() time.Time
+	http   *http.Client
+	tiles  *torchwood.TileFetcher
+
+	mu   sync.Mutex
+	last *ledger.Checkpoint // newest that was accepted, or nil
+	fork *ForkError         // once set, nothing is done any more
+}
+
+// ForkError says that a log showed two histories. Both checkpoints are signed
+// by the log and by a quorum of its witnesses.
+type ForkError struct{ Old, New *ledger.Checkpoint }
+
+func (e *ForkError) Error() string {
+	return fmt.Sprintf("follower: refused: log %q has forked: size %d root %s contradicts size %d root %s",
+		e.Old.Origin(), e.New.Size(), e.New.Tree().Hash, e.Old.Size(), e.Old.Tree().Hash)
+}
+
+// fetchTimeout bounds how long a checkpoint with its check, a proof or a run of tiles may
+// take.
+const fetchTimeout = 15 * time.Second
+
+// ErrRefused is wrapped where the log or its notary's answer can't be accepted.
+var ErrRefused = errors.New("refused")
+
+// New returns a follower. It makes no request.
+func New(c Config) (*Follower, error) {
+	f := &Follower{url: c.URL, policy: c.Policy, maxAge: c.MaxAge, now: c.Now, http: bounded(c.HTTP)}
+	if f.now == nil {
+		f.now = time.Now
+	}
+	var err error
+	if f.tiles, err = torchwood.NewTileFetcher(c.URL, torchwood.WithHTTPClient(f.http),
+		torchwood.WithConcurrencyLimit(8), torchwood.WithUserAgent("writ")); err != nil {
+		return nil, fmt.Errorf("follower: %w", err)
+	}
+	if c.Last != nil {
+		if f.last, err = f.policy.Checkpoint(c.Last, f.now(), 0); err != nil {
+			return nil, fmt.Errorf("follower: last checkpoint: %w", err)
+		}
+	}
+	return f, nil
+}
+
+// Last returns the newest checkpoint that was accepted, signed, or nil: to be stored and given
+// to the next run.
+func (f *Follower) Last() []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.last == nil {
+		return nil
+	}
+	return f.last.Signed()
+}
+
+// Checkpoint fetches the log's checkpoint and accepts it if it satisfies the
+// policy, is fresh, and continues the last one.
+func (f *Follower) Checkpoint(ctx context.Context) (*ledger.Checkpoint, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fork != nil {
+		return nil, f.fork
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	signed, err := f.get(ctx, "checkpoint")
+	if err != nil {
+		return nil, err
+	}
+	c, err := f.policy.Checkpoint(signed, f.now(), f.maxAge)
+	if err != nil {
+		return nil, fmt.Errorf("follower: %w", err)
+	}
+	if err := f.follows(ctx, c); err != nil {
+		return nil, err
+	}
+	f.last = c
+	return c, nil
+}
+
+// follows checks that the tree of c begins with the tree of the last
+// checkpoint: it computes that tree's hash from c's tiles, each of which is
+// checked against c's hash.
+func (f *Follower) follows(ctx context.Context, c *ledger.Checkpoint) error {
+	if f.last == nil || f.last.Size() == 0 {
+		return nil
+	}
+	if c.Size() < f.last.Size() {
+		return fmt.Errorf("follower: %w: log of size %d after size %d", ErrRefused, c.Size(), f.last.Size())
+	}
+	hash := c.Tree().Hash
+	if c.Size() > f.last.Size() {
+		var err error
+		read := torchwood.TileHashReaderWithContext(ctx, c.Tree(), f.tiles)
+		if hash, err = tlog.TreeHash(f.last.Tree().N, read); err != nil {
+			return fmt.Errorf("follower: %w", err)
+		}
+	}
+	if hash != f.last.Tree().Hash {
+		f.fork = &ForkError{Old: f.last, New: c}
+		return f.fork
+	}
+	return nil
+}
+
+// Apply takes an entry; [ledger.Book.Apply] is one. Seen is the time at which a quorum of
+// witnesses stood by the checkpoint under which the entry was found.
+type Apply func(index uint64, entry []byte, seen time.Time) error
+
+// Update fetches a checkpoint and gives apply the entries from an index on. It
+// returns the index that is next, and the error of apply if that fails.
+func (f *Follower) Update(ctx context.Context, from uint64, apply Apply) (next uint64, err error) {
+	c, err := f.Checkpoint(ctx)
+	if err != nil {
+		return from, err
+	}
+	if from > c.Size() {
+		return from, fmt.Errorf("follower: %w: log of size %d has no entry %d yet", ErrRefused, c.Size(), from)
+	}
+	client, err := torchwood.NewClient(f.tiles, torchwood.WithTimeout(fetchTimeout))
+	if err != nil {
+		return from, fmt.Errorf("follower: %w", err)
+	}
+	for i, entry := range client.AllEntries(ctx, c.Tree(), int64(from)) {
+		if err := apply(uint64(i), entry, c.Time()); err != nil {
+			return from, &applyError{err}
+		}
+		from = uint64(i) + 1
+	}
+	if err := client.Err(); err != nil {
+		return from, fmt.Errorf("follower: %w", err)
+	}
+	if from != c.Size() && ctx.Err() == nil {
+		return from, fmt.Errorf("follower: %w: entries end at %d of %d", ErrRefused, from, c.Size())
+	}
+	return from, ctx.Err()
+}
+
+// applyError marks an error of the caller's own function.
+type applyError struct{ error }
+
+func (e *applyError) Unwrap() error { return e.error }
+
+// Follow calls [Follower.Update] again and again, with a pause between. Errors
+// that may pass are given to report. It returns when ctx ends, when apply fails, and
+// with a [ForkError].
+func (f *Follower) Follow(ctx context.Context, from uint64, every time.Duration, apply Apply, report func(error)) error {
+	for {
+		next, err := f.Update(ctx, from, apply)
+		from = next
+		var fork *ForkError
+		var own *applyError
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, &fork), errors.As(err, &own):
+			return err
+		case err != nil:
+			report(err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(every):
+		}
+	}
+}
+
+// Proof returns the entry at an index and a proof of c2sp.org/tlog-proof under a
+// fresh checkpoint, for [ledger.Policy.Include].
+func (f *Follower) Proof(ctx context.Context, index uint64) (entry, proof []byte, err error) {
+	c, err := f.Checkpoint(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := torchwood.NewClient(f.tiles)
+	if err != nil {
+		return nil, nil, fmt.Errorf("follower: %w", err)
+	}
+	if index >= c.Size() {
+		return nil, nil, fmt.Errorf("follower: %w: log of size %d has no entry %d yet", ErrRefused, c.Size(), index)
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	entry, path, err := client.Entry(ctx, c.Tree(), int64(index))
+	if err != nil {
+		return nil, nil, fmt.Errorf("follower: %w", err)
+	}
+	return entry, ledger.FormatProof(index, path, c), nil
+}
