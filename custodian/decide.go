@@ -1,0 +1,203 @@
+package custodian
+
+import (
+	"context"
+	"errors"
+
+	"connectrpc.com/connect"
+
+	"writ/api"
+	"writ/engine"
+	"writ/ledger"
+	"writ/unseal"
+	"writ/warrant"
+)
+
+// Release answers one request: see the package comment for the steps.
+func (h handler) Release(ctx context.Context, q *api.ReleaseRequest) (*api.ReleaseResponse, error) {
+	content, err := warrant.Open(q.SealedRequest, h.keys.names.recipient(), h.keys.mail)
+	if err != nil {
+		return nil, fail(connect.CodeInvalidArgument, "seal it to the mail key that the charter gives for this custodian", "%w", err)
+	}
+	req, err := unseal.ParseRequest(content)
+	if err != nil {
+		return nil, fail(connect.CodeInvalidArgument, "", "%w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.config.LogWait)
+	defer cancel()
+	id := ledger.HashEntry(req.RequestEntry)
+	release, err := h.hold(ctx, id)
+	if err != nil {
+		return nil, notNow(err)
+	}
+	defer release()
+	return h.answer(ctx, id, req)
+}
+
+// answer is Release for a request that nobody else works on.
+func (s *Server) answer(ctx context.Context, id ledger.EntryHash, req *unseal.Request) (*api.ReleaseResponse, error) {
+	d, err := s.decision(ctx, id)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	if d != nil && len(d.release) > 0 {
+		return granted(d), nil
+	}
+	r, err := s.decide(ctx, id, req)
+	if err != nil {
+		return nil, err
+	}
+	if r.refusal != nil {
+		return s.refuse(ctx, req, r.refusal)
+	}
+	if d, err = s.carryOut(ctx, id, r); err != nil {
+		return nil, err
+	}
+	return granted(d), nil
+}
+
+func granted(d *decision) *api.ReleaseResponse {
+	return &api.ReleaseResponse{Answer: &api.ReleaseResponse_Granted{Granted: &api.Granted{
+		Release: d.release, Intent: d.intent, IntentProof: d.proof}}}
+}
+
+// ruling is what a custodian decided to do about a request: a refusal, or an
+// authorisation with its signed intent.
+type ruling struct {
+	refusal *unseal.Refusal
+	granted *unseal.Authorization
+	intent  []byte
+}
+
+// decide makes every check on the newest state of the ledger, one request at a
+// time, and writes an intent down. Its error means that it could not decide.
+func (s *Server) decide(ctx context.Context, id ledger.EntryHash, req *unseal.Request) (*ruling, error) {
+	if err := s.deciding.take(ctx); err != nil {
+		return nil, notNow(err)
+	}
+	defer s.deciding.give()
+	if err := s.ledger.Refresh(ctx); err != nil {
+		return nil, notNow(err)
+	}
+	a, refusal := s.authorize(req)
+	if refusal != nil {
+		return &ruling{refusal: refusal}, nil
+	}
+	under, err := warrantOf(req)
+	if err != nil {
+		return nil, fail(connect.CodeInternal, "", "%w", err)
+	}
+	objected, err := s.objected(ctx, under)
+	switch {
+	case err != nil:
+		return nil, storeError(err)
+	case objected:
+		n := s.keys.names
+		return &ruling{refusal: unseal.Refuse(id, n.Office, n.Custodian, "the operator objects")}, nil
+	}
+	intent := a.Intent()
+	intent.Sign(ledger.CustodianSigner(s.keys.signing))
+	pending := &decision{intent: intent.Entry()}
+	if err := s.records.Apply(ctx, engine.Insert(decisions, id[:], pending.encode()), engine.Put(used, indexKey(under), nil)); err != nil {
+		return nil, storeError(err)
+	}
+	return &ruling{granted: a, intent: pending.intent}, nil
+}
+
+// carryOut logs the intent, waits for its proof, opens the shares and stores
+// the release.
+func (s *Server) carryOut(ctx context.Context, id ledger.EntryHash, r *ruling) (*decision, error) {
+	in, proof, err := s.ledger.Add(ctx, r.intent)
+	if err != nil {
+		return nil, notNow(err)
+	}
+	release, err := unseal.NewRelease(r.granted, in, s.keys.ring(), ledger.CustodianSigner(s.keys.signing), s.config.Now())
+	if err != nil {
+		return nil, notNow(err)
+	}
+	d := &decision{intent: r.intent, proof: proof, release: release.Encode()}
+	if err := s.records.Apply(ctx, engine.Put(decisions, id[:], d.encode())); err != nil {
+		return nil, storeError(err)
+	}
+	logged := in.Entry().Release
+	s.config.Log.Info("released", "request", logged.RequestIndex, "compartments", logged.Count, "intent", in.Index())
+	return d, nil
+}
+
+// refuse signs a refusal. The first of each request that the docket signed goes
+// on the ledger: others could be made without end by anybody.
+func (s *Server) refuse(ctx context.Context, req *unseal.Request, r *unseal.Refusal) (*api.ReleaseResponse, error) {
+	x := r.Sign(ledger.CustodianSigner(s.keys.signing))
+	out := &api.Refused{Refusal: x.Entry(), Reason: uint32(r.Reason), Sentence: r.Reason.String()}
+	s.config.Log.Info("refused", "request", r.Request, "reason", uint8(r.Reason))
+	if s.docketSigned(req) {
+		if err := s.keepRefusal(ctx, r.Request, out.Refusal); err != nil {
+			return nil, storeError(err)
+		}
+		out.Logged = true
+	}
+	return &api.ReleaseResponse{Answer: &api.ReleaseResponse_Refused{Refused: out}}, nil
+}
+
+// keepRefusal stores a refusal for Run to log, unless one of the request is
+// stored already.
+func (s *Server) keepRefusal(ctx context.Context, request ledger.EntryHash, entry []byte) error {
+	hash := ledger.HashEntry(entry)
+	_, err := s.records.Get(ctx, refusals, request[:])
+	if !errors.Is(err, engine.ErrNotFound) {
+		return err
+	}
+	err = s.records.Apply(ctx, engine.Insert(refusals, request[:], entry), engine.Insert(unlogged, hash[:], entry))
+	if errors.Is(err, engine.ErrConflict) {
+		return nil
+	}
+	s.nudge()
+	return err
+}
+
+// nudge wakes Run.
+func (s *Server) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// held counts who waits for a request's turn.
+type held struct {
+	turn  turn
+	users int
+}
+
+// hold waits until no other call works on the request, and keeps others out
+// until release is called.
+func (s *Server) hold(ctx context.Context, id ledger.EntryHash) (release func(), err error) {
+	s.mu.Lock()
+	h := s.requests[id]
+	if h == nil {
+		h = &held{turn: newTurn()}
+		s.requests[id] = h
+	}
+	h.users++
+	s.mu.Unlock()
+	leave := func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if h.users--; h.users == 0 {
+			delete(s.requests, id)
+		}
+	}
+	if err := h.turn.take(ctx); err != nil {
+		leave()
+		return nil, err
+	}
+	return func() { h.turn.give(); leave() }, nil
+}
+
+// storeError is the error of a call that the store failed.
+func storeError(err error) error {
+	if errors.Is(err, engine.ErrBusy) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return notNow(err)
+	}
+	return fail(connect.CodeInternal, "nothing was released", "store: %w", err)
+}

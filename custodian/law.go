@@ -1,0 +1,76 @@
+package custodian
+
+import (
+	"errors"
+	"fmt"
+
+	"writ/charter"
+	"writ/ledger"
+	"writ/unseal"
+)
+
+// authorize runs the checks on the custodian's own copy, clock and keys.
+func (s *Server) authorize(req *unseal.Request) (a *unseal.Authorization, refusal *unseal.Refusal) {
+	ring := s.keys.ring()
+	s.ledger.View(func(b *ledger.Book) {
+		a, refusal = unseal.Authorize(req, unseal.Facts{Charter: s.keys.names.Charter, Book: b, Policy: s.ledger.Policy(),
+			Now: s.config.Now(), Keys: ring})
+	})
+	return a, refusal
+}
+
+// warrantOf returns where the warrant entry of a request stands.
+func warrantOf(req *unseal.Request) (uint64, error) {
+	e, err := ledger.ParseEntry(req.RequestEntry)
+	if err != nil {
+		return 0, err
+	}
+	if e.Request == nil {
+		return 0, errors.New("custodian: malformed: not a request entry")
+	}
+	return e.Request.WarrantIndex, nil
+}
+
+// docketSigned reports whether the docket of a version of this law signed the
+// request entry.
+func (s *Server) docketSigned(req *unseal.Request) bool {
+	e, err := ledger.ParseEntry(req.RequestEntry)
+	if err != nil || e.Request == nil {
+		return false
+	}
+	w, err := ledger.ParseEntry(req.WarrantEntry)
+	if err != nil || w.Warrant == nil {
+		return false
+	}
+	var law *charter.Charter
+	s.ledger.View(func(b *ledger.Book) { law, _ = b.Charter(w.Warrant.Charter) })
+	return law != nil && law.Name == s.keys.names.Charter && e.Request.Verify(law.Docket)
+}
+
+// inForce returns the version of the custodian's law that is in force.
+func (s *Server) inForce() (c *charter.Charter, err error) {
+	s.ledger.View(func(b *ledger.Book) {
+		var ok bool
+		if c, ok = b.InForce(s.keys.names.Charter, s.config.Now()); !ok {
+			err = fmt.Errorf("custodian: no charter %q is in force in its copy of the ledger", s.keys.names.Charter)
+		}
+	})
+	return c, err
+}
+
+func (s *Server) hasWarrant(index uint64) (ok bool) {
+	s.ledger.View(func(b *ledger.Book) { _, ok = b.Warrant(index) })
+	return ok
+}
+
+func (s *Server) hasEntry(h ledger.EntryHash) (ok bool) {
+	s.ledger.View(func(b *ledger.Book) { _, ok = b.Find(h) })
+	return ok
+}
+
+// hasKey reports whether the ledger has this custodian's key for a period.
+func (s *Server) hasKey(period uint32) (ok bool) {
+	n := s.keys.names
+	s.ledger.View(func(b *ledger.Book) { _, ok = b.Key(n.Charter, n.Office, n.Custodian, period) })
+	return ok
+}

@@ -1,0 +1,79 @@
+package custodian
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"writ/engine"
+	"writ/internal/wire"
+	"writ/ledger"
+)
+
+// The buckets of the store.
+//
+//	decisions     request entry hash -> decision, from the intent on
+//	refusals      request entry hash -> the refusal entry that was first signed
+//	unlogged      entry hash -> refusal or destruction entry that the ledger lacks
+//	objections    warrant entry's index, eight bytes -> reason
+//	used          warrant entry's index -> nothing: an intent was decided under it
+//	destructions  period, four bytes -> destruction entry
+const (
+	decisions    engine.Bucket = "decisions"
+	refusals     engine.Bucket = "refusals"
+	unlogged     engine.Bucket = "unlogged"
+	objections   engine.Bucket = "objections"
+	used         engine.Bucket = "used"
+	destructions engine.Bucket = "destructions"
+)
+
+// maxRelease bounds a stored release: 1,024 shares of about 80 bytes and the
+// envelope around them.
+const maxRelease = 1 << 20
+
+// decision is what the custodian does about a request: release. Without a
+// release it is pending. Encoded: intent<V> || intent_proof<V> || release<V>.
+type decision struct {
+	intent  []byte // the release entry
+	proof   []byte
+	release []byte
+}
+
+func (d *decision) encode() []byte {
+	var w wire.Writer
+	w.Opaque(d.intent)
+	w.Opaque(d.proof)
+	w.Opaque(d.release)
+	return w.Bytes()
+}
+
+// decision returns what was decided about a request, or nil.
+func (s *Server) decision(ctx context.Context, request ledger.EntryHash) (*decision, error) {
+	b, err := s.records.Get(ctx, decisions, request[:])
+	if errors.Is(err, engine.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r := wire.NewReader(b)
+	d := &decision{r.Opaque(ledger.MaxEntry), r.Opaque(ledger.MaxProof), r.Opaque(maxRelease)}
+	if err := r.Done(); err != nil {
+		return nil, fmt.Errorf("decision about %x: %w", request, err)
+	}
+	return d, nil
+}
+
+// objected returns whether the operator objects to a warrant.
+func (s *Server) objected(ctx context.Context, warrant uint64) (bool, error) {
+	_, err := s.records.Get(ctx, objections, indexKey(warrant))
+	if errors.Is(err, engine.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func indexKey(index uint64) []byte { return binary.BigEndian.AppendUint64(nil, index) }
+
+func periodKeyOf(period uint32) []byte { return binary.BigEndian.AppendUint32(nil, period) }
