@@ -53,9 +53,6 @@ package unseal
 import (
 	"errors"
 	"fmt"
-
-	"writ/charter"
-	"writ/warrant"
 )
 
 // Errors wrapped by this package's errors, beside wire.ErrMalformed.
