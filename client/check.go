@@ -1,0 +1,165 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"writ/api"
+	"writ/mls"
+)
+
+// checkCapsule returns a compartment whose right capsule is at delivery. On the
+// first message it computes the capsule from the epoch's own secrets and compares
+// it with what delivery has, byte for byte; if it is not there it deposits it. Then
+// only the hash is kept. If why is not empty, that can't be done yet.
+func (c *conversation) checkCapsule(ctx context.Context, s *step, p place) (box *compartment, why string, err error) {
+	if box = c.compartments[p]; box != nil && box.stored {
+		return box, "", nil
+	}
+	sealed, err := c.seal(p)
+	switch {
+	case errors.Is(err, ErrUnknownLaw):
+		return nil, "the sender's law or its custodians' keys are not on the ledger as far as this device has it", nil
+	case err != nil:
+		return nil, "its capsule can't be computed: " + err.Error(), nil
+	}
+	box = &compartment{}
+	if sealed != nil {
+		hash := sealed.Hash()
+		box.want = hash[:]
+		if why, err = c.deposited(ctx, p, sealed.Bytes()); err != nil || why != "" {
+			return nil, why, err
+		}
+	}
+	box.stored = true
+	c.compartments[p] = box
+	s.put(p.key(), box.encode())
+	return box, "", nil
+}
+
+// deposited sees to it that the right capsule is at delivery.
+func (c *conversation) deposited(ctx context.Context, p place, want []byte) (why string, err error) {
+	res, err := call(ctx, c.device, c.device.cfg.Delivery.GetCapsules,
+		&api.GetCapsulesRequest{Conversation: c.id[:], Epoch: p.epoch, Leaf: uint32(p.leaf)})
+	if err != nil {
+		return "", fmt.Errorf("client: capsule: %w", err)
+	}
+	if slices.ContainsFunc(res.Capsules, func(b []byte) bool { return bytes.Equal(b, want) }) {
+		return "", nil
+	}
+	_, err = call(ctx, c.device, c.device.cfg.Delivery.PutCapsule, &api.PutCapsuleRequest{Capsule: want})
+	switch {
+	case err == nil:
+		return "", nil
+	case temporary(err):
+		return "", fmt.Errorf("client: capsule: %w", err)
+	}
+	return "its capsule is not at delivery, which refuses the right one: " + err.Error(), nil
+}
+
+// retryHeld looks again at what could not be checked before.
+func (c *conversation) retryHeld(ctx context.Context) error {
+	for _, m := range slices.Clone(c.held) {
+		if c.gone {
+			return nil
+		}
+		s, why, err := c.open(ctx, m)
+		if err != nil {
+			return err
+		}
+		if why != "" {
+			continue
+		}
+		for i := range s.events {
+			if s.events[i].Kind == Message {
+				s.events[i].Kind = Released
+			}
+		}
+		c.held = slices.DeleteFunc(c.held, func(h *received) bool { return h == m })
+		s.drop(numbered(keyHeld, m.seq))
+		if err := c.finish(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// join enters the conversation that a Welcome leads to. Once its state is stored the
+// key package is deleted, and with it the way to open the Welcome again.
+func (d *Device) join(w *api.Welcome) error {
+	if len(w.Conversation) != len(ConversationID{}) {
+		return fmt.Errorf("client: %w: conversation id of %d bytes", ErrDelivery, len(w.Conversation))
+	}
+	id := ConversationID(w.Conversation)
+	key, kp, secrets, err := d.welcomed(w.Welcome)
+	if err != nil {
+		return err
+	}
+	c := d.convs[id]
+	if c != nil && !c.gone {
+		return d.save(deviceSpace, []mls.Record{{Key: key}}) // joined before a crash
+	}
+	defer secrets.Erase()
+	group, info, err := mls.Join(d.config(), w.Welcome, kp, secrets, d.self.key, nil)
+	if err != nil {
+		return fmt.Errorf("client: welcome: %w", err)
+	}
+	if c == nil {
+		c = newConversation(d, id)
+	}
+	if !bytes.Equal(group.ID(), id[:]) || group.Epoch() != w.Epoch || group.Suite() != Suite {
+		return fmt.Errorf("client: welcome: %w: another conversation, epoch or suite", ErrDelivery)
+	}
+	c.group = group
+	opened, err := c.openedBy(info)
+	if err != nil {
+		c.group = nil
+		return err
+	}
+	adder, err := memberOf(group.Leaf(info.Signer()))
+	if err != nil {
+		return err
+	}
+	e := Event{Kind: Joined, Seq: w.Seq, Epoch: w.Epoch, Time: d.cfg.Now(), Sender: adder.Identity, Member: d.self.Identity}
+	if err := c.begin(&step{events: []Event{e}}, opened, w.Seq); err != nil {
+		return err
+	}
+	return d.save(deviceSpace, []mls.Record{{Key: key}})
+}
+
+// openedBy returns the opening time that a GroupInfo states, if it can be.
+func (c *conversation) openedBy(info *mls.GroupInfo) (uint64, error) {
+	data, _ := mls.FindExtension(info.Extensions, openedExtension)
+	opened, err := parseTime(data)
+	if err != nil {
+		return 0, err
+	}
+	c.synced = c.device.cfg.Now().Add(-keyPackageLife)
+	return opened, c.checkOpened(opened)
+}
+
+// welcomed finds the key package that a Welcome was made for.
+func (d *Device) welcomed(welcome []byte) (key string, kp *mls.KeyPackage, secrets *mls.KeyPackageSecrets, err error) {
+	envelope, err := mls.Inspect(welcome)
+	if err != nil {
+		return "", nil, nil, fmt.Errorf("client: welcome: %w", err)
+	}
+	records, err := d.cfg.Storage.Load(deviceSpace)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	for _, r := range records {
+		for _, ref := range envelope.KeyPackageRefs {
+			if r.Key == keyPackageKey(ref) {
+				kp, secrets, err := parseStoredKeyPackage(r.Value)
+				return r.Key, kp, secrets, err
+			}
+		}
+	}
+	return "", nil, nil, errNoKeyPackage
+}
+
+var errNoKeyPackage = errors.New("client: welcome: none of this device's key packages, or one that was used")

@@ -1,0 +1,391 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"writ/charter"
+	"writ/directory"
+	"writ/mls"
+)
+
+var background = context.Background()
+
+func TestConversation(t *testing.T) {
+	w := newWorld(t)
+	anna, ben, eve := w.device("anna", w.access), w.device("ben", w.access), w.device("eve", w.open)
+	id := w.talk(anna, ben, eve)
+	w.send(anna, id, "hello")
+	w.sync(ben, eve)
+	w.send(ben, id, "hello anna")
+	w.send(eve, id, "hello from abroad")
+	w.send(anna, id, "and again")
+	w.sync(anna, ben, eve)
+	for _, d := range []*Device{anna, ben, eve} {
+		w.want(w.history(d, id, Message, Held, Fault, Unsent),
+			"message anna: hello", "message ben: hello anna", "message eve: hello from abroad", "message anna: and again")
+	}
+	w.want(w.history(anna, id, Joined), "joined anna:", "joined anna:")
+	members, err := ben.Members(id)
+	w.check(err)
+	if got := fmt.Sprint(members); got != "[anna/phone ben/phone eve/phone]" {
+		t.Fatal(got)
+	}
+}
+
+// A device that is opened again has everything, and goes on.
+func TestOpenAgain(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	open := func() (*Device, *Files) {
+		f, err := OpenFiles(dir)
+		w.check(err)
+		d, err := Open(w.config(f))
+		w.check(err)
+		return d, f
+	}
+	anna, files := open()
+	w.register(anna, phone("a-again"), w.access)
+	ben := w.device("b-again", w.access)
+	id := w.talk(anna, ben)
+	var want []string
+	for i := range 4 {
+		text := fmt.Sprintf("%d %s", i, strings.Repeat("long ", 1500)) // pages turn
+		w.send(anna, id, text)
+		want = append(want, "message a-again: "+strings.TrimSpace(text))
+		w.check(files.Close())
+		anna, files = open()
+		w.sync(ben, anna)
+		w.send(ben, id, "yes")
+		want = append(want, "message b-again: yes")
+		w.sync(anna)
+	}
+	w.want(w.history(anna, id, Message, Held, Fault), want...)
+	w.want(w.history(ben, id, Message, Held, Fault), want...)
+	w.check(files.Close())
+}
+
+func TestUnreadUntilMarked(t *testing.T) {
+	for _, forget := range []bool{false, true} {
+		w := newWorld(t)
+		anna, ben := w.device("a-read", w.access), w.device("b-read", w.access)
+		ben.cfg.ForgetHistory = forget
+		id := w.talk(anna, ben)
+		w.send(anna, id, "one")
+		w.send(anna, id, "two")
+		w.sync(ben)
+		events, err := ben.Unread(id)
+		w.check(err)
+		w.want(lines(events, Message), "message a-read: one", "message a-read: two")
+		w.check(ben.MarkRead(id, events[len(events)-2].Number))
+		events, err = ben.Unread(id)
+		w.check(err)
+		w.want(lines(events, Message), "message a-read: two")
+		if got := w.history(ben, id, Message); (len(got) == 1) != forget {
+			t.Fatalf("forget %v: history %v", forget, got)
+		}
+	}
+}
+
+// R34: the law is there to be shown before the first message.
+func TestLawIsKnownFirst(t *testing.T) {
+	w := newWorld(t)
+	anna, eve := w.device("a-law", w.access), w.device("e-law", w.open)
+	id := w.talk(anna, eve)
+	for _, d := range []*Device{anna, eve} {
+		laws, err := d.Law(id)
+		w.check(err)
+		if len(laws) != 2 || laws[0].Account != "a-law" || laws[0].Charter != w.access || laws[1].Charter != w.open {
+			t.Fatalf("%+v", laws)
+		}
+		for _, l := range laws {
+			if !l.Known || l.Name == "" || len(l.Explain) == 0 {
+				t.Fatalf("%+v", l)
+			}
+		}
+	}
+}
+
+// An account whose law is not on the ledger is not let in, and nothing is sent
+// to one that is in already.
+func TestUnknownLaw(t *testing.T) {
+	w := newWorld(t)
+	anna, ben, eve := w.device("a-unk", w.access), w.device("b-unk", w.access), w.device("e-unk", w.open)
+	less := &lessLaws{w.book, charter.Hash{}}
+	anna.cfg.Laws = less
+	id := w.talk(anna, ben)
+	less.without = w.open
+	if err := anna.Invite(background, id, "e-unk"); !errors.Is(err, ErrUnknownLaw) {
+		t.Fatalf("invited under an unknown law: %v", err)
+	}
+	w.check(ben.Invite(background, id, "e-unk"))
+	w.sync(eve)
+	if _, err := anna.Sync(background); !errors.Is(err, ErrUnknownLaw) {
+		t.Fatalf("follows a commit that adds an unknown law: %v", err)
+	}
+	if err := anna.Send(background, id, "x"); err == nil {
+		t.Fatal("speaks to an unknown law")
+	}
+	less.without = charter.Hash{} // the ledger was read further
+	w.sync(anna, ben, eve)
+	w.want(w.history(eve, id, Message), "message a-unk: x")
+	less.without = w.open
+	if err := anna.Send(background, id, "y"); !errors.Is(err, ErrUnknownLaw) {
+		t.Fatalf("speaks to an unknown law: %v", err)
+	}
+}
+
+// lessLaws is a ledger that was not read far enough.
+type lessLaws struct {
+	Laws
+	without charter.Hash
+}
+
+func (l *lessLaws) Charter(h charter.Hash) (*charter.Charter, bool) {
+	if h == l.without {
+		return nil, false
+	}
+	return l.Laws.Charter(h)
+}
+
+// An epoch that is too old for the sender's law is renewed before it speaks.
+func TestEpochIsRenewedByAge(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("a-age", w.access), w.device("b-age", w.access)
+	id := w.talk(anna, ben)
+	w.send(anna, id, "young")
+	first := anna.convs[id].group.Epoch()
+	w.wait(3 * time.Hour)
+	w.send(anna, id, "still young")
+	if got := anna.convs[id].group.Epoch(); got != first {
+		t.Fatalf("renewed after three hours")
+	}
+	w.wait(23 * time.Hour)
+	w.send(anna, id, "after a day")
+	if got := anna.convs[id].group.Epoch(); got != first+1 {
+		t.Fatalf("epoch %d after %d", got, first)
+	}
+	w.sync(ben)
+	w.want(w.history(ben, id, Message, Held, Fault), "message a-age: young", "message a-age: still young", "message a-age: after a day")
+}
+
+// Two commits race: one wins, and what the loser wanted still happens.
+func TestRacingCommits(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("a-race", w.access), w.device("b-race", w.access)
+	eve, fay := w.device("e-race", w.access), w.device("f-race", w.open)
+	id := w.talk(anna, ben)
+	w.wait(25 * time.Hour) // both must renew; neither knows of the other's commit
+	w.send(anna, id, "from anna")
+	w.send(ben, id, "from ben")
+	w.check(anna.Invite(background, id, "e-race"))
+	w.check(ben.Invite(background, id, "f-race")) // ben has not seen anna's
+	w.sync(anna, ben, eve, fay)
+	w.send(fay, id, "in")
+	w.sync(anna, ben, eve, fay)
+	want := []string{"message a-race: from anna", "message b-race: from ben", "message f-race: in"}
+	w.want(w.history(anna, id, Message, Held, Fault, Unsent), want...)
+	w.want(w.history(ben, id, Message, Held, Fault, Unsent), want...)
+	w.want(w.history(eve, id, Message, Held, Fault, Unsent), want[2:]...)
+	if n := anna.convs[id].group.Epoch(); n != 4 {
+		t.Fatalf("epoch %d: create, renew, two invitations", n)
+	}
+}
+
+func TestRemovedIsTold(t *testing.T) {
+	w := newWorld(t)
+	anna, ben, eve := w.device("a-rem", w.access), w.device("b-rem", w.access), w.device("e-rem", w.access)
+	id := w.talk(anna, ben, eve)
+	w.send(eve, id, "before")
+	w.check(anna.Remove(background, id, "e-rem"))
+	w.send(anna, id, "without eve")
+	w.sync(ben, eve)
+	w.want(w.history(eve, id, Message, Removed, Fault), "message e-rem: before", "removed a-rem:")
+	w.want(w.history(ben, id, Left), "left a-rem:")
+	if err := eve.Send(background, id, "x"); !errors.Is(err, ErrNotMember) {
+		t.Fatal(err)
+	}
+	records, err := eve.cfg.Storage.Load(eve.convs[id].space())
+	w.check(err)
+	for _, r := range records {
+		if strings.HasPrefix(r.Key, keyGroup) {
+			t.Errorf("a removed device keeps %s", r.Key)
+		}
+	}
+	again, err := Open(eve.cfg)
+	w.check(err)
+	w.sync(again)
+	w.check(anna.Invite(background, id, "e-rem"))
+	w.sync(again, ben)
+	w.send(again, id, "back")
+	w.sync(anna)
+	w.want(w.history(anna, id, Message), "message e-rem: before", "message a-rem: without eve", "message e-rem: back")
+	w.want(w.history(again, id, Message), "message e-rem: before", "message e-rem: back")
+}
+
+// A key package is used once and deleted; the stock at delivery is kept up.
+func TestKeyPackagesAreReplenished(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("a-kp", w.access), w.device("b-kp", w.access)
+	stored := func() (refs []string) {
+		records, err := ben.cfg.Storage.Load(deviceSpace)
+		w.check(err)
+		for _, r := range records {
+			if strings.HasPrefix(r.Key, keyKeyPackage) {
+				refs = append(refs, r.Key)
+			}
+		}
+		return refs
+	}
+	before := stored()
+	for range 5 { // more than the stock
+		w.talk(anna, ben)
+	}
+	after := stored()
+	if len(before) != 2 || len(after) != 2 {
+		t.Fatalf("%d key packages, then %d", len(before), len(after))
+	}
+	for _, ref := range after {
+		if slices.Contains(before, ref) {
+			t.Errorf("%s was used and is still there", ref)
+		}
+	}
+}
+
+func TestNobodyToInvite(t *testing.T) {
+	w := newWorld(t)
+	anna := w.device("a-nob", w.access)
+	id, err := anna.Create(background, "nobody-there")
+	if err == nil || errors.Is(err, ErrQueued) {
+		t.Fatal(err)
+	}
+	if n := len(w.history(anna, id, Unsent)); n != 1 {
+		t.Fatal(n)
+	}
+	w.send(anna, id, "to myself") // the outbox is not blocked
+}
+
+// Two devices of one account: the first vouches for the second.
+func TestSecondDevice(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("a-two", w.access), w.device("b-two", w.access)
+	tablet, err := Open(w.config(NewMemory()))
+	w.check(err)
+	me := directory.Identity{Account: "a-two", Device: "tablet"}
+	key, err := tablet.Prepare(me, w.access)
+	w.check(err)
+	known.add(me, key)
+	if err := tablet.Register(background, me, w.access); err == nil {
+		t.Fatal("a second device without a sponsor")
+	}
+	s, err := anna.Sponsor("tablet", key)
+	w.check(err)
+	w.check(tablet.RegisterSponsored(background, me, w.access, s))
+	id, err := ben.Create(background, "a-two")
+	w.check(err)
+	w.sync(anna, tablet)
+	w.send(tablet, id, "from the tablet")
+	w.sync(anna, ben)
+	w.want(w.history(anna, id, Message), "message a-two: from the tablet")
+	w.want(w.history(ben, id, Message), "message a-two: from the tablet")
+}
+
+// R6: a device that CheckCredential does not know gets in neither by invitation nor
+// by another's commit, and roster and epoch stay as they were.
+func TestNoHiddenMember(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("a-hid", w.access), w.device("b-hid", w.access)
+	ghost := w.device("g-hid", w.access)
+	id := w.talk(anna, ben)
+	known.add(phone("g-hid"), nil)
+	if err := anna.Invite(background, id, "g-hid"); err == nil || errors.Is(err, ErrQueued) {
+		t.Fatalf("invited: %v", err)
+	}
+	ben.cfg.CheckCredential = func(directory.Identity, mls.SignaturePublicKey) error { return nil }
+	w.check(ben.Invite(background, id, "g-hid")) // ben is careless, or bad
+	before, err := anna.Members(id)
+	w.check(err)
+	if _, err := anna.Sync(background); err == nil || !strings.Contains(err.Error(), "not a key of the account") {
+		t.Fatalf("follows: %v", err)
+	}
+	after, err := anna.Members(id)
+	w.check(err)
+	if !slices.Equal(before, after) {
+		t.Fatalf("%v became %v", before, after)
+	}
+	w.sync(ghost)
+	if n := len(w.history(anna, id, Fault)); n != 1 {
+		t.Fatalf("told %d times", n)
+	}
+	if _, err := anna.Sync(background); err == nil {
+		t.Fatal("silent the second time")
+	}
+	if n := len(w.history(anna, id, Fault)); n != 1 {
+		t.Fatalf("told %d times", n)
+	}
+}
+
+// A device that comes with another key than before is refused, whoever vouches.
+func TestKeysArePinned(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("a-pin", w.access), w.device("b-pin", w.access)
+	w.talk(anna, ben)
+	again, err := Open(anna.cfg)
+	w.check(err)
+	again.pins[phone("b-pin")][0] ^= 1
+	anna.pins[phone("b-pin")][0] ^= 1
+	known.add(phone("b-pin"), ben.self.key.Public())
+	if _, err := again.Create(background, "b-pin"); err == nil || !strings.Contains(err.Error(), "another key than before") {
+		t.Fatal(err)
+	}
+}
+
+// A wrong clock is told, and nothing is sent by it.
+func TestClockSkewIsTold(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("a-clk", w.access), w.device("b-clk", w.access)
+	id := w.talk(anna, ben)
+	for _, off := range []time.Duration{time.Hour, -time.Hour} {
+		cfg := ben.cfg
+		cfg.Now = func() time.Time { return w.Now().Add(off) }
+		late, err := Open(cfg)
+		w.check(err)
+		if _, err := late.Sync(background); !errors.Is(err, ErrClock) || !strings.Contains(err.Error(), "1h0m0s") {
+			t.Fatalf("off by %v: %v", off, err)
+		}
+		if err := late.Send(background, id, "x"); !errors.Is(err, ErrClock) {
+			t.Fatalf("off by %v: sends: %v", off, err)
+		}
+	}
+}
+
+// An epoch that claims to begin at another time than now is refused, and taken once
+// the clocks agree.
+func TestOpeningTimeIsChecked(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("a-opn", w.access), w.device("b-opn", w.access)
+	id := w.talk(anna, ben)
+	w.wait(25 * time.Hour)
+	w.send(anna, id, "new epoch")
+	right := ben.cfg.Now
+	for _, off := range []time.Duration{-time.Hour, 50 * time.Hour} {
+		c := ben.convs[id]
+		ben.cfg.Now = func() time.Time { return w.Now().Add(off) }
+		synced := c.synced
+		if off > 0 { // ben's clock was ahead when he last read everything
+			c.synced = ben.cfg.Now()
+		}
+		if err := c.read(background); !errors.Is(err, ErrClock) {
+			t.Fatalf("off by %v: %v", off, err)
+		}
+		c.synced = synced
+	}
+	ben.cfg.Now = right
+	w.sync(ben)
+	w.want(w.history(ben, id, Message), "message a-opn: new epoch")
+}

@@ -1,0 +1,307 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"writ/api"
+	"writ/directory"
+	"writ/mls"
+)
+
+// A conversation is what a device has of one: the MLS group and the records
+// beside it. Device.mu guards it.
+type conversation struct {
+	device *Device
+	id     ConversationID
+	group  *mls.Group // nil once this device is no longer a member
+
+	state
+	page         []Event // the newest events
+	epochs       map[uint64]*epoch
+	compartments map[place]*compartment
+	outbox       []*item // oldest first
+	held         []*received
+	pending      *pending
+
+	renew  bool  // commit before the next message
+	halted error // why it does not go on, since the last read; told once
+}
+
+func newConversation(d *Device, id ConversationID) *conversation {
+	return &conversation{device: d, id: id, epochs: map[uint64]*epoch{}, compartments: map[place]*compartment{},
+		state: state{nextEvent: 1, nextItem: 1}}
+}
+
+func (c *conversation) space() string        { return "c-" + c.id.String() }
+func (c *conversation) historySpace() string { return "h-" + c.id.String() }
+
+func (d *Device) config() mls.Config {
+	return mls.Config{Authenticate: d.authenticate, Now: d.cfg.Now, MaxPastEpochs: maxPastEpochs, Padding: 128}
+}
+
+// loadConversation reads a conversation; nil if its creation was never finished.
+func (d *Device) loadConversation(id ConversationID) (*conversation, error) {
+	c := newConversation(d, id)
+	records, err := d.cfg.Storage.Load(c.space())
+	if err != nil || len(records) == 0 {
+		return nil, err
+	}
+	var group []mls.Record
+	for _, r := range records {
+		if name, ok := strings.CutPrefix(r.Key, keyGroup); ok {
+			group = append(group, mls.Record{Key: name, Value: r.Value})
+		} else if err := c.loadRecord(r); err != nil {
+			return nil, fmt.Errorf("client: conversation %v, record %q: %w", id, r.Key, err)
+		}
+	}
+	if !c.gone {
+		if c.group, err = mls.LoadGroup(d.config(), group); err != nil {
+			return nil, fmt.Errorf("client: conversation %v: %w", id, err)
+		}
+	}
+	return c, nil
+}
+
+func (c *conversation) loadRecord(r mls.Record) (err error) {
+	switch prefix, _ := cutKey(r.Key); prefix {
+	case keyState:
+		c.state, err = parseState(r.Value)
+	case keyPage:
+		c.page, err = parseEvents(r.Value, c.id)
+	case keyPending:
+		c.pending, err = parsePending(r.Value)
+	case keyEpoch:
+		var n uint64
+		if n, err = numberOf(r.Key, keyEpoch); err == nil {
+			c.epochs[n], err = parseEpoch(r.Value)
+		}
+	case keyCapsule:
+		var p place
+		if p, err = parsePlace(r.Key); err == nil {
+			c.compartments[p], err = parseCompartment(r.Value)
+		}
+	case keyOutbox: // keys are in order
+		var i *item
+		i, err = parseItem(r.Value)
+		c.outbox = append(c.outbox, i)
+	case keyHeld:
+		var m *received
+		m, err = parseReceived(r.Value)
+		c.held = append(c.held, m)
+	}
+	return err
+}
+
+// groupRecords puts a group's records beside the conversation's.
+func groupRecords(delta []mls.Record) []mls.Record {
+	var records []mls.Record
+	for _, r := range delta {
+		records = append(records, mls.Record{Key: keyGroup + r.Key, Value: r.Value})
+	}
+	return records
+}
+
+// A step is a change of a conversation: what is stored, and what the person is told.
+type step struct {
+	records []mls.Record
+	events  []Event
+}
+
+func (s *step) put(key string, value []byte) {
+	s.records = append(s.records, mls.Record{Key: key, Value: value})
+}
+func (s *step) drop(key string) { s.records = append(s.records, mls.Record{Key: key}) }
+func (s *step) tell(e Event)    { s.events = append(s.events, e) }
+
+// finish stores a step as one, and gives its events their numbers.
+func (c *conversation) finish(s *step) error {
+	if len(s.events) > 0 {
+		for i := range s.events {
+			s.events[i].Conversation, s.events[i].Number = c.id, c.nextEvent
+			c.nextEvent++
+		}
+		if err := c.turnPage(); err != nil {
+			return err
+		}
+		c.page = append(c.page, s.events...)
+		s.put(keyPage, encodeEvents(c.page))
+	}
+	s.put(keyState, c.state.encode())
+	if err := c.device.save(c.space(), s.records); err != nil {
+		return err
+	}
+	c.device.news = append(c.device.news, s.events...)
+	return nil
+}
+
+// Conversations lists the conversations this device is or was in.
+func (d *Device) Conversations() []ConversationID {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ids()
+}
+
+func (d *Device) ids() []ConversationID {
+	return slices.SortedFunc(maps.Keys(d.convs), func(a, b ConversationID) int { return bytes.Compare(a[:], b[:]) })
+}
+
+// Members lists the devices in a conversation, sorted.
+func (d *Device) Members(id ConversationID) ([]directory.Identity, error) {
+	if err := d.lock(); err != nil {
+		return nil, err
+	}
+	defer d.mu.Unlock()
+	c, err := d.conversation(id)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.member(); err != nil {
+		return nil, err
+	}
+	var ids []directory.Identity
+	for _, m := range c.epochs[c.group.Epoch()].members {
+		ids = append(ids, m.Identity)
+	}
+	slices.SortFunc(ids, func(a, b directory.Identity) int { return strings.Compare(a.String(), b.String()) })
+	return ids, nil
+}
+
+func (d *Device) conversation(id ConversationID) (*conversation, error) {
+	if c := d.convs[id]; c != nil {
+		return c, nil
+	}
+	return nil, fmt.Errorf("client: conversation %v: %w", id, ErrNotMember)
+}
+
+func (c *conversation) member() error {
+	if c.gone {
+		return fmt.Errorf("client: conversation %v: %w", c.id, ErrNotMember)
+	}
+	return nil
+}
+
+// Create starts a conversation and invites accounts, with all their devices. The
+// conversation exists once an id is returned, even beside an error that wraps
+// ErrQueued.
+func (d *Device) Create(ctx context.Context, accounts ...string) (ConversationID, error) {
+	if err := d.lock(); err != nil {
+		return ConversationID{}, err
+	}
+	defer d.mu.Unlock()
+	if err := d.ready(ctx); err != nil {
+		return ConversationID{}, err
+	}
+	c, err := d.create(ctx)
+	if err != nil {
+		return ConversationID{}, err
+	}
+	for _, account := range accounts {
+		if err := c.enqueue(itemInvite, account); err != nil {
+			return c.id, err
+		}
+	}
+	return c.id, c.flushOwn(ctx, c.nextItem-1)
+}
+
+// create makes a group of one, stores it, and tells delivery.
+func (d *Device) create(ctx context.Context) (*conversation, error) {
+	var id ConversationID
+	if _, err := rand.Read(id[:]); err != nil {
+		return nil, err
+	}
+	c := newConversation(d, id)
+	var err error
+	c.group, err = mls.NewGroup(d.config(), Suite, id[:], mls.BasicCredential(d.self.Identity.Encode()), d.self.key,
+		mls.GroupOptions{LeafExtensions: d.homeLaw()})
+	if err != nil {
+		return nil, fmt.Errorf("client: create: %w", err)
+	}
+	opened := uint64(d.cfg.Now().Unix())
+	info, err := c.group.GroupInfo([]mls.Extension{{Type: openedExtension, Data: encodeTime(opened)}}, true)
+	if err != nil {
+		return nil, fmt.Errorf("client: create: %w", err)
+	}
+	// Nothing is stored until delivery has it: a group that nobody knows of is no loss.
+	res, err := call(ctx, d, d.cfg.Delivery.CreateConversation, &api.CreateConversationRequest{GroupInfo: info})
+	if err != nil {
+		return nil, fmt.Errorf("client: create: %w", err)
+	}
+	if !slices.Equal(res.Conversation, id[:]) {
+		return nil, fmt.Errorf("client: create: %w: another conversation id", ErrDelivery)
+	}
+	return c, c.begin(&step{}, opened, 0)
+}
+
+// begin stores a conversation that starts for this device after a seq.
+func (c *conversation) begin(s *step, opened, cursor uint64) error {
+	delta, err := c.group.State()
+	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	s.records = append(s.records, groupRecords(delta)...)
+	c.cursor, c.synced, c.gone = cursor, c.device.cfg.Now(), false
+	if err := c.startEpoch(s, opened); err != nil {
+		return err
+	}
+	if err := c.device.save(deviceSpace, []mls.Record{{Key: keyConversation + c.id.String(), Value: []byte{}}}); err != nil {
+		return err
+	}
+	if err := c.finish(s); err != nil {
+		return err
+	}
+	c.device.convs[c.id] = c
+	return nil
+}
+
+// startEpoch notes what the labels of the current epoch need, and forgets what is too
+// old for late messages.
+func (c *conversation) startEpoch(s *step, opened uint64) error {
+	if err := c.device.pin(c.group); err != nil {
+		return err
+	}
+	e := &epoch{opened: opened, members: map[mls.LeafIndex]member{}}
+	var accounts []string
+	for i, leaf := range c.group.Members() {
+		m, err := memberOf(leaf)
+		if err != nil {
+			return err
+		}
+		e.members[i] = m
+		accounts = append(accounts, m.Account)
+	}
+	e.roster = directory.RosterRoot(accounts)
+	n := c.group.Epoch()
+	c.epochs[n] = e
+	s.put(numbered(keyEpoch, n), e.encode())
+	for old := range c.epochs {
+		if old+maxPastEpochs < n {
+			delete(c.epochs, old)
+			s.drop(numbered(keyEpoch, old))
+		}
+	}
+	for p := range c.compartments {
+		if p.epoch+maxPastEpochs < n {
+			delete(c.compartments, p)
+			s.drop(p.key())
+		}
+	}
+	c.renew = false
+	return nil
+}
+
+func encodeTime(t uint64) []byte { return binary.BigEndian.AppendUint64(nil, t) }
+
+func parseTime(b []byte) (uint64, error) {
+	if len(b) != 8 {
+		return 0, errors.New("client: malformed: opening time of the epoch")
+	}
+	return binary.BigEndian.Uint64(b), nil
+}

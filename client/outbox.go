@@ -1,0 +1,320 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"connectrpc.com/connect"
+
+	"writ/api"
+	"writ/mls"
+)
+
+// maxTurns bounds how often one item is tried again because somebody else was
+// faster; each time it was because the conversation went on.
+const maxTurns = 32
+
+// epochMargin is how long before its end an epoch is renewed, in parts of its
+// longest age, so that a message does not arrive too late.
+const epochMargin = 10
+
+// openAge is the longest age of an epoch under a law without exceptional access.
+const openAge = 24 * time.Hour
+
+// Send says something in a conversation. An error that wraps ErrQueued means that
+// it is stored and the next Sync tries again; after any other error it isn't sent.
+func (d *Device) Send(ctx context.Context, id ConversationID, text string) error {
+	if len(text) > MaxText || !utf8.ValidString(text) {
+		return fmt.Errorf("client: refused: text of %d bytes, or not UTF-8", len(text))
+	}
+	return d.ask(ctx, id, itemText, text)
+}
+
+// Invite adds an account, with all its devices.
+func (d *Device) Invite(ctx context.Context, id ConversationID, account string) error {
+	return d.ask(ctx, id, itemInvite, account)
+}
+
+// Remove removes an account, with all its devices.
+func (d *Device) Remove(ctx context.Context, id ConversationID, account string) error {
+	return d.ask(ctx, id, itemRemove, account)
+}
+
+func (d *Device) ask(ctx context.Context, id ConversationID, kind itemKind, text string) error {
+	if err := d.lock(); err != nil {
+		return err
+	}
+	defer d.mu.Unlock()
+	c, err := d.conversation(id)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(c.member(), d.checkClock()); err != nil {
+		return err
+	}
+	if err := c.knownLaws(); err != nil {
+		return err
+	}
+	if err := c.enqueue(kind, text); err != nil {
+		return err
+	}
+	return c.flushOwn(ctx, c.nextItem-1)
+}
+
+// enqueue stores what the person asked for.
+func (c *conversation) enqueue(kind itemKind, text string) error {
+	i := &item{number: c.nextItem, kind: kind, text: text}
+	if _, err := rand.Read(i.mid[:]); err != nil {
+		return err
+	}
+	c.nextItem++
+	c.outbox = append(c.outbox, i)
+	s := &step{}
+	s.put(numbered(keyOutbox, i.number), i.encode())
+	return c.finish(s)
+}
+
+func (c *conversation) item(number uint64) *item {
+	for _, i := range c.outbox {
+		if i.number == number {
+			return i
+		}
+	}
+	return nil
+}
+
+// done takes an item out of the outbox.
+func (c *conversation) done(s *step, number uint64) {
+	c.outbox = slices.DeleteFunc(c.outbox, func(i *item) bool { return i.number == number })
+	s.drop(numbered(keyOutbox, number))
+}
+
+// flushOwn works the outbox off up to an item, and returns what became of that one.
+func (c *conversation) flushOwn(ctx context.Context, number uint64) error {
+	for len(c.outbox) > 0 {
+		i := c.outbox[0]
+		err := c.carry(ctx, i)
+		if err == nil && c.item(i.number) != nil {
+			return fmt.Errorf("client: item %d was carried out and is still there", i.number)
+		}
+		if err != nil && c.waits(i, err) {
+			return fmt.Errorf("%w: %w", ErrQueued, err)
+		}
+		if err != nil {
+			if err := c.abandon(i, err); err != nil {
+				return err
+			}
+		}
+		if i.number == number {
+			return err
+		}
+	}
+	return nil
+}
+
+// flush works the whole outbox off.
+func (c *conversation) flush(ctx context.Context) error {
+	if len(c.outbox) == 0 {
+		return nil
+	}
+	return c.flushOwn(ctx, c.outbox[len(c.outbox)-1].number)
+}
+
+// waits reports whether an item stays in the outbox after an error: it may succeed
+// later without the person.
+func (c *conversation) waits(i *item, err error) bool {
+	var e *connect.Error
+	switch {
+	case c.device.broken != nil, errors.Is(err, ErrClock), errors.Is(err, ErrDelivery), errors.Is(err, ErrHalted), errors.Is(err, errBusy),
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return true
+	case errors.Is(err, ErrUnknownLaw):
+		return i.kind == itemText
+	case errors.As(err, &e):
+		return temporary(err)
+	}
+	return false
+}
+
+var errBusy = errors.New("others were faster too often")
+
+// abandon gives an item up and tells the person.
+func (c *conversation) abandon(i *item, why error) error {
+	s := &step{}
+	c.done(s, i.number)
+	c.renew = c.renew || len(i.sealed) > 0 // so that the sender's generations have no gap within an epoch
+	s.tell(Event{Kind: Unsent, Time: c.device.cfg.Now(), Text: i.text, Reason: why.Error()})
+	return c.finish(s)
+}
+
+// carry carries an item out. When it returns nil, the item is no longer there.
+func (c *conversation) carry(ctx context.Context, i *item) error {
+	for range maxTurns {
+		if err := c.settle(ctx); err != nil {
+			return err
+		}
+		if c.item(i.number) == nil {
+			return nil
+		}
+		if err := c.member(); err != nil {
+			return err
+		}
+		if err := c.turn(ctx, i); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("client: %w", errBusy)
+}
+
+// turn takes one step towards an item's end.
+func (c *conversation) turn(ctx context.Context, i *item) error {
+	switch i.kind {
+	case itemText:
+		return c.speak(ctx, i)
+	case itemInvite:
+		return c.invite(ctx, i)
+	case itemRemove:
+		return c.remove(i)
+	}
+	return fmt.Errorf("client: invalid: item of kind %d", i.kind)
+}
+
+func (c *conversation) speak(ctx context.Context, i *item) error {
+	if len(i.sealed) > 0 {
+		return c.post(ctx, i)
+	}
+	if c.halted != nil {
+		return fmt.Errorf("client: %w: %w", ErrHalted, c.halted)
+	}
+	if err := errors.Join(c.knownLaws(), c.device.checkClock()); err != nil {
+		return err
+	}
+	if c.stale() {
+		return c.commit(0, mls.CommitOptions{})
+	}
+	p := place{c.group.Epoch(), c.group.OwnLeaf()}
+	own, err := c.ownCapsule(ctx, p)
+	if err != nil {
+		return err
+	}
+	message, delta, err := c.group.Protect(own.want, []byte(i.text))
+	if err != nil {
+		return fmt.Errorf("client: send: %w", err)
+	}
+	i.sealed, i.epoch = message, p.epoch
+	s := &step{records: groupRecords(delta)}
+	s.put(numbered(keyOutbox, i.number), i.encode())
+	return c.finish(s)
+}
+
+// stale reports whether the epoch has to be renewed before this device may speak.
+func (c *conversation) stale() bool {
+	n := c.group.Epoch()
+	if n == 0 || c.renew {
+		return true
+	}
+	e := c.epochs[n]
+	age := c.maxAge(e.members[c.group.OwnLeaf()])
+	opened := time.Unix(int64(e.opened), 0)
+	return c.device.cfg.Now().After(opened.Add(age - age/epochMargin))
+}
+
+// maxAge is how old an epoch may be in which a member speaks.
+func (c *conversation) maxAge(m member) time.Duration {
+	law, ok := c.device.cfg.Laws.Charter(m.law)
+	if !ok || law.Limits.MaxEpochAge == 0 {
+		return openAge
+	}
+	return time.Duration(law.Limits.MaxEpochAge) * time.Second
+}
+
+// ownCapsule sees to it that the capsule of an own compartment is at delivery.
+func (c *conversation) ownCapsule(ctx context.Context, p place) (*compartment, error) {
+	if own := c.compartments[p]; own != nil {
+		return own, nil
+	}
+	sealed, err := c.seal(p)
+	if err != nil {
+		return nil, err
+	}
+	own := &compartment{stored: true}
+	if sealed != nil {
+		hash := sealed.Hash()
+		own.want = hash[:]
+		if _, err := call(ctx, c.device, c.device.cfg.Delivery.PutCapsule, &api.PutCapsuleRequest{Capsule: sealed.Bytes()}); err != nil {
+			return nil, fmt.Errorf("client: deposit capsule: %w", err)
+		}
+	}
+	c.compartments[p] = own
+	s := &step{}
+	s.put(p.key(), own.encode())
+	return own, c.finish(s)
+}
+
+// post hands a sealed message to delivery.
+func (c *conversation) post(ctx context.Context, i *item) error {
+	if i.seq == 0 {
+		res, err := call(ctx, c.device, c.device.cfg.Delivery.Append,
+			&api.AppendRequest{Conversation: c.id[:], Mid: i.mid[:], Message: i.sealed})
+		if err != nil {
+			return c.notPosted(ctx, i, err)
+		}
+		if res.Seq == c.cursor+1 {
+			return c.posted(i, res.Seq, c.device.cfg.Now())
+		}
+		i.seq = res.Seq
+		s := &step{}
+		s.put(numbered(keyOutbox, i.number), i.encode())
+		if err := c.finish(s); err != nil {
+			return err
+		}
+	}
+	if err := c.read(ctx); err != nil {
+		return err
+	}
+	if c.item(i.number) != nil {
+		return fmt.Errorf("client: %w: it took a message at %d and does not show it", ErrDelivery, i.seq)
+	}
+	return nil
+}
+
+// posted notes that an own message stands next in the conversation.
+func (c *conversation) posted(i *item, seq uint64, at time.Time) error {
+	s := &step{}
+	c.cursor = seq
+	c.done(s, i.number)
+	s.tell(Event{Kind: Message, Seq: seq, Epoch: i.epoch, Time: at, Sender: c.device.self.Identity, Text: i.text})
+	return c.finish(s)
+}
+
+// notPosted decides what to do after delivery refused a sealed message. The mid
+// stays, so that it can't arrive twice.
+func (c *conversation) notPosted(ctx context.Context, i *item, why error) error {
+	switch connect.CodeOf(why) {
+	case connect.CodeFailedPrecondition, connect.CodeAlreadyExists, connect.CodeAborted, connect.CodePermissionDenied:
+	default:
+		return fmt.Errorf("client: send: %w", why)
+	}
+	before := c.group.Epoch()
+	if err := c.read(ctx); err != nil {
+		return err
+	}
+	if c.gone || c.item(i.number) == nil {
+		return nil // carry looks
+	}
+	if connect.CodeOf(why) == connect.CodePermissionDenied {
+		return fmt.Errorf("client: send: %w", why)
+	}
+	// It is not stored: read has shown everything that is. Seal it again, in a
+	// newer epoch.
+	c.renew = c.renew || before == c.group.Epoch() && i.epoch == before
+	i.sealed, i.epoch = nil, 0
+	s := &step{}
+	s.put(numbered(keyOutbox, i.number), i.encode())
+	return c.finish(s)
+}

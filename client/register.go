@@ -1,0 +1,232 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"writ/api"
+	"writ/charter"
+	"writ/directory"
+	"writ/internal/wire"
+	"writ/mls"
+)
+
+// Keys of the records in the device's space.
+const (
+	keySelf         = "self"
+	keyPin          = "pin/"          // + identity: the first key seen of a device
+	keyConversation = "conversation/" // + id
+	keyKeyPackage   = "key-package/"  // + reference in hexadecimal
+)
+
+const keyPackageLife = 90 * 24 * time.Hour
+
+func cutKey(key string) (prefix, name string) {
+	if i := strings.IndexByte(key, '/'); i >= 0 {
+		return key[:i+1], key[i+1:]
+	}
+	return key, ""
+}
+
+// A Sponsorship is an earlier device's word for a new device of its account.
+type Sponsorship struct {
+	Device    string // the earlier device
+	Signature []byte
+}
+
+// Prepare makes the device's key, under an account and its law, without telling
+// anyone. It returns the public key, which an earlier device may sponsor. Repeating
+// it with the same arguments gives the same key.
+func (d *Device) Prepare(id directory.Identity, law charter.Hash) (mls.SignaturePublicKey, error) {
+	if err := d.lock(); err != nil {
+		return nil, err
+	}
+	defer d.mu.Unlock()
+	if d.self != nil {
+		if d.self.Identity != id || d.self.law != law {
+			return nil, fmt.Errorf("client: refused: this device is %v under %v already", d.self.Identity, d.self.law)
+		}
+		return d.self.key.Public(), nil
+	}
+	if _, err := directory.ParseIdentity(id.Encode()); err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	if _, ok := d.cfg.Laws.Charter(law); !ok {
+		return nil, fmt.Errorf("client: refused: %v: %w", law, ErrUnknownLaw)
+	}
+	key, err := mls.GenerateSignatureKey(Suite)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	s := &self{Identity: id, law: law, key: key}
+	if err := d.save(deviceSpace, []mls.Record{{Key: keySelf, Value: s.encode()}}); err != nil {
+		return nil, err
+	}
+	d.self = s
+	return key.Public(), nil
+}
+
+// Register prepares the device and makes it known to delivery as the first of its
+// account.
+func (d *Device) Register(ctx context.Context, id directory.Identity, law charter.Hash) error {
+	return d.RegisterSponsored(ctx, id, law, Sponsorship{})
+}
+
+// RegisterSponsored does so for a further device of an account.
+func (d *Device) RegisterSponsored(ctx context.Context, id directory.Identity, law charter.Hash, s Sponsorship) error {
+	if _, err := d.Prepare(id, law); err != nil {
+		return err
+	}
+	if err := d.lock(); err != nil {
+		return err
+	}
+	defer d.mu.Unlock()
+	if err := d.register(ctx, s); err != nil {
+		return err
+	}
+	return d.replenish(ctx)
+}
+
+func (d *Device) register(ctx context.Context, s Sponsorship) error {
+	if d.self.registered {
+		return nil
+	}
+	content := registration(d.self.Identity, d.self.key.Public())
+	proof, err := d.sign("device registration", content)
+	if err != nil {
+		return err
+	}
+	_, err = retry(ctx, d, d.cfg.Delivery.Register, &api.RegisterRequest{Account: d.self.Account, Device: d.self.Device,
+		SignatureKey: d.self.key.Public(), Proof: proof, SponsorDevice: s.Device, SponsorSignature: s.Signature})
+	if err != nil {
+		return fmt.Errorf("client: register: %w", err)
+	}
+	done := *d.self
+	done.registered = true
+	if err := d.save(deviceSpace, []mls.Record{{Key: keySelf, Value: done.encode()}}); err != nil {
+		return err
+	}
+	d.self = &done
+	return nil
+}
+
+// Sponsor vouches for a further device of this device's account.
+func (d *Device) Sponsor(device string, key mls.SignaturePublicKey) (Sponsorship, error) {
+	if err := d.lock(); err != nil {
+		return Sponsorship{}, err
+	}
+	defer d.mu.Unlock()
+	if d.self == nil {
+		return Sponsorship{}, errNotRegistered
+	}
+	id := directory.Identity{Account: d.self.Account, Device: device}
+	signature, err := d.sign("device sponsorship", registration(id, key))
+	return Sponsorship{d.self.Device, signature}, err
+}
+
+var errNotRegistered = errors.New("client: refused: the device is not registered")
+
+func registration(id directory.Identity, key mls.SignaturePublicKey) []byte {
+	var w wire.Writer
+	w.String(id.Account)
+	w.String(id.Device)
+	w.Opaque(key)
+	return w.Bytes()
+}
+
+// replenish brings the stock of key packages at delivery to the target.
+func (d *Device) replenish(ctx context.Context) error {
+	res, err := call(ctx, d, d.cfg.Delivery.PublishKeyPackages, &api.PublishKeyPackagesRequest{})
+	if err != nil {
+		return fmt.Errorf("client: key packages: %w", err)
+	}
+	var records []mls.Record
+	var req api.PublishKeyPackagesRequest
+	for n := int(res.Stock); n < d.cfg.KeyPackages && len(req.KeyPackages) < 100; n++ {
+		kp, r, err := d.newKeyPackage()
+		if err != nil {
+			return err
+		}
+		records = append(records, r)
+		req.KeyPackages = append(req.KeyPackages, kp)
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	if err := d.save(deviceSpace, records); err != nil {
+		return err
+	}
+	if _, err := call(ctx, d, d.cfg.Delivery.PublishKeyPackages, &req); err != nil {
+		return fmt.Errorf("client: key packages: %w", err)
+	}
+	return d.dropExpired()
+}
+
+func (d *Device) newKeyPackage() ([]byte, mls.Record, error) {
+	now := d.cfg.Now()
+	kp, secrets, err := mls.NewKeyPackage(Suite, mls.BasicCredential(d.self.Identity.Encode()), d.self.key, mls.KeyPackageOptions{
+		LeafExtensions: d.homeLaw(),
+		Lifetime:       mls.Lifetime{NotBefore: uint64(now.Add(-time.Hour).Unix()), NotAfter: uint64(now.Add(keyPackageLife).Unix())},
+	})
+	if err != nil {
+		return nil, mls.Record{}, fmt.Errorf("client: key package: %w", err)
+	}
+	defer secrets.Erase()
+	var w wire.Writer
+	w.Opaque(kp.Bytes())
+	w.Opaque(secrets.Marshal())
+	return kp.Bytes(), mls.Record{Key: keyPackageKey(kp.Ref()), Value: w.Bytes()}, nil
+}
+
+func keyPackageKey(ref []byte) string { return fmt.Sprintf("%s%x", keyKeyPackage, ref) }
+
+// homeLaw is the leaf extension that states the law of the device's account.
+func (d *Device) homeLaw() []mls.Extension {
+	return []mls.Extension{{Type: charter.LeafExtensionType, Data: bytes.Clone(d.self.law[:])}}
+}
+
+// dropExpired deletes key packages that nobody may use any more.
+func (d *Device) dropExpired() error {
+	records, err := d.cfg.Storage.Load(deviceSpace)
+	if err != nil {
+		return err
+	}
+	var drop []mls.Record
+	for _, r := range records {
+		if !strings.HasPrefix(r.Key, keyKeyPackage) {
+			continue
+		}
+		kp, _, err := parseStoredKeyPackage(r.Value)
+		if err != nil {
+			return err
+		}
+		if d.cfg.Now().Unix() > int64(kp.Leaf.Lifetime.NotAfter)+24*3600 {
+			drop = append(drop, mls.Record{Key: r.Key})
+		}
+	}
+	if drop == nil {
+		return nil
+	}
+	return d.save(deviceSpace, drop)
+}
+
+func parseStoredKeyPackage(b []byte) (*mls.KeyPackage, *mls.KeyPackageSecrets, error) {
+	r := wire.NewReader(b)
+	public, private := r.Opaque(maxText), r.Opaque(maxText)
+	if err := r.Done(); err != nil {
+		return nil, nil, fmt.Errorf("client: key package: %w", err)
+	}
+	kp, err := mls.ParseKeyPackage(public)
+	if err != nil {
+		return nil, nil, fmt.Errorf("client: key package: %w", err)
+	}
+	secrets, err := mls.ParseKeyPackageSecrets(Suite, private)
+	if err != nil {
+		return nil, nil, fmt.Errorf("client: key package: %w", err)
+	}
+	return kp, secrets, nil
+}

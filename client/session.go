@@ -1,0 +1,161 @@
+package client
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"writ/api"
+	"writ/internal/wire"
+)
+
+// session is a login at delivery.
+type session struct {
+	token string
+	skew  time.Duration // delivery's clock minus own, at the last answer
+}
+
+const (
+	attempts  = 4
+	firstWait = 100 * time.Millisecond
+	maxWait   = 5 * time.Second
+)
+
+// call makes a request in the device's session, logging in first if need be.
+func call[Req, Res any](ctx context.Context, d *Device, f func(context.Context, *Req) (*Res, error), req *Req) (*Res, error) {
+	for again := false; ; again = true {
+		if err := d.login(ctx); err != nil {
+			return nil, err
+		}
+		res, err := retry(ctx, d, func(ctx context.Context, req *Req) (*Res, error) {
+			ctx, info := d.authorize(ctx)
+			res, err := f(ctx, req)
+			d.compareClocks(info)
+			return res, err
+		}, req)
+		if again || connect.CodeOf(err) != connect.CodeUnauthenticated {
+			return res, err
+		}
+		d.session.token = ""
+	}
+}
+
+func (d *Device) authorize(ctx context.Context) (context.Context, connect.CallInfo) {
+	ctx, info := connect.NewClientContext(ctx)
+	info.RequestHeader().Set("Authorization", "Bearer "+d.session.token)
+	return ctx, info
+}
+
+// compareClocks notes by how much delivery's clock differs from this device's, as the
+// answer's date says it.
+func (d *Device) compareClocks(info connect.CallInfo) {
+	if theirs, err := time.Parse("Mon, 02 Jan 2006 15:04:05 GMT", info.ResponseHeader().Get("Date")); err == nil {
+		d.session.skew = theirs.Sub(d.cfg.Now()).Round(time.Second)
+	}
+}
+
+// retry repeats a request that delivery could not take. Every request may be
+// repeated: delivery knows it again by its mid, its request id or its content.
+func retry[Req, Res any](ctx context.Context, _ *Device, f func(context.Context, *Req) (*Res, error), req *Req) (*Res, error) {
+	wait := firstWait
+	for n := 1; ; n++ {
+		res, err := f(ctx, req)
+		if err == nil || n == attempts || !temporary(err) {
+			return res, err
+		}
+		if ms := hint(err).GetRetryAfterMs(); ms > 0 {
+			wait = min(time.Duration(ms)*time.Millisecond, maxWait)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		wait = min(2*wait, maxWait)
+	}
+}
+
+// temporary reports whether the same request may succeed later.
+func temporary(err error) bool {
+	switch connect.CodeOf(err) {
+	case connect.CodeUnavailable, connect.CodeDeadlineExceeded, connect.CodeCanceled, connect.CodeUnknown, connect.CodeInternal:
+		return true
+	}
+	return false
+}
+
+// hint returns the detail of delivery's error, nil if there is none.
+func hint(err error) *api.Hint {
+	var e *connect.Error
+	if !errors.As(err, &e) {
+		return nil
+	}
+	for _, detail := range e.Details() {
+		if v, err := detail.Value(); err == nil {
+			if h, ok := v.(*api.Hint); ok {
+				return h
+			}
+		}
+	}
+	return nil
+}
+
+func (d *Device) login(ctx context.Context) error {
+	if d.self == nil || !d.self.registered {
+		return errNotRegistered
+	}
+	if d.session.token != "" {
+		return nil
+	}
+	challenge, err := retry(ctx, d, d.cfg.Delivery.Challenge, &api.ChallengeRequest{Account: d.self.Account, Device: d.self.Device})
+	if err != nil {
+		return fmt.Errorf("client: login: %w", err)
+	}
+	var w wire.Writer
+	w.String(d.self.Account)
+	w.String(d.self.Device)
+	w.Opaque(challenge.Challenge)
+	signature, err := d.sign("login", w.Bytes())
+	if err != nil {
+		return err
+	}
+	ctx, info := connect.NewClientContext(ctx)
+	res, err := d.cfg.Delivery.Login(ctx, &api.LoginRequest{Account: d.self.Account, Device: d.self.Device,
+		Challenge: challenge.Challenge, Signature: signature})
+	if err != nil {
+		return fmt.Errorf("client: login: %w", err)
+	}
+	d.session.token = res.Token
+	d.compareClocks(info)
+	return nil
+}
+
+// checkClock says so if this device's clock and delivery's differ too much. Epochs
+// that this device opened would then be refused by the others.
+func (d *Device) checkClock() error {
+	if d.session.skew.Abs() <= d.cfg.ClockTolerance {
+		return nil
+	}
+	direction := "behind"
+	if d.session.skew < 0 {
+		direction = "ahead of"
+	}
+	return fmt.Errorf("client: refused: this device's clock is %v %s delivery's: %w", d.session.skew.Abs(), direction, ErrClock)
+}
+
+// sign signs with the device's key, which is the one of its MLS leaves.
+func (d *Device) sign(name string, content []byte) ([]byte, error) {
+	raw := d.self.key.Bytes()
+	defer clear(raw)
+	if len(raw) == ed25519.PrivateKeySize {
+		raw = raw[:ed25519.SeedSize]
+	}
+	if len(raw) != ed25519.SeedSize {
+		return nil, fmt.Errorf("client: invalid: signature key of %d bytes", len(raw))
+	}
+	return ed25519.Sign(ed25519.NewKeyFromSeed(raw), wire.SignContent(name, content)), nil
+}
