@@ -133,7 +133,11 @@ func (w *world) seal(account, conversation string, epoch uint64) *compartment {
 		Opened: opened, Roster: directory.RosterRoot(roster),
 	}}
 	var err error
-	if c.capsule, err = w.sealer.Seal(&c.label, c.s, c.d); err != nil {
+	sealer := w.sealer
+	if c.label.Period != w.access.Period() {
+		sealer = must(capsule.NewSealer(must(w.Charter.Access(c.label.Period, nil))))
+	}
+	if c.capsule, err = sealer.Seal(&c.label, c.s, c.d); err != nil {
 		w.t.Fatal(err)
 	}
 	return c
@@ -385,4 +389,14 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+// reproof proves the same entry as an earlier proof under a checkpoint cosigned
+// at another time.
+func (l *testLog) reproof(proof []byte, at time.Time) []byte {
+	var index uint64
+	if _, err := fmt.Sscanf(string(proof), "c2sp.org/tlog-proof@v1\nindex %d\n", &index); err != nil {
+		l.t.Fatal(err)
+	}
+	return l.proof(index, l.checkpoint(at, 2))
 }
