@@ -54,7 +54,10 @@ func (d *Device) ask(ctx context.Context, id ConversationID, kind itemKind, text
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(c.member(), d.checkClock()); err != nil {
+	if err := c.member(); err != nil {
+		return err
+	}
+	if err := d.ready(ctx); errors.Is(err, ErrClock) {
 		return err
 	}
 	if err := c.knownLaws(); err != nil {

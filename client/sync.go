@@ -12,8 +12,12 @@ import (
 	"writ/api"
 )
 
-// ready sees to it that the device has a session.
+// ready sees to it that the device has a session and a right clock. It compares
+// the clocks again if they differed.
 func (d *Device) ready(ctx context.Context) error {
+	if d.checkClock() != nil {
+		d.session = session{}
+	}
 	if err := d.login(ctx); err != nil {
 		return err
 	}
@@ -42,7 +46,7 @@ func (d *Device) sync(ctx context.Context) error {
 	if err := d.login(ctx); err != nil {
 		return err
 	}
-	errs := []error{d.checkClock(), d.welcomes(ctx)}
+	errs := []error{d.welcomes(ctx), d.checkClock()}
 	for _, id := range d.ids() {
 		errs = append(errs, d.convs[id].sync(ctx))
 	}
