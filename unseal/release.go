@@ -75,8 +75,8 @@ func NewRelease(a *Authorization, intent *ledger.Included, keys *Keyring, signin
 	if err := r.seal(a.warrant, content); err != nil {
 		return nil, err
 	}
-	r.Signature = [64]byte(ed25519.Sign(ed25519.PrivateKey(signing), wire.SignContent("release", r.content())))
-	if !a.signing.Verify("release", r.content(), r.Signature[:]) {
+	r.sign(signing)
+	if !r.Verify(a.signing) {
 		return nil, refused("signing key is not %s's in the charter", a.intent.Custodian)
 	}
 	return r, nil
@@ -145,6 +145,10 @@ func (r *Release) seal(w *warrant.Warrant, content []byte) error {
 	}
 	r.Sealed = append(enc, sealed...)
 	return nil
+}
+
+func (r *Release) sign(k ledger.CustodianSigner) {
+	r.Signature = [64]byte(ed25519.Sign(ed25519.PrivateKey(k), wire.SignContent("release", r.content())))
 }
 
 func (r *Release) info() []byte {

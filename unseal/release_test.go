@@ -2,18 +2,36 @@ package unseal
 
 import (
 	"bytes"
+	"crypto/hpke"
+	"errors"
+	"fmt"
+	"slices"
 	"testing"
+	"time"
+
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"writ/capsule"
+	"writ/charter"
+	"writ/ledger"
 )
+
+// opened is a world in which every custodian released one compartment.
+func opened(t testing.TB) (w *world, c *compartment, shares []Share) {
+	w = newWorld(t)
+	c = w.seal("alice", "c", 1)
+	all := w.shares(w.file(w.order(), parcel(c), edits{}))
+	return w, c, all[c.capsule.Hash()]
+}
 
 func TestOpening(t *testing.T) {
 	w := newWorld(t)
 	one, two := w.seal("alice", "c", 1), w.seal("alice", "c", 2)
-	q := w.file(w.order(), parcel(one, two), edits{})
-	again, err := ParseRequest(q.Encode())
+	q, err := ParseRequest(w.file(w.order(), parcel(one, two), edits{}).Encode())
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := w.shares(again)
+	all := w.shares(q)
 	combiner := must(NewCombiner(w.access))
 	for _, c := range []*compartment{one, two} {
 		s, d, bad, err := combiner.Combine(c.capsule.Bytes(), all[c.capsule.Hash()])
@@ -24,4 +42,418 @@ func TestOpening(t *testing.T) {
 	if len(all) != 2 || len(w.book.Findings()) != 0 {
 		t.Errorf("%d compartments released, findings %v", len(all), w.book.Findings())
 	}
+}
+
+// TestSubsets is R1 and R11: of all sets of custodians exactly those with two
+// judges, an overseer and a publisher open.
+func TestSubsets(t *testing.T) {
+	w, c, shares := opened(t)
+	combiner := must(NewCombiner(w.access))
+	opening := 0
+	for set := range 1 << len(shares) {
+		var some []Share
+		count := map[string]int{}
+		for i, l := range w.access.Leaves() {
+			if set>>i&1 == 1 {
+				some = append(some, shares[i])
+				count[l.Office]++
+			}
+		}
+		want := count["judicial"] >= 2 && count["oversight"] >= 1 && count["publication"] >= 1
+		s, d, bad, err := combiner.Combine(c.capsule.Bytes(), some)
+		switch {
+		case bad != nil:
+			t.Fatalf("%v: bad %v", count, bad)
+		case want && (err != nil || !bytes.Equal(s, c.s) || !bytes.Equal(d, c.d)):
+			t.Errorf("%v: does not open: %v", count, err)
+		case !want && (!errors.Is(err, ErrTooFew) || s != nil || d != nil):
+			t.Errorf("%v: %x, %v; want too few", count, s, err)
+		}
+		if want {
+			opening++
+		}
+	}
+	if opening != 4*3*3 {
+		t.Errorf("%d sets open, want 36", opening)
+	}
+}
+
+// TestNeighboursStayClosed is R3: the shares of (alice, c, 2) open neither the
+// epochs beside it, nor another sender, nor another conversation.
+func TestNeighboursStayClosed(t *testing.T) {
+	w := newWorld(t)
+	c := w.seal("alice", "c", 2)
+	all := w.shares(w.file(w.order(), parcel(c), edits{}))
+	if len(all) != 1 {
+		t.Fatalf("%d compartments released", len(all))
+	}
+	combiner := must(NewCombiner(w.access))
+	for name, n := range map[string]*compartment{
+		"epoch before": w.seal("alice", "c", 1), "epoch after": w.seal("alice", "c", 3),
+		"other sender": w.seal("bob", "c", 2), "other conversation": w.seal("alice", "d", 2),
+	} {
+		shares := slices.Clone(all[c.capsule.Hash()])
+		if _, _, _, err := combiner.Combine(n.capsule.Bytes(), shares); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: shares of another compartment: %v", name, err)
+		}
+		for i := range shares {
+			shares[i].Capsule = n.capsule.Hash()
+		}
+		s, _, bad, err := combiner.Combine(n.capsule.Bytes(), shares)
+		if s != nil || len(bad) != 7 || !errors.Is(err, ErrTooFew) {
+			t.Errorf("%s: opened: %v, %v", name, bad, err)
+		}
+	}
+}
+
+// TestBadShareNamesCustodian is R13.
+func TestBadShareNamesCustodian(t *testing.T) {
+	w, c, good := opened(t)
+	combiner := must(NewCombiner(w.access))
+	for i, l := range w.access.Leaves() {
+		for name, spoil := range map[string]func(*Share){
+			"secret": func(s *Share) { s.Secret[31] ^= 1 },
+			"path":   func(s *Share) { s.Path = []byte{9} },
+			"zero":   func(s *Share) { s.Secret = [32]byte{} },
+			"another's": func(s *Share) {
+				other := good[(i+1)%len(good)]
+				s.Path, s.Secret = other.Path, other.Secret
+			},
+		} {
+			shares := slices.Clone(good)
+			spoil(&shares[i])
+			s, _, bad, err := combiner.Combine(c.capsule.Bytes(), shares)
+			if err != nil || !slices.Equal(bad, []string{l.Custodian}) || !bytes.Equal(s, c.s) {
+				t.Errorf("%s of %s: bad %v, %v", name, l.Custodian, bad, err)
+			}
+		}
+	}
+	stranger := append(slices.Clone(good), Share{Capsule: good[0].Capsule, Custodian: "stranger"})
+	if _, _, bad, err := combiner.Combine(c.capsule.Bytes(), stranger); err != nil || !slices.Equal(bad, []string{"stranger"}) {
+		t.Errorf("stranger: %v, %v", bad, err)
+	}
+	two := slices.Clone(good)
+	two[0].Secret[0] ^= 1 // judicial-1
+	two[1].Secret[0] ^= 1 // judicial-2
+	s, _, bad, err := combiner.Combine(c.capsule.Bytes(), two)
+	if s != nil || !errors.Is(err, ErrTooFew) || !slices.Equal(bad, []string{"judicial-1", "judicial-2"}) {
+		t.Errorf("two bad judges: %v, %v", bad, err)
+	}
+}
+
+// TestForgedCapsule: custodians can't see that a sender sealed garbage; the
+// examiner proves it.
+func TestForgedCapsule(t *testing.T) {
+	w, c, shares := opened(t)
+	combiner := must(NewCombiner(w.access))
+	good := map[int][]byte{}
+	for i, s := range shares {
+		good[i] = s.Secret[:]
+	}
+	root, err := combiner.gate(w.access.Root(), good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := capsule.Context(&c.label, w.access)
+	aead := must(chacha20poly1305.New(must(capsule.BodyKey(root))))
+	body := func(plain string) []byte {
+		return aead.Seal(nil, make([]byte, aead.NonceSize()), []byte(plain), ctx[:])
+	}
+	secret := string(bytes.Repeat([]byte{7}, 32))
+	replace := func(b []byte) []byte {
+		return rebuild(c.capsule, func(_ *capsule.Label, body *[]byte, _ *[]capsule.Share) { *body = b })
+	}
+	for name, forged := range map[string][]byte{
+		"body of another secret":   replace(body("\x20" + secret + "\x20" + secret)),
+		"body of junk":             replace(body("junk")),
+		"body that does not open":  replace(bytes.Repeat([]byte{1}, 82)),
+		"secrets of another size":  replace(body("\x01a\x01b")),
+		"secrets with bytes after": replace(body("\x20" + string(c.s) + "\x20" + string(c.d) + "x")),
+		"share sealed once more": rebuild(c.capsule, func(l *capsule.Label, _ *[]byte, s *[]capsule.Share) {
+			(*s)[6] = w.sealShare(l, 6, (*s)[6].Commitment, good[6])
+		}),
+	} {
+		q := w.file(w.order(), []Compartment{{Capsule: forged}}, edits{})
+		s, d, bad, err := combiner.Combine(forged, w.shares(q)[capsule.HashOf(forged)])
+		if !errors.Is(err, ErrForged) || s != nil || d != nil || bad != nil {
+			t.Errorf("%s: %x, %v, %v", name, s, bad, err)
+		}
+	}
+}
+
+func TestCombineRefuses(t *testing.T) {
+	w, c, shares := opened(t)
+	next := must(w.Charter.Access(w.access.Period()+1, nil))
+	if s, _, _, err := must(NewCombiner(next)).Combine(c.capsule.Bytes(), shares); s != nil || !errors.Is(err, ErrInvalid) {
+		t.Errorf("structure of another period: %v", err)
+	}
+	if s, _, _, err := must(NewCombiner(w.access)).Combine([]byte("junk"), shares); s != nil || err == nil {
+		t.Errorf("junk: %v", err)
+	}
+	cut := rebuild(c.capsule, func(_ *capsule.Label, _ *[]byte, s *[]capsule.Share) { *s = (*s)[:6] })
+	if s, _, _, err := must(NewCombiner(w.access)).Combine(cut, nil); s != nil || !errors.Is(err, ErrInvalid) {
+		t.Errorf("fewer shares: %v", err)
+	}
+}
+
+// TestReleaseNeedsItsIntent: there is no release without the logged intent of
+// exactly this authorisation, fresh and in time, with one custodian's keys.
+func TestReleaseNeedsItsIntent(t *testing.T) {
+	w := newWorld(t)
+	q := w.file(w.order(), parcel(w.seal("alice", "c", 1)), edits{})
+	other := w.file(w.order(), parcel(w.seal("alice", "c", 2)), edits{})
+	const me = "judicial-1"
+	f := w.facts("judicial", me)
+	a, _ := Authorize(q, f)
+	b, _ := Authorize(other, f)
+	theirs, _ := Authorize(q, w.facts("judicial", "judicial-2"))
+	change := func(change func(*ledger.Release)) *ledger.Included {
+		intent := a.Intent()
+		change(intent)
+		return w.intend(intent, me)
+	}
+	w.now = w.now.Add(time.Minute)
+	good := w.intend(a.Intent(), me)
+	early := newWorld(t)
+	early.publish([]byte("filler"))
+	earlyIntent := a.Intent()
+	earlyIntent.Sign(w.signing(me))
+	before := early.include(earlyIntent.Entry())
+	unwitnessed := must(must(ledger.ParsePolicy(w.log.weakPolicy())).Include(good.Entry().Bytes(),
+		w.log.proof(good.Index(), w.log.checkpoint(w.now, 1)), w.now, 0))
+	for _, r := range []struct {
+		name   string
+		a      *Authorization
+		intent *ledger.Included
+		keys   *Keyring
+		signer string
+		now    time.Time
+	}{
+		{"no authorisation", nil, good, f.Keys, me, w.now},
+		{"zero authorisation", new(Authorization), good, f.Keys, me, w.now},
+		{"no intent", a, nil, f.Keys, me, w.now},
+		{"intent of another request", a, w.intend(b.Intent(), me), f.Keys, me, w.now},
+		{"intent of another custodian", a, w.intend(theirs.Intent(), "judicial-2"), f.Keys, me, w.now},
+		{"another entry", a, w.include(q.RequestEntry), f.Keys, me, w.now},
+		{"intent of fewer", a, change(func(r *ledger.Release) { r.Count = 0 }), f.Keys, me, w.now},
+		{"intent of others", a, change(func(r *ledger.Release) { r.Root[0] ^= 1 }), f.Keys, me, w.now},
+		{"intent under another index", a, change(func(r *ledger.Release) { r.RequestIndex-- }), f.Keys, me, w.now},
+		{"intent signed by another", a, w.intend(a.Intent(), "judicial-2"), f.Keys, me, w.now},
+		{"intent before its request", a, before, f.Keys, me, w.now},
+		{"intent under a weaker policy", a, unwitnessed, f.Keys, me, w.now},
+		{"stale proof", a, good, f.Keys, me, w.now.Add(601 * time.Second)},
+		{"clock behind the proof", a, good, f.Keys, me, w.now.Add(-61 * time.Second)},
+		{"R12 another custodian's keys", a, good, w.keys("judicial", "judicial-2"), me, w.now},
+		{"R12 another custodian's keys under my name", a, good, &Keyring{"judicial", me, w.keys("judicial", "judicial-2").keys}, me, w.now},
+		{"no keys", a, good, NewKeyring("judicial", me), me, w.now},
+		{"another signing key", a, good, f.Keys, "judicial-2", w.now},
+	} {
+		if rel, err := NewRelease(r.a, r.intent, r.keys, w.signing(r.signer), r.now); rel != nil || err == nil {
+			t.Errorf("%s: released", r.name)
+		}
+	}
+	if _, err := NewRelease(a, good, f.Keys, w.signing(me), w.now); err != nil {
+		t.Errorf("good intent: %v", err)
+	}
+}
+
+// TestReleaseNeedsLife: an authorisation does not outlive its warrant (R19).
+func TestReleaseNeedsLife(t *testing.T) {
+	w := newWorld(t)
+	o := w.order()
+	o.NotAfter = o.NotBefore + 60
+	q := w.file(o, parcel(w.seal("alice", "c", 1)), edits{})
+	f := w.facts("judicial", "judicial-1")
+	a, _ := Authorize(q, f)
+	w.now = w.now.Add(59 * time.Second)
+	intent := w.intend(a.Intent(), "judicial-1")
+	for after, ok := range map[time.Duration]bool{0: true, time.Second: false, -60 * time.Second: false} {
+		_, err := NewRelease(a, intent, f.Keys, w.signing("judicial-1"), w.now.Add(after))
+		if (err == nil) != ok {
+			t.Errorf("%v: %v", after, err)
+		}
+	}
+}
+
+func TestOpenRelease(t *testing.T) {
+	w := newWorld(t)
+	q := w.file(w.order(), parcel(w.seal("alice", "c", 1)), edits{})
+	r := w.release(q, "judicial", "judicial-1")
+	by := w.Charter.Custodian("judicial", "judicial-1").Key
+	stored := must(ParseReaderKey(must(w.reader.Bytes())))
+	if again, err := ParseRelease(r.Encode()); err != nil || !bytes.Equal(again.Encode(), r.Encode()) {
+		t.Fatalf("encoding: %v", err)
+	} else if shares, err := OpenRelease(again, stored, by); err != nil || len(shares) != 1 {
+		t.Fatalf("%v, %v", shares, err)
+	}
+	sign := func(change func(*Release)) *Release {
+		bad := *r
+		bad.Sealed = bytes.Clone(r.Sealed)
+		change(&bad)
+		bad.sign(w.signing("judicial-1"))
+		return &bad
+	}
+	for name, c := range map[string]struct {
+		r   *Release
+		k   *ReaderKey
+		key charter.CustodianKey
+	}{
+		"another reader":             {r, must(NewReaderKey()), by},
+		"another custodian's key":    {r, stored, w.Charter.Custodian("judicial", "judicial-2").Key},
+		"moved to another request":   {sign(func(r *Release) { r.Request[0] ^= 1 }), stored, by},
+		"moved to another custodian": {sign(func(r *Release) { r.Custodian = "judicial-2" }), stored, by},
+		"moved to another intent":    {sign(func(r *Release) { r.Intent++ }), stored, by},
+		"cut":                        {sign(func(r *Release) { r.Sealed = r.Sealed[:9] }), stored, by},
+		"bit flipped":                {sign(func(r *Release) { r.Sealed[1200] ^= 1 }), stored, by},
+		"shares cut":                 {sign(func(r *Release) { w.reseal(r, []byte("junk")) }), stored, by},
+		"too many shares": {sign(func(r *Release) {
+			w.reseal(r, make([]byte, 65*(MaxCompartments+1)))
+		}), stored, by},
+	} {
+		if shares, err := OpenRelease(c.r, c.k, c.key); err == nil || shares != nil {
+			t.Errorf("%s: opened", name)
+		}
+	}
+}
+
+// TestAllOrNothing: a compartment whose share does not open stops the release
+// of all, even after the authorisation.
+func TestAllOrNothing(t *testing.T) {
+	w := newWorld(t)
+	q := w.file(w.order(), parcel(w.seal("alice", "c", 1), w.seal("alice", "c", 2)), edits{})
+	f := w.facts("judicial", "judicial-1")
+	a, _ := Authorize(q, f)
+	a.compared[1].share.Ciphertext[0] ^= 1
+	if r, err := NewRelease(a, w.intend(a.Intent(), "judicial-1"), f.Keys, w.signing("judicial-1"), w.now); r != nil || err == nil {
+		t.Error("released one of two")
+	}
+}
+
+func TestKeys(t *testing.T) {
+	for _, kem := range []charter.KEM{charter.XWing, charter.MLKEM768P256} {
+		k := must(NewCustodianKey(kem))
+		again := must(ParseCustodianKey(kem, must(k.Bytes())))
+		if !bytes.Equal(again.Public(), k.Public()) || again.KEM() != kem || len(k.Public()) != kem.PublicKeySize() {
+			t.Errorf("KEM %#x: stored key differs", kem)
+		}
+	}
+	for _, kem := range []charter.KEM{0, 0x0020, 0x0041} {
+		if k, err := NewCustodianKey(kem); k != nil || !errors.Is(err, ErrUnsupported) {
+			t.Errorf("KEM %#x: %v", kem, err)
+		}
+	}
+	if k, err := TokenKey(must(hpke.MLKEM768().GenerateKey())); k != nil || !errors.Is(err, ErrUnsupported) {
+		t.Errorf("token with a KEM no charter allows: %v", err)
+	}
+	if k, err := ParseCustodianKey(charter.XWing, make([]byte, 31)); k != nil || err == nil {
+		t.Error("short custodian key")
+	}
+	if k, err := ParseReaderKey(make([]byte, 31)); k != nil || err == nil {
+		t.Error("short reader key")
+	}
+}
+
+func TestRequestBounds(t *testing.T) {
+	for name, q := range map[string]*Request{
+		"none":     {},
+		"too many": {Compartments: make([]Compartment, MaxCompartments+1)},
+	} {
+		if got, err := ParseRequest(q.Encode()); got != nil || err == nil {
+			t.Errorf("%s: parsed", name)
+		}
+	}
+	good := (&Request{Compartments: make([]Compartment, MaxCompartments)}).Encode()
+	if _, err := ParseRequest(good); err != nil {
+		t.Error(err)
+	}
+	version := bytes.Clone(good)
+	version[1] = 2
+	if got, err := ParseRequest(version); got != nil || !errors.Is(err, ErrUnsupported) {
+		t.Errorf("version 2: %v", err)
+	}
+	if got, err := ParseRequest(make([]byte, MaxRequest+1)); got != nil || err == nil {
+		t.Error("huge")
+	}
+}
+
+func FuzzParseRelease(f *testing.F) {
+	w := newWorld(f)
+	r := w.release(w.file(w.order(), parcel(w.seal("alice", "c", 1)), edits{}), "judicial", "judicial-1")
+	by := w.Charter.Custodian("judicial", "judicial-1").Key
+	f.Add(r.Encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := ParseRelease(b)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(got.Encode(), b) {
+			t.Fatal("encodes otherwise")
+		}
+		if got.Verify(by) && !bytes.Equal(b, r.Encode()) {
+			t.Fatal("another release verifies")
+		}
+	})
+}
+
+// compartments of a large request: as many as the format allows.
+func (w *world) many() (cs []*compartment) {
+	for i := range MaxCompartments {
+		cs = append(cs, w.seal("alice", fmt.Sprintf("c%d", i), uint64(i%200)))
+	}
+	return cs
+}
+
+func BenchmarkAuthorize(b *testing.B) {
+	w := newWorld(b)
+	q := w.file(w.order(), parcel(w.many()...), edits{})
+	f := w.facts("judicial", "judicial-1")
+	b.ReportAllocs()
+	for b.Loop() {
+		if a, refused := Authorize(q, f); a == nil {
+			b.Fatal(refused)
+		}
+	}
+	b.ReportMetric(float64(MaxCompartments*b.N)/b.Elapsed().Seconds(), "compartments/s")
+}
+
+func BenchmarkRelease(b *testing.B) {
+	w := newWorld(b)
+	f := w.facts("judicial", "judicial-1")
+	a, _ := Authorize(w.file(w.order(), parcel(w.many()...), edits{}), f)
+	intent := w.intend(a.Intent(), "judicial-1")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := NewRelease(a, intent, f.Keys, w.signing("judicial-1"), w.now); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(MaxCompartments*b.N)/b.Elapsed().Seconds(), "shares/s")
+}
+
+// BenchmarkBare is the floor of BenchmarkRelease: HPKE opening alone.
+func BenchmarkBare(b *testing.B) {
+	w := newWorld(b)
+	c := w.seal("alice", "c", 1)
+	s, ctx, k := c.capsule.Shares()[0], capsule.Context(&c.label, w.access), w.Key("judicial-1", w.access.Period())
+	for b.Loop() {
+		r, err := hpke.NewRecipient(s.Enc, k, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), ctx[:])
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := r.Open(s.Commitment[:], s.Ciphertext); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "shares/s")
+}
+
+func BenchmarkCombine(b *testing.B) {
+	w, c, shares := opened(b)
+	combiner := must(NewCombiner(w.access))
+	for b.Loop() {
+		if _, _, _, err := combiner.Combine(c.capsule.Bytes(), shares); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "compartments/s")
 }

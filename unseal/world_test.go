@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -399,4 +400,16 @@ func (l *testLog) reproof(proof []byte, at time.Time) []byte {
 		l.t.Fatal(err)
 	}
 	return l.proof(index, l.checkpoint(at, 2))
+}
+
+// weakPolicy is satisfied by one witness.
+func (l *testLog) weakPolicy() string {
+	return strings.Replace(l.policyText(), "group q 2", "group q 1", 1)
+}
+
+// reseal puts other content into a release.
+func (w *world) reseal(r *Release, content []byte) {
+	if err := r.seal(w.order(), content); err != nil {
+		w.t.Fatal(err)
+	}
 }
