@@ -1,0 +1,107 @@
+package examine
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"writ/api"
+	"writ/charter"
+	"writ/internal/wire"
+	"writ/unseal"
+	"writ/warrant"
+)
+
+// AgencyKey is the key with which an agency signs its calls to the docket.
+type AgencyKey ed25519.PrivateKey
+
+// Agency is a requesting authority towards the docket.
+type Agency struct {
+	Name   string
+	Key    AgencyKey
+	Docket api.DocketClient
+}
+
+func (a *Agency) sign(name string, content []byte) []byte {
+	return ed25519.Sign(ed25519.PrivateKey(a.Key), wire.SignContent(name, content))
+}
+
+// NewCase gives a warrant fresh salts. Its reader key must be the warrant's.
+func NewCase(w *warrant.Warrant, reader *unseal.ReaderKey) (*Case, error) {
+	if !bytes.Equal(reader.Public(), w.ReaderKey) {
+		return nil, errors.New("examine: invalid: the warrant names another reader key")
+	}
+	c := &Case{Warrant: w, Reader: reader}
+	rand.Read(c.Salt[:])
+	rand.Read(c.NoticeSalt[:])
+	return c, nil
+}
+
+// Lodge hands the warrant in for approval: sealed to every approver of the
+// offices in the charter's approval rule, as "office/approver".
+func (a *Agency) Lodge(ctx context.Context, c *Case, law *charter.Charter) error {
+	var to []warrant.Recipient
+	for _, r := range law.Approval {
+		for _, p := range law.Office(r.Office).Approvers {
+			to = append(to, warrant.Recipient{ID: r.Office + "/" + p.ID, MailKey: p.Mail})
+		}
+	}
+	envelope, err := warrant.Seal(c.Warrant.Encode(), to)
+	if err != nil {
+		return fmt.Errorf("examine: %w", err)
+	}
+	// The first call to succeed decides the envelope; sealing again differs.
+	hash := c.Warrant.Hash()
+	if old, err := a.Docket.GetWarrant(ctx, &api.GetWarrantRequest{WarrantHash: hash[:]}); err == nil {
+		envelope = old.Envelope
+	}
+	content := lodgement(c, envelope)
+	_, err = a.Docket.Lodge(ctx, &api.LodgeRequest{Agency: a.Name, Lodgement: content, Envelope: envelope,
+		Signature: a.sign("docket lodge", content)})
+	return err
+}
+
+// lodgement encodes what the docket may know: see api/docket.proto.
+func lodgement(c *Case, envelope []byte) []byte {
+	w := c.Warrant
+	hash, sum := w.Hash(), sha256.Sum256(envelope)
+	commitment := warrant.Commitment(c.Salt, hash)
+	var b wire.Writer
+	b.Fixed(hash[:])
+	b.Fixed(commitment[:])
+	b.Fixed(w.Charter[:])
+	b.String(w.CaseType)
+	b.Uint64(w.WindowLength())
+	b.Uint64(w.NotBefore)
+	b.Uint64(w.NotAfter)
+	b.Uint8(uint8(w.Flags))
+	b.Fixed(sum[:])
+	return b.Bytes()
+}
+
+// Publish puts an approved warrant on the ledger and returns where it stands.
+func (a *Agency) Publish(ctx context.Context, h warrant.Hash) (*api.LoggedEntry, error) {
+	out, err := a.Docket.Publish(ctx, &api.PublishRequest{Agency: a.Name, WarrantHash: h[:], Signature: a.sign("docket publish", h[:])})
+	if err != nil {
+		return nil, err
+	}
+	return out.Entry, nil
+}
+
+// Request puts a request for compartments on the ledger. Leaves are ascending
+// and distinct.
+func (a *Agency) Request(ctx context.Context, h warrant.Hash, leaves [][]byte) (*api.LoggedEntry, error) {
+	var b wire.Writer
+	b.Fixed(h[:])
+	b.Opaque(bytes.Join(leaves, nil))
+	out, err := a.Docket.RequestRelease(ctx, &api.RequestReleaseRequest{Agency: a.Name, WarrantHash: h[:], Leaves: leaves,
+		Signature: a.sign("docket request", b.Bytes())})
+	if err != nil {
+		return nil, err
+	}
+	return out.Entry, nil
+}

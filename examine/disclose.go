@@ -1,0 +1,149 @@
+package examine
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"writ/api"
+	"writ/capsule"
+	"writ/ledger"
+	"writ/mls"
+	"writ/notice"
+)
+
+// disclose takes the compartments in scope from delivery and chooses the
+// capsule of each.
+func (x *examiner) disclose(ctx context.Context) error {
+	list, err := x.pages(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		chosen, why := choose(c)
+		if why == "" && chosen.Label().Charter != x.c.Warrant.Charter {
+			why = "sealed under another charter"
+		}
+		if why != "" {
+			x.out.Outside = append(x.out.Outside, Skipped{c.Conversation, c.Epoch, c.Leaf, why})
+			continue
+		}
+		x.out.Compartments = append(x.out.Compartments, take(c, chosen))
+	}
+	switch n := len(x.out.Compartments); {
+	case n == 0:
+		return ErrNothing
+	case n > ledger.MaxLeaves:
+		return fmt.Errorf("examine: refused: %d compartments in scope, at most %d fit in one request", n, ledger.MaxLeaves)
+	}
+	return nil
+}
+
+// pages reads all pages and joins compartments that continue on the next.
+func (x *examiner) pages(ctx context.Context) ([]*api.Compartment, error) {
+	var list []*api.Compartment
+	q := &api.DiscloseRequest{Warrant: x.out.Warrant, Approvals: x.out.Approvals, WarrantSalt: x.c.Salt[:],
+		WarrantEntry: x.out.WarrantEntry.Entry, WarrantProof: x.out.WarrantEntry.Proof}
+	for {
+		page, err := x.Delivery.Disclose(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range page.Compartments {
+			if n := len(list); n > 0 && same(list[n-1], c) {
+				list[n-1].Messages = append(list[n-1].Messages, c.Messages...)
+				continue
+			}
+			list = append(list, c)
+		}
+		x.Progress(Progress{Stage: "disclose", Done: len(list)})
+		if len(page.Next) == 0 {
+			return list, nil
+		}
+		if bytes.Equal(page.Next, q.After) {
+			return nil, fmt.Errorf("examine: invalid: delivery repeats a page")
+		}
+		q.After = page.Next
+	}
+}
+
+func same(a, b *api.Compartment) bool {
+	return bytes.Equal(a.Conversation, b.Conversation) && a.Epoch == b.Epoch && a.Leaf == b.Leaf
+}
+
+// choose returns the capsule that most of the compartment's messages carry in
+// their authenticated data, the first of several: others may have been
+// deposited by anybody in the conversation. Without messages it takes the first.
+func choose(c *api.Compartment) (chosen *capsule.Capsule, why string) {
+	votes := map[capsule.Hash]int{}
+	for _, m := range c.Messages {
+		if e, err := mls.Inspect(m.Body); err == nil && len(e.AuthenticatedData) == 32 {
+			votes[capsule.Hash(e.AuthenticatedData)]++
+		}
+	}
+	best := -1
+	for _, b := range c.Capsules {
+		parsed, err := capsule.Parse(b)
+		if err != nil || !of(parsed.Label(), c) {
+			continue
+		}
+		if v := votes[parsed.Hash()]; v > best {
+			chosen, best = parsed, v
+		}
+	}
+	if chosen == nil {
+		return nil, "no capsule of this compartment is stored"
+	}
+	return chosen, ""
+}
+
+// of reports whether a label names the compartment.
+func of(l *capsule.Label, c *api.Compartment) bool {
+	return bytes.Equal(l.Conversation, c.Conversation) && l.Epoch == c.Epoch && l.Leaf == c.Leaf
+}
+
+func take(c *api.Compartment, chosen *capsule.Capsule) Compartment {
+	out := Compartment{Capsule: chosen.Bytes(), GroupContext: c.GroupContext, LeafProof: c.LeafProof,
+		RosterProof: c.RosterProof, Count: c.Count, Statement: c.CountSignature}
+	for _, m := range c.Messages {
+		out.Messages = append(out.Messages, Message{m.Seq, m.ReceivedMs, m.Body})
+	}
+	return out
+}
+
+// request logs the request entry and waits for its proof.
+func (x *examiner) request(ctx context.Context) error {
+	x.Progress(Progress{Stage: "request", Total: len(x.out.Compartments)})
+	leaves := make([][]byte, len(x.out.Compartments))
+	for i, c := range x.out.Compartments {
+		leaf := notice.Leaf(capsule.HashOf(c.Capsule), x.c.NoticeSalt)
+		leaves[i] = leaf[:]
+	}
+	slices.SortFunc(leaves, bytes.Compare)
+	logged, err := x.Agency.Request(ctx, x.hash, leaves)
+	if err != nil {
+		return err
+	}
+	p, err := x.proven(ctx, logged.Index)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(p.Entry, logged.Entry) {
+		return fmt.Errorf("examine: invalid: the ledger has another entry at %d than the docket says", logged.Index)
+	}
+	x.out.RequestEntry = *p
+	return nil
+}
+
+// periods returns the key periods of the compartments.
+func (x *examiner) periods() []uint32 {
+	var list []uint32
+	for _, c := range x.out.Compartments {
+		if parsed, err := capsule.Parse(c.Capsule); err == nil {
+			list = append(list, parsed.Label().Period)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}

@@ -1,0 +1,178 @@
+// Package examine is the requesting authority's side of an opening: it lodges a
+// warrant, asks delivery for what is sealed, asks the custodians for their
+// shares, and combines them.
+//
+// # Terms
+//
+// An [Agency] is the authority towards the docket: a name and a signing key. A
+// [Case] is one warrant with what only its owner knows: the salts and the
+// reader key. [Opened] is all that an opening gave, in the form in which a
+// bundle takes it.
+//
+// # What Open does
+//
+// It reads the ledger itself and finds charter, warrant entry and proofs. It
+// takes the compartments in scope from delivery, logs a request entry through
+// the docket, and sends the same request to every custodian, sealed to its mail
+// key. Each release is verified before use: the custodian's signature and the
+// proof of its intent. Then it combines compartment by compartment and re-seals
+// each capsule.
+//
+// # Guarantees
+//
+// Open can be repeated with the same Case: docket and custodians answer as
+// before, so an interrupted opening goes on where it stopped. A custodian whose
+// share fails its commitment is named and the opening goes on with the others.
+// Refusals are verified like releases and reported. A compartment that does not
+// open is an error or, if its sender sealed something else, a verdict in
+// [Compartment.Forged]; nothing is left out in silence.
+//
+// # What it does not do
+//
+// It holds no custodian's key and sees shares only. It doesn't decrypt messages
+// nor judge who wrote them: package bundle does. What it returns is secret: it
+// opens the compartments.
+//
+// # Example
+//
+//	a := &examine.Agency{Name: "police", Key: key, Docket: docket}
+//	err := a.Lodge(ctx, c, law)
+//	opened, err := examine.Open(ctx, examine.Config{Agency: a, ...}, c)
+package examine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"writ/api"
+	"writ/charter"
+	"writ/follower"
+	"writ/ledger"
+	"writ/unseal"
+	"writ/warrant"
+)
+
+var (
+	// ErrNotPublished means that the warrant is not on the ledger.
+	ErrNotPublished = errors.New("examine: the warrant is not on the ledger")
+
+	// ErrNothing means that delivery has nothing in the warrant's scope.
+	ErrNothing = errors.New("examine: nothing is in the warrant's scope")
+
+	// ErrTooFew means that the releases don't satisfy the access structure. It
+	// comes as a [*BlockedError].
+	ErrTooFew = errors.New("examine: too few releases")
+)
+
+// Case is a warrant and what belongs to it.
+type Case struct {
+	Warrant    *warrant.Warrant
+	Salt       [32]byte // of the commitment on the ledger
+	NoticeSalt [32]byte // of the notice leaves; one per request
+	Reader     *unseal.ReaderKey
+}
+
+// Config is whom the examiner talks to.
+type Config struct {
+	Agency     *Agency
+	Delivery   api.DeliveryClient
+	Custodians map[string]api.CustodianClient // by "office/custodian"; those not listed are not asked
+	Ledger     string                         // URL of the log
+	Policy     *ledger.Policy                 // which witnesses it trusts
+	MaxAge     time.Duration                  // oldest checkpoint it works with: the charter's freshness
+	Charters   []charter.Hash                 // first versions of the laws it knows; none: any
+	Now        func() time.Time               // nil means time.Now
+	Progress   func(Progress)                 // told of each step; may be nil
+}
+
+// Progress is one step of an opening.
+type Progress struct {
+	Stage string // "ledger", "disclose", "request", "release", "combine"
+	Who   string // the custodian, in "release"
+	Done  int
+	Total int // 0 if unknown
+}
+
+// BlockedError says who answered what, when the releases don't suffice.
+type BlockedError struct {
+	Released    []string // "office/custodian"
+	Refusals    []Refusal
+	Unreachable map[string]error // by "office/custodian"
+}
+
+func (e *BlockedError) Error() string {
+	return fmt.Sprintf("%v: %d custodians released, %d refused, %d did not answer",
+		ErrTooFew, len(e.Released), len(e.Refusals), len(e.Unreachable))
+}
+
+// Is reports whether target is [ErrTooFew].
+func (e *BlockedError) Is(target error) bool { return target == ErrTooFew }
+
+// examiner is one run of Open.
+type examiner struct {
+	Config
+	c      *Case
+	hash   warrant.Hash
+	reader *follower.Follower
+	chain  *chain
+	law    *charter.Charter
+	out    *Opened
+	shares []unseal.Share
+}
+
+// Open opens what the case's warrant names. The warrant must be on the ledger.
+// If too few custodians release, the error is a [*BlockedError].
+func Open(ctx context.Context, config Config, c *Case) (*Opened, error) {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Progress == nil {
+		config.Progress = func(Progress) {}
+	}
+	reader, err := follower.New(follower.Config{URL: config.Ledger, Policy: config.Policy, MaxAge: config.MaxAge, Now: config.Now})
+	if err != nil {
+		return nil, fmt.Errorf("examine: %w", err)
+	}
+	x := &examiner{Config: config, c: c, hash: c.Warrant.Hash(), reader: reader,
+		out: &Opened{Warrant: c.Warrant.Encode(), WarrantSalt: c.Salt, NoticeSalt: c.NoticeSalt}}
+	for _, step := range []func(context.Context) error{x.readLedger, x.findWarrant, x.disclose, x.request, x.prove, x.release, x.combine} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return x.out, nil
+}
+
+// prove adds the proofs of the law to what was opened, each under a checkpoint
+// of now.
+func (x *examiner) prove(ctx context.Context) error {
+	for _, index := range x.chain.lawEntries(x.law) {
+		p, err := x.proven(ctx, index)
+		if err != nil {
+			return err
+		}
+		x.out.Charters = append(x.out.Charters, *p)
+	}
+	for _, index := range x.chain.keyEntries(x.law, x.periods()) {
+		p, err := x.proven(ctx, index)
+		if err != nil {
+			return err
+		}
+		x.out.Keys = append(x.out.Keys, *p)
+	}
+	return nil
+}
+
+// proven returns an entry with its verified proof.
+func (x *examiner) proven(ctx context.Context, index uint64) (*Proven, error) {
+	entry, proof, err := x.reader.Proof(ctx, index)
+	if err != nil {
+		return nil, fmt.Errorf("examine: %w", err)
+	}
+	if _, err := x.Policy.Include(entry, proof, x.Now(), x.MaxAge); err != nil {
+		return nil, fmt.Errorf("examine: %w", err)
+	}
+	return &Proven{Entry: entry, Proof: proof, Index: index}, nil
+}

@@ -1,0 +1,75 @@
+package examine
+
+import "writ/unseal"
+
+// Opened is all that an opening gave: what a bundle holds.
+type Opened struct {
+	Charters []Proven // the charter of the warrant and those before it, from version 1
+	Keys     []Proven // custodians' keys that stand outside charters, of the periods used
+
+	Warrant      []byte // warrant.Warrant.Encode
+	Approvals    []byte // warrant.EncodeApprovals
+	WarrantSalt  [32]byte
+	WarrantEntry Proven
+	RequestEntry Proven
+	NoticeSalt   [32]byte
+
+	Releases []Release
+	Refusals []Refusal
+	Bad      []string // "custodian": its share of some compartment failed its commitment; sorted
+
+	Compartments []Compartment
+	Outside      []Skipped // disclosed, but not asked for
+}
+
+// Proven is an entry with its tlog-proof.
+type Proven struct {
+	Entry []byte
+	Proof []byte
+	Index uint64
+}
+
+// Release is one custodian's answer, verified.
+type Release struct {
+	Office, Custodian string
+	Intent            Proven
+	Release           []byte // unseal.Release.Encode: sealed to the reader key
+}
+
+// Refusal is one custodian's signed refusal, verified.
+type Refusal struct {
+	Office, Custodian string
+	Entry             []byte // the refusal entry
+	Reason            unseal.Reason
+	Logged            bool // whether the custodian says that it logs it
+}
+
+// Compartment is one opened compartment.
+type Compartment struct {
+	Capsule    []byte
+	Ratchet    []byte // the leaf's application ratchet secret of generation 0
+	SenderData []byte // the epoch's sender data secret
+	Forged     error  // not nil: the sender sealed something else, and the secrets are empty
+
+	GroupContext []byte
+	LeafProof    []byte
+	RosterProof  []byte
+	Messages     []Message
+	Count        uint32 // delivery's statement
+	Statement    []byte // its signature
+}
+
+// Message is a ciphertext as delivery has it.
+type Message struct {
+	Seq        uint64
+	Received   uint64 // Unix milliseconds
+	Ciphertext []byte
+}
+
+// Skipped is a compartment that was disclosed and not asked for.
+type Skipped struct {
+	Conversation []byte
+	Epoch        uint64
+	Leaf         uint32
+	Why          string
+}

@@ -1,0 +1,236 @@
+package examine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"writ/api"
+	"writ/capsule"
+	"writ/ledger"
+	"writ/unseal"
+	"writ/warrant"
+)
+
+// tries is how often a custodian that can't answer now is asked.
+const tries = 4
+
+// answer is what came back from one custodian.
+type answer struct {
+	who     string
+	release *Release
+	shares  []unseal.Share
+	refusal *Refusal
+	err     error
+}
+
+// release asks all custodians at once and keeps their answers.
+func (x *examiner) release(ctx context.Context) error {
+	answers := x.ask(ctx)
+	blocked := &BlockedError{Unreachable: map[string]error{}}
+	set := map[string]bool{}
+	for _, a := range answers {
+		switch {
+		case a.err != nil:
+			blocked.Unreachable[a.who] = a.err
+		case a.refusal != nil:
+			blocked.Refusals = append(blocked.Refusals, *a.refusal)
+		default:
+			blocked.Released = append(blocked.Released, a.who)
+			set[a.release.Custodian] = true
+			x.out.Releases = append(x.out.Releases, *a.release)
+			x.shares = append(x.shares, a.shares...)
+		}
+	}
+	x.out.Refusals = blocked.Refusals
+	for _, period := range x.periods() {
+		access, err := x.law.Access(period, x.chain.book.Keys(x.law.Name, period))
+		if err != nil {
+			return fmt.Errorf("examine: %w", err)
+		}
+		if !access.Satisfied(set) {
+			return blocked
+		}
+	}
+	return nil
+}
+
+// ask sends the request to every custodian of the charter that has an address.
+func (x *examiner) ask(ctx context.Context) []answer {
+	var waiting sync.WaitGroup
+	var mu sync.Mutex
+	var answers []answer
+	for _, o := range x.law.Offices {
+		for _, c := range o.Custodians {
+			who := o.ID + "/" + c.ID
+			client, ok := x.Custodians[who]
+			if !ok {
+				continue
+			}
+			waiting.Go(func() {
+				a := x.askOne(ctx, o.ID, c.ID, client)
+				mu.Lock()
+				defer mu.Unlock()
+				answers = append(answers, a)
+				x.Progress(Progress{Stage: "release", Who: who, Done: len(answers), Total: len(x.Custodians)})
+			})
+		}
+	}
+	waiting.Wait()
+	slices.SortFunc(answers, func(a, b answer) int { return strings.Compare(a.who, b.who) })
+	return answers
+}
+
+// askOne asks one custodian, again while it says that it can't answer now.
+func (x *examiner) askOne(ctx context.Context, office, custodian string, client api.CustodianClient) answer {
+	a := answer{who: office + "/" + custodian}
+	for try := range tries {
+		a.release, a.shares, a.refusal, a.err = x.askOnce(ctx, office, custodian, client)
+		if a.err == nil || connect.CodeOf(a.err) != connect.CodeUnavailable || ctx.Err() != nil {
+			return a
+		}
+		select {
+		case <-ctx.Done():
+			return a
+		case <-time.After(time.Duration(try+1) * 200 * time.Millisecond):
+		}
+	}
+	return a
+}
+
+func (x *examiner) askOnce(ctx context.Context, office, custodian string, client api.CustodianClient) (*Release, []unseal.Share, *Refusal, error) {
+	sealed, err := x.sealedRequest(ctx, office, custodian)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	out, err := client.Release(ctx, &api.ReleaseRequest{SealedRequest: sealed})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if r := out.GetRefused(); r != nil {
+		refusal, err := x.refused(office, custodian, r)
+		return nil, nil, refusal, err
+	}
+	release, shares, err := x.granted(office, custodian, out.GetGranted())
+	return release, shares, nil, err
+}
+
+// sealedRequest packs the request for one custodian, with fresh proofs.
+func (x *examiner) sealedRequest(ctx context.Context, office, custodian string) ([]byte, error) {
+	w, err := x.proven(ctx, x.out.WarrantEntry.Index)
+	if err != nil {
+		return nil, err
+	}
+	r, err := x.proven(ctx, x.out.RequestEntry.Index)
+	if err != nil {
+		return nil, err
+	}
+	q := &unseal.Request{Warrant: x.out.Warrant, Approvals: x.out.Approvals, WarrantSalt: x.c.Salt,
+		WarrantEntry: w.Entry, WarrantProof: w.Proof, RequestEntry: r.Entry, RequestProof: r.Proof, NoticeSalt: x.c.NoticeSalt}
+	for _, c := range x.out.Compartments {
+		q.Compartments = append(q.Compartments, unseal.Compartment{Capsule: c.Capsule, RosterProof: c.RosterProof})
+	}
+	content := q.Encode()
+	if len(content) > unseal.MaxRequest {
+		return nil, fmt.Errorf("examine: refused: a request of %d bytes, at most %d are allowed", len(content), unseal.MaxRequest)
+	}
+	mail := x.law.Custodian(office, custodian).Mail
+	return warrant.Seal(content, []warrant.Recipient{{ID: office + "/" + custodian, MailKey: mail}})
+}
+
+// granted verifies a release: who signed it, that its intent was logged, and
+// that it opens with the reader key.
+func (x *examiner) granted(office, custodian string, g *api.Granted) (*Release, []unseal.Share, error) {
+	r, err := unseal.ParseRelease(g.GetRelease())
+	if err != nil {
+		return nil, nil, fmt.Errorf("examine: %w", err)
+	}
+	in, err := x.Policy.Include(g.GetIntent(), g.GetIntentProof(), x.Now(), 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("examine: intent of %s: %w", custodian, err)
+	}
+	key := x.law.Custodian(office, custodian).Key
+	intent, request := in.Entry().Release, ledger.HashEntry(x.out.RequestEntry.Entry)
+	switch {
+	case r.Office != office || r.Custodian != custodian || r.Request != request:
+		return nil, nil, fmt.Errorf("examine: invalid: %s answered with a release of another", custodian)
+	case intent == nil || intent.Office != office || intent.Custodian != custodian || intent.Request != request ||
+		in.Index() != r.Intent || !intent.Verify(key):
+		return nil, nil, fmt.Errorf("examine: invalid: the release of %s has no logged intent", custodian)
+	}
+	shares, err := unseal.OpenRelease(r, x.c.Reader, key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("examine: %w", err)
+	}
+	if len(shares) != len(x.out.Compartments) {
+		return nil, nil, fmt.Errorf("examine: invalid: %s released %d shares of %d", custodian, len(shares), len(x.out.Compartments))
+	}
+	return &Release{Office: office, Custodian: custodian, Release: g.GetRelease(),
+		Intent: Proven{Entry: g.GetIntent(), Proof: g.GetIntentProof(), Index: in.Index()}}, shares, nil
+}
+
+// refused verifies a refusal.
+func (x *examiner) refused(office, custodian string, r *api.Refused) (*Refusal, error) {
+	e, err := ledger.ParseEntry(r.Refusal)
+	if err != nil {
+		return nil, fmt.Errorf("examine: refusal of %s: %w", custodian, err)
+	}
+	key := x.law.Custodian(office, custodian).Key
+	if f := e.Refusal; f == nil || f.Office != office || f.Custodian != custodian ||
+		f.Request != ledger.HashEntry(x.out.RequestEntry.Entry) || !f.Verify(key) {
+		return nil, fmt.Errorf("examine: invalid: the refusal is not of %s", custodian)
+	}
+	return &Refusal{Office: office, Custodian: custodian, Entry: r.Refusal, Reason: unseal.Reason(e.Refusal.Reason), Logged: r.Logged}, nil
+}
+
+// combine opens compartment by compartment.
+func (x *examiner) combine(context.Context) error {
+	byCapsule := map[capsule.Hash][]unseal.Share{}
+	for _, s := range x.shares {
+		byCapsule[s.Capsule] = append(byCapsule[s.Capsule], s)
+	}
+	combiners := map[uint32]*unseal.Combiner{}
+	for i := range x.out.Compartments {
+		x.Progress(Progress{Stage: "combine", Done: i, Total: len(x.out.Compartments)})
+		if err := x.combineOne(&x.out.Compartments[i], byCapsule, combiners); err != nil {
+			return err
+		}
+	}
+	slices.Sort(x.out.Bad)
+	x.out.Bad = slices.Compact(x.out.Bad)
+	return nil
+}
+
+func (x *examiner) combineOne(c *Compartment, shares map[capsule.Hash][]unseal.Share, combiners map[uint32]*unseal.Combiner) error {
+	parsed, err := capsule.Parse(c.Capsule)
+	if err != nil {
+		return fmt.Errorf("examine: %w", err)
+	}
+	period := parsed.Label().Period
+	if combiners[period] == nil {
+		access, err := x.law.Access(period, x.chain.book.Keys(x.law.Name, period))
+		if err != nil {
+			return fmt.Errorf("examine: %w", err)
+		}
+		if combiners[period], err = unseal.NewCombiner(access); err != nil {
+			return fmt.Errorf("examine: %w", err)
+		}
+	}
+	ratchet, senderData, bad, err := combiners[period].Combine(c.Capsule, shares[parsed.Hash()])
+	x.out.Bad = append(x.out.Bad, bad...)
+	if errors.Is(err, unseal.ErrForged) {
+		c.Forged = err
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("examine: %w", err)
+	}
+	c.Ratchet, c.SenderData = ratchet, senderData
+	return nil
+}
