@@ -101,12 +101,38 @@ func TestScalarsAreTriedInOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := p256Key(slices.Concat(order, make([]byte, 32), good, bytes.Repeat([]byte{4}, 32)))
-	if err != nil || !got.Equal(want) {
-		t.Errorf("got %v, %v", got, err)
+	other := bytes.Repeat([]byte{4}, 32)
+	for _, scalars := range [][]byte{slices.Concat(order, good, other, other), slices.Concat(make([]byte, 32), order, good, other)} {
+		got, err := p256Key(scalars)
+		if err != nil || !got.Equal(want) {
+			t.Errorf("got %v, %v", got, err)
+		}
 	}
 	if k, err := p256Key(bytes.Repeat(order, p256Tries)); err == nil || k != nil {
 		t.Error("took the order itself")
+	}
+}
+
+// A capsule of the right form may still be too large.
+func TestParseIsBounded(t *testing.T) {
+	_, l, _, _ := sealed(t)
+	encode := func(shares int) []byte {
+		var w wire.Writer
+		w.Uint16(Version)
+		l.write(&w)
+		w.Opaque(nil)
+		w.Vector(func(w *wire.Writer) {
+			for range shares {
+				w.Fixed(make([]byte, 34)) // commitment, and two parts of no bytes
+			}
+		})
+		return w.Bytes()
+	}
+	if c, err := Parse(encode(2880)); err != nil || len(c.Shares()) != 2880 {
+		t.Error(err)
+	}
+	if c, err := Parse(encode(2890)); !errors.Is(err, wire.ErrMalformed) || c != nil {
+		t.Errorf("%d bytes: %v", len(encode(2890)), err)
 	}
 }
 
