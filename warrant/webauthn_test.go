@@ -8,7 +8,10 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"strings"
 	"testing"
 
 	"writ/charter"
@@ -176,5 +179,41 @@ func TestSyncedPasskeyIfAllowed(t *testing.T) {
 	a := passkeyApproval("judicial-key-1", c.es256.assert(t, ceremony))
 	if _, err := c.verify([]Approval{a, c.sign(t, "oversight", "oversight-approver-1")}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestVectorOfW3C is the authentication of WebAuthn Level 3, section 16.2,
+// "ES256 Credential with No Attestation". Its signature, client data and
+// relying party verify; its user was not verified, so that it approves nothing.
+func TestVectorOfW3C(t *testing.T) {
+	un := func(s string) []byte {
+		b, err := hex.DecodeString(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	key := &charter.WebAuthnKey{Algorithm: charter.ES256, PublicKey: un("04" +
+		"afefa16f97ca9b2d23eb86ccb64098d20db90856062eb249c33a9b672f26df61" +
+		"930a56b87a2fca66334b03458abf879717c12cc68ed73290af2e2664796b9220")}
+	challenge := [32]byte(un("39c0e7521417ba54d43e8dc95174f423dee9bf3cd804ff6d65c857c9abf4d408"))
+	a := &Assertion{
+		AuthenticatorData: un("bfabc37432958b063360d3ad6461c9c4735ae7f8edd46592a5e0f01452b2e4b51900000000"),
+		ClientDataJSON: un("7b2274797065223a22776562617574686e2e676574222c226368616c6c656e6765223a224f63446e55685158756c5455506f334a" +
+			"5558543049393770767a7a59425039745a63685879617630314167222c226f726967696e223a2268747470733a2f2f6578616d706c652e6f7267" +
+			"222c2263726f73734f726967696e223a66616c73657d"),
+		Signature: un("3046022100f50a4e2e4409249c4a853ba361282f09841df4dd4547a13a87780218deffcd38" +
+			"0221008480ac0f0b93538174f575bf11a1dd5d78c6e486013f937295ea13653e331e87"),
+	}
+	p := party{"example.org", []string{"https://example.org"}, true}
+	if err := a.checkClientData(p, challenge); err != nil {
+		t.Error(err)
+	}
+	hash := sha256.Sum256(a.ClientDataJSON)
+	if !verifyCOSE(key, append(a.AuthenticatorData[:37:37], hash[:]...), a.Signature) {
+		t.Error("signature of the specification does not verify")
+	}
+	if err := a.verify(p, challenge, key); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "not verified") {
+		t.Errorf("got %v, want a user not verified", err)
 	}
 }
