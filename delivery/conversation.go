@@ -17,13 +17,40 @@ type conversation struct {
 	id    []byte
 	users int // guarded by Service.mu; one that is in use stays in the map
 
-	mu     sync.Mutex // guards epochs; never held while waiting for a commit
-	epochs []*epoch   // the last ones that take application messages, oldest first; empty: not read
+	mu     sync.Mutex           // guards epochs and sealed; never held while waiting for a commit
+	epochs []*epoch             // the last ones that take application messages, oldest first; empty: not read
+	sealed map[capsuleName]bool // that are stored, which stays true; others may be too
 
 	// commits is held through a commit or proposal from its checks to its end, so
 	// that they don't check for nothing. It guards group.
 	commits sync.Mutex
 	group   *group // nil: not read
+}
+
+// capsuleName is a capsule of a conversation's compartment.
+type capsuleName struct {
+	epoch uint64
+	leaf  uint32
+	hash  [32]byte
+}
+
+// maxSealed bounds conversation.sealed; when it is full, it begins again.
+const maxSealed = 4 * maxMembers
+
+// isSealed reports whether a capsule is known to be stored.
+func (c *conversation) isSealed(n capsuleName) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sealed[n]
+}
+
+func (c *conversation) setSealed(n capsuleName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sealed == nil || len(c.sealed) >= maxSealed {
+		c.sealed = map[capsuleName]bool{}
+	}
+	c.sealed[n] = true
 }
 
 // epoch is what the checks of messages and capsules need of one epoch. It doesn't

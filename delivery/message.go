@@ -117,21 +117,26 @@ func (s *Service) checkSender(ctx context.Context, c *conversation, id directory
 		return 0, fault(connect.CodeFailedPrecondition, &api.Hint{Hint: "Commit, then send in the new epoch.", Epoch: current.Epoch.Epoch},
 			"refused: epoch %d is %s old, the charter allows %d s", outside.Epoch, age.Truncate(time.Second), law.Charter.Limits.MaxEpochAge)
 	}
-	return m.Leaf, s.checkCapsuleStored(ctx, engine.Compartment{Conversation: c.id, Epoch: outside.Epoch, Leaf: m.Leaf}, outside.AuthenticatedData)
+	return m.Leaf, s.checkCapsuleStored(ctx, c, outside.Epoch, m.Leaf, outside.AuthenticatedData)
 }
 
-func (s *Service) checkCapsuleStored(ctx context.Context, c engine.Compartment, name []byte) error {
-	if len(name) != 32 {
+func (s *Service) checkCapsuleStored(ctx context.Context, c *conversation, epoch uint64, leaf uint32, hash []byte) error {
+	if len(hash) != 32 {
 		return malformed("authenticated data is not a capsule's hash")
 	}
-	stored, err := s.store.HasCapsule(ctx, c, name)
+	name := capsuleName{epoch, leaf, [32]byte(hash)}
+	if c.isSealed(name) {
+		return nil
+	}
+	stored, err := s.store.HasCapsule(ctx, engine.Compartment{Conversation: c.id, Epoch: epoch, Leaf: leaf}, hash)
 	if err != nil {
 		return s.storeFault(err, "capsule")
 	}
 	if !stored {
-		return fault(connect.CodeFailedPrecondition, &api.Hint{Hint: "Put the capsule of this compartment, then send again.", Epoch: c.Epoch},
-			"refused: no capsule of that hash is stored for epoch %d, leaf %d", c.Epoch, c.Leaf)
+		return fault(connect.CodeFailedPrecondition, &api.Hint{Hint: "Put the capsule of this compartment, then send again.", Epoch: epoch},
+			"refused: no capsule of that hash is stored for epoch %d, leaf %d", epoch, leaf)
 	}
+	c.setSealed(name)
 	return nil
 }
 
