@@ -28,8 +28,6 @@ func (h handler) Lodge(ctx context.Context, q *api.LodgeRequest) (*api.LodgeResp
 	if sum := sha256.Sum256(q.Envelope); sum != l.Envelope || len(q.Envelope) > maxEnvelope {
 		return nil, fail(connect.CodeInvalidArgument, "", "invalid: the envelope is not the one that was signed")
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	old, _, err := h.load(ctx, l.Warrant[:])
 	switch {
 	case err == nil && old.agency == q.Agency && bytes.Equal(old.lodgement, q.Lodgement):
@@ -39,11 +37,15 @@ func (h handler) Lodge(ctx context.Context, q *api.LodgeRequest) (*api.LodgeResp
 	case !errors.Is(err, engine.ErrNotFound):
 		return nil, storeError(err)
 	}
-	if err := h.acceptable(l); err != nil {
+	if err := h.acceptable(ctx, l); err != nil {
 		return nil, err
 	}
 	r := &record{lodged: uint64(h.config.Now().Unix()), agency: q.Agency, lodgement: q.Lodgement}
-	if err := h.insert(ctx, l.Warrant[:], r, q.Envelope); err != nil {
+	err = h.insert(ctx, l.Warrant[:], r, q.Envelope)
+	if errors.Is(err, engine.ErrConflict) {
+		return nil, fail(connect.CodeAborted, "try the same call again", "the warrant is being lodged by another call")
+	}
+	if err != nil {
 		return nil, storeError(err)
 	}
 	h.config.Log.Info("lodged", "warrant", l.Warrant, "agency", q.Agency)
@@ -52,7 +54,10 @@ func (h handler) Lodge(ctx context.Context, q *api.LodgeRequest) (*api.LodgeResp
 
 // acceptable refuses what could never be published: a charter that is not in
 // force, or fields that the ledger's readers would not count.
-func (s *Server) acceptable(l *Lodgement) error {
+func (s *Server) acceptable(ctx context.Context, l *Lodgement) error {
+	if err := s.ledger.Refresh(ctx); err != nil {
+		return fail(connect.CodeUnavailable, "try the same call again", "ledger: %w", err)
+	}
 	c, err := s.inForce(l.Charter)
 	if err != nil {
 		return fail(connect.CodeInvalidArgument, "draft the warrant under the charter that is in force", "invalid: %w", err)

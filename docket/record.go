@@ -153,6 +153,8 @@ func (s *Server) change(ctx context.Context, hash []byte, f func(*record) error)
 
 // insert stores a new warrant under the next number.
 func (s *Server) insert(ctx context.Context, hash []byte, r *record, envelope []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	last, err := s.records.Last(ctx, numbers)
 	switch {
 	case errors.Is(err, engine.ErrNotFound):

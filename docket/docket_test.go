@@ -1,0 +1,252 @@
+package docket_test
+
+import (
+	"bytes"
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"connectrpc.com/connect"
+
+	"writ/api"
+	"writ/charter"
+	"writ/docket"
+	"writ/examine"
+	"writ/internal/testlaw"
+	"writ/ledger"
+	"writ/warrant"
+)
+
+var ctx = context.Background()
+
+// lodge drafts and lodges a warrant on ann.
+func lodge(t *testing.T, w *testlaw.World, a *examine.Agency) *examine.Case {
+	t.Helper()
+	x, reader := w.Warrant("ann-the-target")
+	c, err := examine.NewCase(x, reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // again: the same
+		if err := a.Lodge(ctx, c, w.Charter); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
+func code(t *testing.T, what string, err error, want connect.Code) {
+	t.Helper()
+	if connect.CodeOf(err) != want || err == nil {
+		t.Errorf("%s: %v, want %v", what, err, want)
+	}
+}
+
+// The way of a warrant: lodged, approved by two offices, published, requested.
+// R30: the docket can't read it, and its directory names nobody.
+func TestLodgeApprovePublishRequest(t *testing.T) {
+	w, dir := testlaw.New(t, nil, testlaw.Small...), t.TempDir()
+	_, d := w.StartDocket(dir)
+	a := &examine.Agency{Name: testlaw.Agency, Key: examine.AgencyKey(w.AgencyKey), Docket: d}
+	c := lodge(t, w, a)
+	h := c.Warrant.Hash()
+
+	if _, err := a.Publish(ctx, h); true {
+		code(t, "published without approvals", err, connect.CodeFailedPrecondition)
+	}
+	if _, err := a.Request(ctx, h, [][]byte{make([]byte, 32)}); true {
+		code(t, "requested before publication", err, connect.CodeFailedPrecondition)
+	}
+	first := w.ReadAndApproveAs(d, h, "judicial", "judicial-approver-1")
+	if first.State != api.WarrantState_WARRANT_STATE_LODGED || !slices.Equal(first.Missing, []string{"oversight"}) {
+		t.Errorf("after one office: %v", first)
+	}
+	if _, err := a.Publish(ctx, h); true {
+		code(t, "published with one office", err, connect.CodeFailedPrecondition)
+	}
+	if out := w.ReadAndApprove(d, h); out.State != api.WarrantState_WARRANT_STATE_APPROVED || len(out.Missing) > 0 {
+		t.Errorf("after both offices: %v", out)
+	}
+	entry, err := a.Publish(ctx, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := a.Publish(ctx, h)
+	if err != nil || again.Index != entry.Index || !bytes.Equal(again.Entry, entry.Entry) {
+		t.Errorf("published again: %v, %v", again, err)
+	}
+	leaf := bytes.Repeat([]byte{7}, 32)
+	request, err := a.Request(ctx, h, [][]byte{leaf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := a.Request(ctx, h, [][]byte{leaf}); err != nil || again.Index != request.Index {
+		t.Errorf("requested again: %v, %v", again, err)
+	}
+	book, entries := w.Book()
+	if len(book.Findings()) > 0 || len(entries) != 3 {
+		t.Fatalf("%d entries, findings %v", len(entries), book.Findings())
+	}
+	if x := entries[entry.Index].Warrant; x == nil || x.Commitment != warrant.Commitment(c.Salt, h) || x.Window != c.Warrant.WindowLength() {
+		t.Errorf("warrant entry %+v", x)
+	}
+	if x := entries[request.Index].Request; x == nil || x.WarrantIndex != entry.Index || x.Leaves[0] != [32]byte(leaf) {
+		t.Errorf("request entry %+v", x)
+	}
+	list, err := d.ListWarrants(ctx, &api.ListWarrantsRequest{})
+	if err != nil || len(list.Warrants) != 1 || list.Warrants[0].State != api.WarrantState_WARRANT_STATE_PUBLISHED || list.Warrants[0].Requests != 1 {
+		t.Errorf("list %v, %v", list, err)
+	}
+	dumped := dump(t, dir)
+	for _, secret := range [][]byte{[]byte("ann-the-target"), []byte("necessity of it"), []byte("nothing milder"), []byte("AZ 12/26"),
+		c.Salt[:], c.Warrant.Encode()[2:40]} {
+		if bytes.Contains(dumped, secret) {
+			t.Errorf("the docket's directory shows %q", secret)
+		}
+	}
+	if !bytes.Contains(dumped, h[:]) || !bytes.Contains(dumped, []byte(testlaw.Agency)) {
+		t.Error("the dump is not of the docket's records")
+	}
+}
+
+func dump(t *testing.T, dir string) []byte {
+	t.Helper()
+	var all []byte
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		all = append(all, b...)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// Whoever isn't entitled is refused, and a bad call changes nothing.
+func TestRefuses(t *testing.T) {
+	w := testlaw.New(t, nil, testlaw.Small...)
+	_, d := w.StartDocket(t.TempDir())
+	a := &examine.Agency{Name: testlaw.Agency, Key: examine.AgencyKey(w.AgencyKey), Docket: d}
+	c := lodge(t, w, a)
+	h := c.Warrant.Hash()
+
+	stranger := &examine.Agency{Name: "stranger", Key: examine.AgencyKey(w.AgencyKey), Docket: d}
+	code(t, "unknown agency", stranger.Lodge(ctx, c, w.Charter), connect.CodePermissionDenied)
+	imposter := &examine.Agency{Name: testlaw.Agency, Key: examine.AgencyKey(w.Docket), Docket: d}
+	code(t, "wrong key", imposter.Lodge(ctx, c, w.Charter), connect.CodePermissionDenied)
+	_, err := imposter.Publish(ctx, h)
+	code(t, "publish with a wrong key", err, connect.CodePermissionDenied)
+
+	other := *c
+	other.Salt[0] ^= 1
+	code(t, "other content under the hash", a.Lodge(ctx, &other, w.Charter), connect.CodeAlreadyExists)
+
+	for name, change := range map[string]func(*warrant.Warrant){
+		"other charter": func(x *warrant.Warrant) { x.Charter = charter.Hash{1} },
+		"case type":     func(x *warrant.Warrant) { x.CaseType = "parking" },
+		"long life":     func(x *warrant.Warrant) { x.NotAfter = x.NotBefore + w.Charter.Limits.MaxWarrantLife + 1 },
+		"ended life":    func(x *warrant.Warrant) { x.NotBefore, x.NotAfter = 1000, 2000 },
+	} {
+		x, reader := w.Warrant("bob")
+		change(x)
+		bad, err := examine.NewCase(x, reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code(t, name, a.Lodge(ctx, bad, w.Charter), connect.CodeInvalidArgument)
+	}
+
+	good := w.Approvals(c.Warrant)[0]
+	for name, change := range map[string]func(*warrant.Approval){
+		"signature":       func(x *warrant.Approval) { x.Signature = append([]byte{1}, x.Signature[1:]...) },
+		"other office":    func(x *warrant.Approval) { x.Office, x.Approver = "oversight", "oversight-approver-1" },
+		"not an approver": func(x *warrant.Approval) { x.Approver = "nobody" },
+	} {
+		bad := good
+		change(&bad)
+		_, err := d.Approve(ctx, &api.ApproveRequest{WarrantHash: h[:], Approval: warrant.EncodeApprovals([]warrant.Approval{bad})})
+		code(t, name, err, connect.CodePermissionDenied)
+	}
+	_, err = d.Approve(ctx, &api.ApproveRequest{WarrantHash: make([]byte, 32), Approval: warrant.EncodeApprovals([]warrant.Approval{good})})
+	code(t, "unknown warrant", err, connect.CodeNotFound)
+	_, err = d.Approve(ctx, &api.ApproveRequest{WarrantHash: h[:], Approval: []byte("junk")})
+	code(t, "junk", err, connect.CodeInvalidArgument)
+	got, err := d.GetWarrant(ctx, &api.GetWarrantRequest{WarrantHash: h[:]})
+	if err != nil || len(got.Approvals) > 0 || got.Warrant.State != api.WarrantState_WARRANT_STATE_LODGED {
+		t.Errorf("after refusals: %v, %v", got, err)
+	}
+	w.ReadAndApprove(d, h)
+	if _, err := a.Publish(ctx, h); err != nil {
+		t.Fatal(err)
+	}
+	for name, leaves := range map[string][][]byte{"none": nil, "short": {{1}}, "twice": {make([]byte, 32), make([]byte, 32)},
+		"too many": slices.Repeat([][]byte{make([]byte, 32)}, ledger.MaxLeaves+1)} {
+		_, err := a.Request(ctx, h, leaves)
+		code(t, "leaves: "+name, err, connect.CodeInvalidArgument)
+	}
+}
+
+// A docket that is killed between adding an entry and storing it finds the
+// entry on the ledger: no entry is logged twice. Here the store is put back to
+// what it was before.
+func TestRestartFindsWhatWasAdded(t *testing.T) {
+	w, dir := testlaw.New(t, nil, testlaw.Small...), t.TempDir()
+	_, d := w.StartDocket(dir)
+	a := &examine.Agency{Name: testlaw.Agency, Key: examine.AgencyKey(w.AgencyKey), Docket: d}
+	c := lodge(t, w, a)
+	h := c.Warrant.Hash()
+	w.ReadAndApprove(d, h)
+	old := t.TempDir()
+	if err := os.CopyFS(old, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	entry, err := a.Publish(ctx, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, a.Docket = w.StartDocket(old)
+	again, err := a.Publish(ctx, h)
+	if err != nil || again.Index != entry.Index {
+		t.Errorf("published again as %v, %v; first at %d", again, err, entry.Index)
+	}
+	if book, entries := w.Book(); len(book.Findings()) > 0 || len(entries) != 2 {
+		t.Errorf("%d entries, findings %v", len(entries), book.Findings())
+	}
+}
+
+// R36: without the ledger nothing is published, and the error says so; when it
+// is back the same call succeeds.
+func TestLedgerGone(t *testing.T) {
+	w := testlaw.New(t, nil, testlaw.Small...)
+	_, d := w.StartDocket(t.TempDir())
+	a := &examine.Agency{Name: testlaw.Agency, Key: examine.AgencyKey(w.AgencyKey), Docket: d}
+	c := lodge(t, w, a)
+	w.ReadAndApprove(d, c.Warrant.Hash())
+	w.Gate.Shut(true)
+	_, err := a.Publish(ctx, c.Warrant.Hash())
+	code(t, "without the ledger", err, connect.CodeUnavailable)
+	w.Gate.Shut(false)
+	if _, err := a.Publish(ctx, c.Warrant.Hash()); err != nil {
+		t.Error(err)
+	}
+}
+
+func FuzzParseLodgement(f *testing.F) {
+	f.Add((&docket.Lodgement{CaseType: "serious-crime", Window: 7, NotBefore: 1, NotAfter: 2}).Encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		l, err := docket.ParseLodgement(b)
+		if err == nil && !bytes.Equal(l.Encode(), b) {
+			t.Fatalf("%x encodes as %x", b, l.Encode())
+		}
+		if err != nil && l != nil {
+			t.Fatal("a value beside an error")
+		}
+	})
+}

@@ -1,0 +1,368 @@
+// Package testlaw is a law at work, for tests: a real notary, two real
+// witnesses, a charter on the ledger, and the directories of its custodians,
+// each with its own key file. Services are started by the tests.
+package testlaw
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"writ/api"
+	"writ/capsule"
+	"writ/charter"
+	"writ/charter/chartertest"
+	"writ/custodian"
+	"writ/directory"
+	"writ/docket"
+	"writ/follower"
+	"writ/ledger"
+	"writ/notary"
+	"writ/unseal"
+	"writ/warrant"
+	"writ/witness"
+)
+
+// Passphrase opens every key file.
+const Passphrase = "correct horse battery staple"
+
+// Agency is the name of the one agency.
+const Agency = "police"
+
+// Small is two offices: any one of two judicial custodians and the one of
+// oversight; one approver each.
+var Small = []chartertest.Shape{
+	{Office: "judicial", Need: 1, Custodians: 2, Approve: 1, Approvers: 1},
+	{Office: "oversight", Need: 1, Custodians: 1, Approve: 1, Approvers: 1},
+}
+
+// World is the law at work.
+type World struct {
+	*chartertest.World
+	T          testing.TB
+	Policy     *ledger.Policy
+	Ledger     string // URL of the notary, behind Gate
+	Gate       *Gate
+	Witness    *Gate // in front of witness b, without which there is no quorum
+	Custodians []Custodian
+	AgencyKey  ed25519.PrivateKey
+}
+
+// Custodian is a directory with a key file.
+type Custodian struct {
+	custodian.Names
+	Dir    string
+	Public *custodian.Public
+}
+
+// Who returns "office/custodian".
+func (c Custodian) Who() string { return c.Office + "/" + c.Custodian }
+
+// New makes a world whose charter change has adjusted, and logs the charter.
+func New(t testing.TB, change func(*charter.Charter), shapes ...chartertest.Shape) *World {
+	t.Helper()
+	w := &World{World: chartertest.New("testlaw", shapes...), T: t}
+	_, w.AgencyKey, _ = ed25519.GenerateKey(nil)
+	c := w.Charter
+	c.Review = uint64(time.Now().Add(365 * 24 * time.Hour).Unix())
+	c.Limits.Freshness = 60
+	if change != nil {
+		change(c)
+	}
+	w.createKeys()
+	signer, vkey, err := note.GenerateKey(rand.Reader, "log.test/writ")
+	w.must(err)
+	text, urls := "log "+vkey+"\n", map[string]string{}
+	for _, name := range []string{"a", "b"} {
+		key, url, gate := w.startWitness(name, vkey)
+		text += fmt.Sprintf("witness %s %s\n", name, key)
+		urls[name], w.Witness = url, gate
+	}
+	c.Policy = text + "group q all a b\nquorum q\n"
+	w.Policy, err = ledger.ParsePolicy(c.Policy)
+	w.must(err)
+	w.startNotary(signer, urls)
+	w.Add(ledger.CharterEntry(w.Sign(c)))
+	return w
+}
+
+// createKeys gives every custodian of the charter a directory and keys of its own.
+func (w *World) createKeys() {
+	c := w.Charter
+	c.Keys = nil
+	for i := range c.Offices {
+		o := &c.Offices[i]
+		for j := range o.Custodians {
+			k := Custodian{Names: custodian.Names{Charter: c.Name, Office: o.ID, Custodian: o.Custodians[j].ID}, Dir: w.T.TempDir()}
+			var err error
+			k.Public, err = custodian.CreateKeys(k.Dir, []byte(Passphrase), 5, k.Names, charter.XWing, c.Period(time.Now()))
+			w.must(err)
+			o.Custodians[j] = k.Public.Custodian
+			c.Keys = append(c.Keys, k.Public.Statements...)
+			w.Custodians = append(w.Custodians, k)
+		}
+	}
+}
+
+func (w *World) startWitness(name, log string) (vkey, url string, gate *Gate) {
+	text, err := witness.GenerateKey(name+".test", rand.Reader)
+	w.must(err)
+	key, err := witness.ParseKey(text)
+	w.must(err)
+	s, err := witness.New(witness.Config{Dir: w.T.TempDir(), Key: key, Logs: []string{log}})
+	w.must(err)
+	gate = &Gate{to: s}
+	srv := httptest.NewServer(gate)
+	w.T.Cleanup(func() { srv.Close(); s.Close() })
+	return s.VKey(), srv.URL, gate
+}
+
+func (w *World) startNotary(signer string, witnesses map[string]string) {
+	s, err := notary.New(context.Background(), notary.Config{Dir: w.T.TempDir(), Signer: signer, Policy: w.Policy, Witnesses: witnesses,
+		FirstCharters: []charter.Hash{w.Charter.Hash()}, Interval: 100 * time.Millisecond, Republish: 500 * time.Millisecond})
+	w.must(err)
+	w.Gate = &Gate{to: s}
+	srv := httptest.NewServer(w.Gate)
+	w.Ledger = srv.URL
+	w.T.Cleanup(func() {
+		srv.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		s.Close(ctx)
+	})
+}
+
+func (w *World) must(err error) {
+	w.T.Helper()
+	if err != nil {
+		w.T.Fatal(err)
+	}
+}
+
+// Follower returns a reader of the log.
+func (w *World) Follower() *follower.Follower {
+	f, err := follower.New(follower.Config{URL: w.Ledger, Policy: w.Policy, MaxAge: time.Minute})
+	w.must(err)
+	return f
+}
+
+// Add puts an entry on the log.
+func (w *World) Add(entry []byte) uint64 {
+	w.T.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	index, err := w.Follower().Add(ctx, entry)
+	w.must(err)
+	return index
+}
+
+// Book replays the log and returns its entries too.
+func (w *World) Book() (*ledger.Book, []*ledger.Entry) {
+	w.T.Helper()
+	b := ledger.NewBook(w.Charter.Hash())
+	var list []*ledger.Entry
+	_, err := w.Follower().Update(context.Background(), 0, func(index uint64, entry []byte, seen time.Time) error {
+		if e, err := ledger.ParseEntry(bytes.Clone(entry)); err == nil {
+			list = append(list, e)
+		}
+		return b.Apply(index, entry, seen)
+	})
+	w.must(err)
+	return b, list
+}
+
+// CustodianConfig returns how a custodian is opened.
+func (w *World) CustodianConfig(c Custodian) custodian.Config {
+	return custodian.Config{Dir: c.Dir, Passphrase: []byte(Passphrase), WorkFactor: 5, Ledger: w.Ledger, Policy: w.Policy,
+		Charters: []charter.Hash{w.Charter.Hash()}, MaxAge: time.Minute, Poll: 200 * time.Millisecond, LogWait: 10 * time.Second}
+}
+
+// StartCustodian runs a custodian in this process.
+func (w *World) StartCustodian(config custodian.Config) (*custodian.Server, api.CustodianClient) {
+	w.T.Helper()
+	s, err := custodian.Open(context.Background(), config)
+	w.must(err)
+	srv := httptest.NewServer(s.Handler())
+	w.T.Cleanup(w.run(s.Run, srv.Close, s.Close))
+	return s, api.NewCustodianClient(http.DefaultClient, srv.URL)
+}
+
+// StartDocket runs a docket in this process.
+func (w *World) StartDocket(dir string) (*docket.Server, api.DocketClient) {
+	w.T.Helper()
+	s, err := docket.Open(context.Background(), docket.Config{Dir: dir, Key: ledger.DocketSigner(w.Docket), Ledger: w.Ledger,
+		Agencies: map[string]docket.AgencyKey{Agency: docket.AgencyKey(w.AgencyKey.Public().(ed25519.PublicKey))},
+		Policy:   w.Policy, Charters: []charter.Hash{w.Charter.Hash()}, MaxAge: time.Minute, Poll: 200 * time.Millisecond})
+	w.must(err)
+	srv := httptest.NewServer(s.Handler())
+	w.T.Cleanup(w.run(s.Run, srv.Close, s.Close))
+	client := api.NewDocketClient(http.DefaultClient, srv.URL)
+	return s, client
+}
+
+// run starts a service's loop and returns what ends the service.
+func (w *World) run(loop func(context.Context) error, stop func(), closing func() error) (end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- loop(ctx) }()
+	var once sync.Once
+	return func() {
+		once.Do(func() {
+			stop()
+			cancel()
+			if err := <-ended; err != nil {
+				w.T.Log(err)
+			}
+			if err := closing(); err != nil {
+				w.T.Error(err)
+			}
+		})
+	}
+}
+
+// Warrant returns a warrant on what a subject sent in the last day, and the
+// reader key it names.
+func (w *World) Warrant(subject string) (*warrant.Warrant, *unseal.ReaderKey) {
+	w.T.Helper()
+	reader, err := unseal.NewReaderKey()
+	w.must(err)
+	now := time.Now()
+	x := &warrant.Warrant{Charter: w.Charter.Hash(), Reference: "AZ 12/26", LegalType: "court order",
+		CaseType: w.Charter.CaseTypes[0], Jurisdiction: w.Charter.Jurisdiction, LegalEntity: "Police of Testland",
+		Subject: subject, SubjectAgain: subject, Direction: warrant.Sent,
+		WindowStart: now.Add(-24 * time.Hour).UTC().Format(time.RFC3339), WindowEnd: now.Add(time.Hour).UTC().Format(time.RFC3339),
+		NotBefore: uint64(now.Unix()) - 60, NotAfter: uint64(now.Unix()) + 3600,
+		Necessity: "the necessity of it", LeastIntrusive: "nothing milder helps", ReaderKey: reader.Public(),
+		NoticeDue: uint64(now.Add(48 * time.Hour).Unix())}
+	rand.Read(x.ID[:])
+	return x, reader
+}
+
+// Approvals returns the approval of every approver of the world.
+func (w *World) Approvals(x *warrant.Warrant) []warrant.Approval {
+	var list []warrant.Approval
+	for _, o := range w.Charter.Offices {
+		for _, a := range o.Approvers {
+			list = append(list, warrant.Approve(x, o.ID, a.ID, w.approver(a.ID)))
+		}
+	}
+	return list
+}
+
+func (w *World) approver(id string) *warrant.ApproverKey {
+	k, err := warrant.ParseApproverKey(w.World.Approvers[id].Seed())
+	w.must(err)
+	return k
+}
+
+// ReadAndApprove lets every approver open the envelope and approve what it
+// holds, through the docket.
+func (w *World) ReadAndApprove(d api.DocketClient, h warrant.Hash) *api.ApproveResponse {
+	w.T.Helper()
+	var last *api.ApproveResponse
+	for _, o := range w.Charter.Offices {
+		for _, a := range o.Approvers {
+			last = w.ReadAndApproveAs(d, h, o.ID, a.ID)
+		}
+	}
+	return last
+}
+
+// ReadAndApproveAs is ReadAndApprove for one approver.
+func (w *World) ReadAndApproveAs(d api.DocketClient, h warrant.Hash, office, id string) *api.ApproveResponse {
+	w.T.Helper()
+	got, err := d.GetWarrant(context.Background(), &api.GetWarrantRequest{WarrantHash: h[:]})
+	w.must(err)
+	secret, err := w.Mail[id].Bytes()
+	w.must(err)
+	mail, err := warrant.ParseMailKey(secret)
+	w.must(err)
+	content, err := warrant.Open(got.Envelope, office+"/"+id, mail)
+	w.must(err)
+	x, err := warrant.Parse(content)
+	w.must(err)
+	approval := warrant.EncodeApprovals([]warrant.Approval{warrant.Approve(x, office, id, w.approver(id))})
+	out, err := d.Approve(context.Background(), &api.ApproveRequest{WarrantHash: h[:], Approval: approval})
+	w.must(err)
+	return out
+}
+
+// Secrets returns the two secrets of a compartment that [World.Capsule] seals.
+func Secrets(account string, epoch uint64) (ratchet, senderData []byte) {
+	return fmt.Appendf(nil, "%-32s", account+fmt.Sprint(epoch))[:32], fmt.Appendf(nil, "%-32s", fmt.Sprint("epoch ", epoch))[:32]
+}
+
+// Conversation is where every capsule of [World.Capsule] is from.
+var Conversation = []byte("a conversation..")
+
+// Capsule seals a compartment of this hour in a conversation of ann, bob and
+// the account.
+func (w *World) Capsule(account string, epoch uint64) *capsule.Capsule {
+	w.T.Helper()
+	now := time.Now()
+	period := w.Charter.Period(now.Truncate(time.Hour))
+	access, err := w.Charter.Access(period, nil)
+	w.must(err)
+	s, err := capsule.NewSealer(access)
+	w.must(err)
+	ratchet, senderData := Secrets(account, epoch)
+	c, err := s.Seal(&capsule.Label{Suite: 0xF001, Conversation: Conversation, Epoch: epoch, Leaf: 1, Account: account, Device: "phone",
+		Charter: w.Charter.Hash(), Period: period, Opened: uint64(now.Unix() / 3600),
+		Roster: directory.RosterRoot([]string{"ann", "bob", account})}, ratchet, senderData)
+	w.must(err)
+	return c
+}
+
+// Gate stands in front of a service and can shut it off, or freeze what a log
+// shows while it goes on taking entries.
+type Gate struct {
+	to http.Handler
+
+	mu     sync.Mutex
+	shut   bool
+	frozen []byte // the checkpoint that is shown instead
+}
+
+// Shut makes every request fail, or ends that.
+func (g *Gate) Shut(shut bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.shut = shut
+}
+
+// Freeze makes the log show its present checkpoint for ever, or ends that.
+func (g *Gate) Freeze(freeze bool) {
+	r := httptest.NewRecorder()
+	g.to.ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/checkpoint", nil))
+	b, _ := io.ReadAll(r.Body)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.frozen = nil; freeze {
+		g.frozen = b
+	}
+}
+
+// ServeHTTP implements [http.Handler].
+func (g *Gate) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	g.mu.Lock()
+	shut, frozen := g.shut, g.frozen
+	g.mu.Unlock()
+	switch {
+	case shut:
+		http.Error(rw, "shut", http.StatusBadGateway)
+	case frozen != nil && r.URL.Path == "/checkpoint":
+		rw.Write(frozen)
+	default:
+		g.to.ServeHTTP(rw, r)
+	}
+}
