@@ -112,7 +112,8 @@ func parseProof(b []byte) (*rosterProof, error) {
 }
 
 // head runs the inclusion proof of RFC 9162 section 2.1.3.2 up from the leaf.
-// It fails if the path's length is not that of the index and size.
+// It fails if the path's length is not that of the index and size, as the RFC
+// demands; here the size in the root would refuse such a path as well.
 func (p *rosterProof) head(leaf tlog.Hash) (head tlog.Hash, ok bool) {
 	fn, sn, h := p.index, p.size-1, leaf
 	for _, sibling := range p.path {
