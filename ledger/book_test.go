@@ -256,6 +256,33 @@ func TestBookRefuses(t *testing.T) {
 	w.refused("not an entry", "malformed", []byte("junk"))
 }
 
+// A custodian can sign the same content twice with two signatures. Forgetting
+// the first entry's bytes stands for that here.
+func TestBookTwice(t *testing.T) {
+	w := newWorld(t)
+	w.all()
+	for at, want := range map[int]string{3: "release of entry 3 again", 4: "refused before", 6: "destroyed before"} {
+		delete(w.book.counted, HashEntry(w.entries[at]))
+		w.refused(want, want, w.entries[at])
+	}
+}
+
+func TestBookLawWithout(t *testing.T) {
+	w := newWorld(t)
+	w.Charter.Limits.Urgent = nil
+	w.book = NewBook()
+	w.mustApply(CharterEntry(w.Sign(w.Charter)))
+	w.refused("no urgent procedure", "no urgent", w.warrant(1, func(x *Warrant) { x.Flags = FlagEmergency }).Entry())
+
+	none := &charter.Charter{Name: "Plain", Jurisdiction: "Testland", LegalBasis: "none", Language: "en", Number: 1,
+		Policy: w.Charter.Policy}
+	w.apply(CharterEntry(&charter.Signed{Charter: none.Encode()}))
+	if _, ok := w.book.Charter(none.Hash()); !ok {
+		t.Fatalf("charter without exceptional access: %v", w.book.Findings())
+	}
+	w.refused("no access", "without exceptional access", w.warrant(1, func(x *Warrant) { x.Charter = none.Hash() }).Entry())
+}
+
 // R37: an unknown version, type or flag, or a byte more, rejects the whole
 // entry.
 func TestEntryUnknownR37(t *testing.T) {
@@ -278,6 +305,9 @@ func TestEntryUnknownR37(t *testing.T) {
 	}
 	if _, err := ParseEntry(append(bytes.Clone(good), 0)); !errors.Is(err, wire.ErrMalformed) {
 		t.Errorf("trailing byte: %v", err)
+	}
+	if _, err := ParseEntry(encodeEntry(9, make([]byte, MaxEntry-6))); !errors.Is(err, wire.ErrMalformed) {
+		t.Errorf("a byte too long: %v", err)
 	}
 	if _, err := ParseEntry(make([]byte, MaxEntry+1)); !errors.Is(err, wire.ErrMalformed) {
 		t.Errorf("long: %v", err)

@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -27,6 +28,9 @@ func (b *Book) Charter(h charter.Hash) (*charter.Charter, bool) {
 	}
 	return l.charter, true
 }
+
+// Names returns the names of the charters on the log, sorted.
+func (b *Book) Names() []string { return slices.Sorted(maps.Keys(b.heads)) }
 
 // Head returns the newest version of the charter of a name, which need not be
 // in force yet.
@@ -112,7 +116,7 @@ func (b *Book) charter(s *charter.Signed, index uint64, seen time.Time) (func(),
 	if l.charter, err = s.Verify(before); err != nil {
 		return nil, err
 	}
-	if _, err := ParsePolicy(c.Policy); err != nil && c.Mode != charter.NoAccess {
+	if _, err := ParsePolicy(c.Policy); err != nil {
 		return nil, err
 	}
 	return func() { b.enact(l) }, nil
@@ -215,12 +219,12 @@ func (l *law) permits(x *Warrant) error {
 	c := l.charter
 	life := x.NotAfter - x.NotBefore
 	switch {
+	case c.Mode == charter.NoAccess:
+		return invalid("warrant under a charter without exceptional access")
 	case !x.Verify(c.Docket):
 		return invalid("warrant not signed by the docket")
 	case !l.last:
 		return invalid("warrant under version %d, which is superseded", c.Number)
-	case c.Mode == charter.NoAccess:
-		return invalid("warrant under a charter without exceptional access")
 	case !slices.Contains(c.CaseTypes, x.CaseType):
 		return invalid("case type %q is not in the charter", x.CaseType)
 	case x.Window > c.Limits.MaxWindow:

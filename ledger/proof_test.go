@@ -2,6 +2,9 @@ package ledger
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -70,6 +73,31 @@ func TestPolicyRefuses(t *testing.T) {
 	}
 }
 
+// Two keys of one name and one key id are one key to a signed note, which
+// takes the first.
+func TestPolicyKeyIDCollision(t *testing.T) {
+	l := newTestLog(t, "log")
+	seen := map[uint32][]byte{}
+	vkey := func(raw []byte) string {
+		return fmt.Sprintf("a.example+%08x+%s", keyID("a.example", raw), base64.StdEncoding.EncodeToString(raw))
+	}
+	for i := uint64(0); ; i++ {
+		raw := append([]byte{typeCosignature}, make([]byte, 32)...)
+		binary.BigEndian.PutUint64(raw[9:], i)
+		other, ok := seen[keyID("a.example", raw)]
+		if !ok {
+			seen[keyID("a.example", raw)] = raw
+			continue
+		}
+		text := fmt.Sprintf("log %s\nwitness a %s\nwitness b %s\ngroup q all a b\nquorum q\n",
+			vkeyOf(l.name, typeEd25519, l.key), vkey(raw), vkey(other))
+		if _, err := ParsePolicy(text); !errors.Is(err, ErrInvalid) {
+			t.Errorf("two keys that a note can't tell apart: %v", err)
+		}
+		return
+	}
+}
+
 // R2: no proof under a forked, unwitnessed, stale or future checkpoint, from
 // one witness counted twice or from an unknown key. Torchwood, which has no
 // clock, agrees on all but the times.
@@ -89,6 +117,9 @@ func TestCheckpointR2(t *testing.T) {
 	short.add(sample(0))
 	other := *l
 	other.name = "log.example/other"
+	renamed := strings.Replace(l.text(), l.name, other.name, 1) // under the log's own key
+	alias := renamed + "\n" + signatureLine(l.name, l.policy().log.KeyHash(), ed25519.Sign(l.key, []byte(renamed))) +
+		cosign("a.example", "a", renamed, now) + cosign("b.example", "b", renamed, now)
 	policy := l.policy()
 	theirs, err := torchwood.ParsePolicy([]byte(l.policyText()))
 	if err != nil {
@@ -118,6 +149,7 @@ func TestCheckpointR2(t *testing.T) {
 		{"forked", fork.signed(fork.a(now), fork.b(now)), false, false},
 		{"another log's key", stranger.signed(l.a(now), l.b(now)), false, false},
 		{"another origin", other.signed(other.a(now), other.b(now)), false, false},
+		{"another origin line", []byte(alias), false, false},
 		{"not signed by the log", []byte(l.text() + "\n" + l.a(now) + l.b(now)), false, false},
 		{"older than the entry", short.signed(short.a(now), short.b(now)), false, false},
 	} {

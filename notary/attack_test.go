@@ -88,6 +88,7 @@ func (w *world) spawn() (*exec.Cmd, string) {
 // gives none another index, and its log stays consistent with what readers and
 // witnesses have seen.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var mu sync.Mutex
 	acknowledged, last := map[int]uint64{}, []byte(nil)
@@ -153,6 +154,7 @@ func (w *world) statusOf(witness string) string {
 // R14: a notary that shows witnesses a second history gets no cosignature for it,
 // and the witnesses report it.
 func TestForkRefusedByWitnessesR14(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s, f := w.start()
 	w.add(f, w.charterEntry())
@@ -189,6 +191,7 @@ func TestForkRefusedByWitnessesR14(t *testing.T) {
 // R14: where notary and witnesses lie together, the first reader who sees both
 // histories reports it with evidence and stops.
 func TestForkFoundByFollowerR14(t *testing.T) {
+	t.Parallel()
 	for name, more := range map[string]int{"same size": 2, "larger": 5} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -231,6 +234,7 @@ func TestForkFoundByFollowerR14(t *testing.T) {
 
 // A log that shows less than before is not believed.
 func TestRollback(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, f := w.start()
 	w.add(f, w.charterEntry())

@@ -180,6 +180,7 @@ func (w *world) update(f *follower.Follower) {
 }
 
 func TestAddProveFollow(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s, f := w.start()
 	ctx := context.Background()
@@ -252,6 +253,7 @@ func mustParse(t *testing.T, b []byte) *ledger.Entry {
 
 // Deny by default: what would not count is not admitted.
 func TestRefuses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, f := w.start()
 	ctx := context.Background()
@@ -281,6 +283,7 @@ func TestRefuses(t *testing.T) {
 // Without a quorum of witnesses nothing is acknowledged, and readers who want
 // fresh checkpoints stop; when the witnesses are back, all goes on.
 func TestWitnessGone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, f := w.start()
 	w.add(f, w.charterEntry())
@@ -305,6 +308,7 @@ func TestWitnessGone(t *testing.T) {
 
 // A resting log's checkpoint is cosigned again and again.
 func TestRepublish(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, f := w.start()
 	w.add(f, w.charterEntry())
@@ -326,6 +330,7 @@ func TestRepublish(t *testing.T) {
 }
 
 func TestServesOnlyTheLog(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, f := w.start()
 	w.add(f, w.charterEntry())
@@ -346,6 +351,7 @@ func TestServesOnlyTheLog(t *testing.T) {
 }
 
 func TestStartRefuses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s, f := w.start()
 	w.add(f, w.charterEntry())
@@ -391,6 +397,7 @@ func TestStartRefuses(t *testing.T) {
 
 // When the log's storage fails, nothing more is admitted: book and log could differ.
 func TestStorageFails(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s, f := w.start()
 	w.add(f, w.charterEntry())
