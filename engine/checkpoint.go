@@ -11,15 +11,18 @@ import (
 // the log goes on growing; so when the log is over its bound, and the
 // checkpointer has copied nearly all, the committer copies the rest itself and
 // the log begins again.
+//
+// Should the checkpointer never keep up, the committer waits for all of it at
+// eight times the bound.
 const (
-	pageSize     = 4096
-	walStart     = 4 << 20 / pageSize   // pages: where the checkpointer begins
-	walBound     = 64 << 20 / pageSize  // pages: where the committer helps out
-	walLastBound = 512 << 20 / pageSize // pages: where it does so however much is left
+	walBound      = 16384 // pages of 4096 bytes
+	walLastFactor = 8
+	walBatches    = 32 // between two looks of the checkpointer
 )
 
 // walSize is what is known of the log, in pages.
 type walSize struct {
+	bound  int64         // walBound
 	pages  atomic.Int64  // in the log at the last look
 	copied atomic.Int64  // of them in the database
 	batch  int64         // batches since the last look; the committer's
@@ -56,7 +59,7 @@ func (d *db) checkpointLoop() {
 // again when it is due.
 func (d *db) settleLog() {
 	d.wal.batch++
-	if d.wal.batch >= 32 {
+	if d.wal.batch >= walBatches {
 		d.wal.batch = 0
 		select {
 		case d.wal.grown <- struct{}{}:
@@ -64,7 +67,7 @@ func (d *db) settleLog() {
 		}
 	}
 	pages, copied := d.wal.pages.Load(), d.wal.copied.Load()
-	if pages < walBound || pages-copied > walBound/4 && pages < walLastBound {
+	if pages < d.wal.bound || pages-copied > d.wal.bound/4 && pages < walLastFactor*d.wal.bound {
 		return
 	}
 	var busy int64

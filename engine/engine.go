@@ -121,7 +121,7 @@ func open(c Config, s schema) (*db, error) {
 		queue:  make(chan *request, c.Queue),
 		stop:   make(chan struct{}),
 		stmts:  map[string]*sql.Stmt{},
-		wal:    walSize{grown: make(chan struct{}, 1)},
+		wal:    walSize{bound: walBound, grown: make(chan struct{}, 1)},
 	}
 	if err := d.openFile(s); err != nil {
 		d.release()

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -294,6 +295,61 @@ func TestCorruptBodyIsNoticed(t *testing.T) {
 	}
 	if _, err := s.Read(t.Context(), Range{Conversation: conv, MaxCount: 1}, "alice", "phone"); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("got %v, want ErrCorrupt", err)
+	}
+}
+
+// The log begins again at its bound, while writers go on and readers look on.
+func TestLogIsBounded(t *testing.T) {
+	s := openTestDelivery(t, Config{}, nil)
+	const bound = 256 // pages: 1 MB
+	s.db.submit(t.Context(), func(*tx) error { s.db.wal.bound = bound; return nil })
+	conv := newConversation(t, s)
+	for i := range 2000 {
+		if err := s.Append(t.Context(), &Message{Conversation: conv, Mid: random(16), Kind: Application, Body: random(8 << 10)}); err != nil {
+			t.Fatal(err)
+		}
+		if i%100 == 0 {
+			if _, err := s.LastSeq(t.Context(), conv); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	info, err := os.Stat(s.db.config.Path + "-wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pages := info.Size() / 4096; pages > 4*bound {
+		t.Errorf("the log has %d pages after 16 MB, its bound is %d", pages, bound)
+	}
+}
+
+// An application message is taken until the third epoch after its own ends.
+func TestLateEpochs(t *testing.T) {
+	s := openTestDelivery(t, Config{}, nil)
+	conv := newConversation(t, s)
+	late := func() error {
+		return s.Append(t.Context(), &Message{Conversation: conv, Mid: random(16), Kind: Application, Body: []byte("x")})
+	}
+	for epoch := range uint64(LateEpochs) {
+		if _, err := s.CommitEpoch(t.Context(), transition(conv, epoch)); err != nil {
+			t.Fatal(err)
+		}
+		if err := late(); err != nil {
+			t.Errorf("in epoch %d: %v", epoch+1, err)
+		}
+	}
+	proposal := &Message{Conversation: conv, Mid: random(16), Epoch: LateEpochs - 1, Kind: Proposal}
+	if err := s.Append(t.Context(), proposal); !errors.Is(err, ErrConflict) {
+		t.Errorf("late proposal: %v", err)
+	}
+	if _, err := s.CommitEpoch(t.Context(), transition(conv, LateEpochs)); err != nil {
+		t.Fatal(err)
+	}
+	early := &Message{Conversation: conv, Mid: random(16), Epoch: LateEpochs + 2, Kind: Application}
+	for name, err := range map[string]error{"too late": late(), "too early": s.Append(t.Context(), early)} {
+		if !errors.Is(err, ErrConflict) {
+			t.Errorf("%s: %v, want ErrConflict", name, err)
+		}
 	}
 }
 
