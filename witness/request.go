@@ -124,6 +124,13 @@ func ParseKey(text string) (*Key, error) {
 	return k, nil
 }
 
+// VKey returns the public key as policies name it (c2sp.org/signed-note).
+func (k *Key) VKey() string {
+	public := k.private.Public().(ed25519.PublicKey)
+	typed := append([]byte{typeCosignature}, public...)
+	return fmt.Sprintf("%s+%08x+%s", k.name, keyID(k.name, public), base64.StdEncoding.EncodeToString(typed))
+}
+
 func keyID(name string, public ed25519.PublicKey) uint32 {
 	h := sha256.Sum256(append([]byte(name+"\n\x04"), public...))
 	return binary.BigEndian.Uint32(h[:4])
