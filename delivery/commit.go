@@ -127,7 +127,9 @@ func checkWelcome(welcome []byte, staged *mls.PublicStagedCommit) error {
 	return nil
 }
 
-// after works out the epoch that a commit starts.
+// after works out the epoch that a commit starts. No device is a member twice:
+// signature keys are unique in a tree (RFC 9420 section 7.3), and letIn wants each
+// device's own.
 func (e *epoch) after(staged *mls.PublicStagedCommit, opened uint64) (*epoch, error) {
 	members := maps.Clone(e.members)
 	for _, r := range staged.Removed {
@@ -147,12 +149,8 @@ func (e *epoch) after(staged *mls.PublicStagedCommit, opened uint64) (*epoch, er
 		if err != nil {
 			return nil, err
 		}
-		id := directory.Identity{Account: m.Account, Device: m.Device}
-		if _, twice := members[id]; twice {
-			return nil, refused("%v would be a member twice", id)
-		}
 		m.Leaf, m.FromEpoch = uint32(a.Index), staged.Epoch
-		members[id] = m
+		members[directory.Identity{Account: m.Account, Device: m.Device}] = m
 	}
 	if len(members) > maxMembers {
 		return nil, full("members")
