@@ -1,7 +1,7 @@
 package charter
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -71,7 +71,7 @@ func (c *Charter) soundKeys(statements []*KeyStatement) ([]*KeyStatement, error)
 	}
 	var sound []*KeyStatement
 	for i, k := range slices.Concat(c.Keys, statements) {
-		again := func(other *KeyStatement) bool { return equalStatement(other, k) }
+		again := func(other *KeyStatement) bool { return bytes.Equal(other.Encode(), k.Encode()) }
 		if slices.ContainsFunc(sound, again) {
 			continue
 		}
@@ -86,16 +86,6 @@ func (c *Charter) soundKeys(statements []*KeyStatement) ([]*KeyStatement, error)
 		}
 	}
 	return sound, nil
-}
-
-// takeKEM is addKEM that adds both halves or none.
-func (s keySet) takeKEM(owner string, key []byte) error {
-	_, first := s[string(key[:mlkemSize])]
-	_, second := s[string(key[mlkemSize:])]
-	if first || second {
-		return errors.New("key of " + owner + " is in use already")
-	}
-	return s.addKEM(owner, key)
 }
 
 func (a *Access) resolve(n *Node, path []byte, sound []*KeyStatement) (*Gate, error) {

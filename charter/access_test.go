@@ -42,6 +42,11 @@ func TestAccess(t *testing.T) {
 	if a, err := none().Access(0, nil); err == nil || a != nil {
 		t.Error("access where there is none")
 	}
+	unchecked := clone(t, w.Charter)
+	unchecked.Offices[0].Custodians[0].Mail = nil
+	if a, err := unchecked.Access(a.Period(), nil); err == nil || a != nil {
+		t.Error("access by a charter that is not valid")
+	}
 }
 
 // The format of the structure to which capsules are bound, byte by byte.

@@ -49,7 +49,7 @@ func TestJSONIsStrict(t *testing.T) {
 		"short key":      swap(full, `"docket_key": "`, `"docket_key": "AAAA","delivery_key": "`),
 		"kem":            swap(full, `"x-wing"`, `"rsa"`),
 		"deep":           swap(good, `"access"`, `"structure": `+strings.Repeat(`{"of":[`, 20)+strings.Repeat("]}", 20)+`, "access"`),
-		"large": good + strings.Repeat(" ", 1<<18),
+		"large":          good + strings.Repeat(" ", 1<<18),
 	} {
 		if c, err := charter.ParseJSON([]byte(in)); !errors.Is(err, wire.ErrMalformed) || c != nil {
 			t.Errorf("%s: %v", name, err)

@@ -1,7 +1,6 @@
 package charter
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -182,72 +181,6 @@ func checkNames(what string, names []string) error {
 	return nil
 }
 
-func (c *Charter) checkKeys() error {
-	errs := []error{checkEd25519(c.Docket[:]), checkEd25519(c.Delivery[:])}
-	for _, o := range c.Offices {
-		for _, a := range o.Approvers {
-			errs = append(errs, a.checkKeys())
-		}
-		for _, cu := range o.Custodians {
-			errs = append(errs, checkEd25519(cu.Key[:]), checkKEMKey(XWing, cu.Mail))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (a *Approver) checkKeys() error {
-	mail := checkKEMKey(XWing, a.Mail)
-	if a.WebAuthn == nil {
-		return errors.Join(mail, checkEd25519(a.Key[:]))
-	}
-	if a.Key != (ApproverKey{}) {
-		return fmt.Errorf("approver %s has two keys", a.ID)
-	}
-	return errors.Join(mail, a.WebAuthn.check())
-}
-
-func (c *Charter) checkDistinctKeys() error {
-	_, err := c.rawKeys()
-	return err
-}
-
-// keySet holds raw keys that are in use; the value says by whom.
-type keySet map[string]string
-
-// add takes one raw key into use, or fails if it is.
-func (s keySet) add(owner string, raw []byte) error {
-	if other, used := s[string(raw)]; used {
-		return fmt.Errorf("%s and %s have the same key", other, owner)
-	}
-	s[string(raw)] = owner
-	return nil
-}
-
-// addKEM takes both halves of a hybrid public key into use.
-func (s keySet) addKEM(owner string, key []byte) error {
-	return errors.Join(s.add(owner, key[:mlkemSize]), s.add(owner, key[mlkemSize:]))
-}
-
-// rawKeys returns all long-term keys of the charter, which rule 8 has checked.
-func (c *Charter) rawKeys() (keySet, error) {
-	s := keySet{}
-	errs := []error{s.add("docket", c.Docket[:]), s.add("delivery", c.Delivery[:])}
-	for _, o := range c.Offices {
-		for _, a := range o.Approvers {
-			if a.WebAuthn == nil {
-				errs = append(errs, s.add(a.ID, a.Key[:]))
-			} else {
-				errs = append(errs, s.add(a.ID, a.WebAuthn.PublicKey), s.add(a.ID, a.WebAuthn.CredentialID))
-			}
-			errs = append(errs, s.addKEM(a.ID, a.Mail))
-		}
-		for _, cu := range o.Custodians {
-			errs = append(errs, s.add(cu.ID, cu.Key[:]), s.addKEM(cu.ID, cu.Mail))
-		}
-	}
-	return s, errors.Join(errs...)
-}
-
 func (c *Charter) checkCaseTypes() error {
 	if len(c.CaseTypes) == 0 {
 		return errors.New("no case types")
@@ -311,6 +244,3 @@ func (c *Charter) checkWebAuthn() error {
 	}
 	return nil
 }
-
-// equalStatement reports whether two statements are the same document.
-func equalStatement(a, b *KeyStatement) bool { return bytes.Equal(a.Encode(), b.Encode()) }
