@@ -71,6 +71,9 @@ func (d desk) Destroy(ctx context.Context, q *api.DestroyRequest) (*api.DestroyR
 	if uint64(d.config.Now().Unix()) < c.PeriodEnd(q.Period) {
 		return nil, fail(connect.CodeFailedPrecondition, "", "refused: key period %d is not over", q.Period)
 	}
+	if !d.hasKey(q.Period) {
+		return nil, fail(connect.CodeNotFound, "", "the ledger has no key of this custodian for period %d", q.Period)
+	}
 	x := &ledger.Destruction{Office: d.keys.names.Office, Custodian: d.keys.names.Custodian, Period: q.Period, CharterName: d.keys.names.Charter}
 	x.Sign(ledger.CustodianSigner(d.keys.signing))
 	entry := x.Entry()

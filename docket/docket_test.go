@@ -48,6 +48,7 @@ func code(t *testing.T, what string, err error, want connect.Code) {
 // The way of a warrant: lodged, approved by two offices, published, requested.
 // R30: the docket can't read it, and its directory names nobody.
 func TestLodgeApprovePublishRequest(t *testing.T) {
+	t.Parallel()
 	w, dir := testlaw.New(t, nil, testlaw.Small...), t.TempDir()
 	_, d := w.StartDocket(dir)
 	a := &examine.Agency{Name: testlaw.Agency, Key: examine.AgencyKey(w.AgencyKey), Docket: d}
@@ -131,6 +132,7 @@ func dump(t *testing.T, dir string) []byte {
 
 // Whoever isn't entitled is refused, and a bad call changes nothing.
 func TestRefuses(t *testing.T) {
+	t.Parallel()
 	w := testlaw.New(t, nil, testlaw.Small...)
 	_, d := w.StartDocket(t.TempDir())
 	a := &examine.Agency{Name: testlaw.Agency, Key: examine.AgencyKey(w.AgencyKey), Docket: d}
@@ -197,6 +199,7 @@ func TestRefuses(t *testing.T) {
 // entry on the ledger: no entry is logged twice. Here the store is put back to
 // what it was before.
 func TestRestartFindsWhatWasAdded(t *testing.T) {
+	t.Parallel()
 	w, dir := testlaw.New(t, nil, testlaw.Small...), t.TempDir()
 	_, d := w.StartDocket(dir)
 	a := &examine.Agency{Name: testlaw.Agency, Key: examine.AgencyKey(w.AgencyKey), Docket: d}
@@ -224,6 +227,7 @@ func TestRestartFindsWhatWasAdded(t *testing.T) {
 // R36: without the ledger nothing is published, and the error says so; when it
 // is back the same call succeeds.
 func TestLedgerGone(t *testing.T) {
+	t.Parallel()
 	w := testlaw.New(t, nil, testlaw.Small...)
 	_, d := w.StartDocket(t.TempDir())
 	a := &examine.Agency{Name: testlaw.Agency, Key: examine.AgencyKey(w.AgencyKey), Docket: d}
