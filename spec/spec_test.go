@@ -141,6 +141,9 @@ func eachFile(t *testing.T, ending string, f func(room, text string)) {
 			return nil
 		}
 		room, err := filepath.Rel("..", filepath.Dir(path))
+		if room == "." {
+			room = "writ"
+		}
 		if err == nil {
 			f(filepath.ToSlash(room), read(t, path))
 		}
