@@ -35,7 +35,17 @@
 // # Disclosure
 //
 // Whoever shows a warrant that is approved and logged gets the compartments in its
-// scope, sealed as they are, with a signed count of each. Delivery opens nothing.
+// scope, sealed as they are, with a signed count of each. Delivery opens nothing. A
+// count is of now: it is final once the epoch takes no more messages.
+//
+// # What it does not do
+//
+// It can't check the tags that need a group's secrets, so a member can make it follow
+// a commit that the other members refuse; they see who did. It does not limit how many
+// accounts are registered or key packages taken, which is for a proxy in front. That
+// a device belongs to a person is for the directory to say.
+//
+// # Example
 //
 //	s, err := delivery.Open(delivery.Config{Store: engine.Config{Path: path}, ...})
 //	defer s.Close()

@@ -527,6 +527,46 @@ func TestSlowSubscriber(t *testing.T) {
 	}
 }
 
+// When the store can't keep up, writes beyond its queue are turned away at once, with
+// the time to wait, and the same ones succeed later.
+func TestBackpressure(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Store.Queue = 3 })
+	alice, _, conv := w.pair()
+	hash := alice.deposit(conv)
+	const n = 12
+	var requests []*api.AppendRequest
+	for _, text := range texts(n, "m") {
+		requests = append(requests, alice.protect(conv, hash, text))
+	}
+	w.service.hub.mu.Lock() // the committer waits here after its first batch
+	var group sync.WaitGroup
+	errs := make(chan error, n)
+	for _, r := range requests {
+		group.Go(func() {
+			_, err := alice.api().Append(context.Background(), r)
+			errs <- err
+		})
+	}
+	// At most 3 wait and as many are with the committer.
+	for range n - 6 {
+		err := <-errs
+		hint := refusedWith(t, "over the queue", err, connect.CodeUnavailable)
+		if hint.RetryAfterMs != retryAfter || err.(*connect.Error).Meta().Get("Retry-After") != "1" {
+			t.Errorf("hint %v, header %v", hint, err.(*connect.Error).Meta())
+		}
+	}
+	w.service.hub.mu.Unlock()
+	group.Wait()
+	for _, r := range requests {
+		if _, err := alice.api().Append(context.Background(), r); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := len(alice.read(conv)); got != n+1 {
+		t.Errorf("%d messages stored, want %d and a commit", got, n)
+	}
+}
+
 // Unary calls are plain JSON, errors too.
 func TestPlainJSON(t *testing.T) {
 	w := newWorld(t)

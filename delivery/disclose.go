@@ -12,7 +12,6 @@ import (
 	"writ/directory"
 	"writ/engine"
 	"writ/internal/wire"
-	"writ/ledger"
 	"writ/mls"
 	"writ/warrant"
 )
@@ -58,57 +57,6 @@ func (s *Service) Disclose(ctx context.Context, r *api.DiscloseRequest) (*api.Di
 		return nil, err
 	}
 	return d.out, nil
-}
-
-// authority verifies that the warrant is approved, that its entry is on the ledger
-// under a fresh checkpoint, and that the entry is this warrant's. The cap is
-// for the custodians, who keep the ledger.
-func (s *Service) authority(r *api.DiscloseRequest) (*warrant.Verified, error) {
-	w, err := warrant.Parse(r.Warrant)
-	if err != nil {
-		return nil, malformed("%v", err)
-	}
-	approvals, err := warrant.ParseApprovals(r.Approvals)
-	if err != nil {
-		return nil, malformed("%v", err)
-	}
-	law, ok := s.law(w.Charter)
-	if !ok {
-		return nil, refused("the warrant's charter is unknown here")
-	}
-	v, err := warrant.Verify(w, approvals, law.Charter, s.now())
-	if err != nil {
-		return nil, refused("%v", err)
-	}
-	policy, err := ledger.ParsePolicy(law.Charter.Policy)
-	if err != nil {
-		return nil, refused("%v", err)
-	}
-	in, err := policy.Include(r.WarrantEntry, r.WarrantProof, s.now(), time.Duration(law.Charter.Limits.Freshness)*time.Second)
-	if err != nil {
-		return nil, refused("%v", err)
-	}
-	if len(r.WarrantSalt) != 32 {
-		return nil, malformed("salt of %d bytes", len(r.WarrantSalt))
-	}
-	e := in.Entry().Warrant
-	if e == nil || !e.Verify(law.Charter.Docket) || !matches(e, v, [32]byte(r.WarrantSalt)) {
-		return nil, refused("the ledger entry is not this warrant's")
-	}
-	return v, nil
-}
-
-// matches compares every field of a warrant entry with the warrant.
-func matches(e *ledger.Warrant, v *warrant.Verified, salt [32]byte) bool {
-	w := v.Warrant()
-	return e.Commitment == warrant.Commitment(salt, v.Hash()) &&
-		e.Charter == w.Charter &&
-		e.CaseType == w.CaseType &&
-		slices.Equal(e.Offices, v.Offices()) &&
-		e.Window == w.WindowLength() &&
-		e.NotBefore == w.NotBefore &&
-		e.NotAfter == w.NotAfter &&
-		e.Flags == uint8(w.Flags)
 }
 
 // cursor is where a page begins: at a compartment, after a seq.
@@ -269,9 +217,14 @@ func (d *disclosure) compartment(ctx context.Context, e engine.Epoch, m engine.M
 			return nil
 		}
 	}
-	d.out.Compartments = append(d.out.Compartments, out)
 	span.After = max(span.After, at.seq)
-	return d.messages(ctx, out, c, span)
+	if err := d.messages(ctx, out, c, span); err != nil {
+		return err
+	}
+	if at.seq == 0 || len(out.Messages) > 0 {
+		d.out.Compartments = append(d.out.Compartments, out)
+	}
+	return nil
 }
 
 // span is where a compartment's messages can stand; see engine.LateEpochs.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"connectrpc.com/connect"
 	"writ/api"
@@ -13,6 +14,9 @@ import (
 // fault makes an error of a code with a hint: what the caller can do.
 func fault(code connect.Code, hint *api.Hint, format string, args ...any) error {
 	e := connect.NewError(code, fmt.Errorf("delivery: "+format, args...))
+	if hint.RetryAfterMs > 0 {
+		e.Meta().Set("Retry-After", strconv.Itoa(int(hint.RetryAfterMs+999)/1000)) // RFC 9110 section 10.2.3
+	}
 	if d, err := connect.NewErrorDetail(hint); err == nil {
 		e.AddDetail(d)
 	}
