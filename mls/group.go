@@ -84,7 +84,8 @@ func (e *epoch) forMessages() *messageEpoch {
 // goroutines at once.
 type Group struct {
 	cfg        Config
-	now        *epoch              // nil once this member is removed
+	now        *epoch
+	removed    bool                // now has no secrets then
 	past       []*messageEpoch     // oldest first
 	proposals  []queuedProposal    // received or sent in this epoch
 	updates    map[string]*hpkeKey // leaf keys of own Update proposals, by reference
@@ -156,15 +157,15 @@ func newGroup(cfg Config, e *epoch) *Group {
 
 // active turns away every operation of a member that is out.
 func (g *Group) active() error {
-	if g.now == nil {
+	if g.removed {
 		return refused("removed from the group")
 	}
 	return nil
 }
 
 // Removed says that this member was removed by a commit that was applied. All its
-// secrets are gone and no method below may be called but State.
-func (g *Group) Removed() bool { return g.now == nil }
+// secrets are gone; what is public of its last epoch can still be looked at.
+func (g *Group) Removed() bool { return g.removed }
 
 // ID is the group id; the caller must not change it.
 func (g *Group) ID() []byte { return g.now.context.GroupID }

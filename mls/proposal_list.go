@@ -157,6 +157,13 @@ func (st *publicState) verifyProposal(cfg *Config, q queuedProposal) error {
 		if st.tree.leaf(p.remove) == nil {
 			return invalid("Remove of blank leaf %d", p.remove) // 12.1.3
 		}
+	case ProposalGroupContextExtensions: // 12.1.7
+		if _, err := requiredCapabilities(p.extensions); err != nil {
+			return err
+		}
+		if _, err := externalSenders(p.extensions); err != nil {
+			return err
+		}
 	case ProposalPSK:
 		if len(p.psk.nonce) != st.suite.nh {
 			return invalid("PSK nonce of %d bytes", len(p.psk.nonce)) // 8.4

@@ -257,7 +257,7 @@ func (g *Group) leave(head Delta) Delta {
 		clear(k)
 	}
 	g.now.secrets.erase()
-	*g = Group{cfg: g.cfg}
+	*g = Group{cfg: g.cfg, now: &epoch{publicState: g.now.publicState, own: g.now.own}, removed: true}
 	return d
 }
 

@@ -99,7 +99,7 @@ func proposalRecord(n int, q queuedProposal) Record {
 
 // State lists all records of the group: what all deltas so far add up to.
 func (g *Group) State() (Delta, error) {
-	if g.now == nil {
+	if g.removed {
 		return nil, nil
 	}
 	d := append(g.headRecords(), treeRecords(g.now.tree)...)

@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -9,8 +10,8 @@ import (
 	"strings"
 )
 
-// LoadGroup restores a group from all its records. They are trusted as much as the
-// storage they come from; nothing is verified again.
+// LoadGroup restores a group from all its records. They are trusted as the storage
+// they come from: only what would show that a delta was lost is checked again.
 func LoadGroup(cfg Config, records []Record) (*Group, error) {
 	cfg, err := cfg.check()
 	if err != nil {
@@ -96,6 +97,12 @@ func (l *loader) epoch() error {
 	if err != nil {
 		return err
 	}
+	if !bytes.Equal(tree.rootHash(), context.TreeHash) {
+		return invalid("tree hash differs from the group context")
+	}
+	if l := tree.leaf(own); l == nil || !bytes.Equal(l.SignatureKey, key.public) {
+		return invalid("own leaf %d has another signature key", own)
+	}
 	e := &epoch{publicState: newPublicState(key.suite, *context, tree, tag), own: own, signer: key, keys: make(treeKeys), secrets: secrets}
 	e.messages = newSecretTree(e.suite, context.Epoch, tree.width(), nil)
 	clear(e.messages.nodes)
@@ -125,16 +132,22 @@ func (l *loader) tree(s *suite) (*ratchetTree, error) {
 	if err != nil {
 		return nil, err
 	}
-	if last > 4*uint64(len(nodes))*uint64(len(nodes))+1<<20 {
-		return nil, malformed("node %d among %d", last, len(nodes))
+	if last >= maxLoadedNodes {
+		return nil, unsupported("stored tree of %d nodes", last)
 	}
 	t := &ratchetTree{suite: s}
 	t.resize(treeWidth(uint32(last/2) + 1))
 	for x, n := range nodes {
+		if nodeIndex(x).isLeaf() != (n.leaf != nil) {
+			return nil, malformed("stored node %d", x)
+		}
 		t.nodes[x] = n
 	}
 	return t, nil
 }
+
+// maxLoadedNodes bounds the tree that a broken record name can ask for.
+const maxLoadedNodes = 1 << 25
 
 // past restores the past epochs from the newest back, each from the leaves of the
 // one after it.

@@ -245,6 +245,7 @@ func (w *world) others(t *rapid.T, i LeafIndex) []LeafIndex {
 // TestRandomHistory makes random histories of a group. After each step all members and
 // the delivery service agree, and each member's deltas add up to its state.
 func TestRandomHistory(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		suites := []CipherSuite{X25519_CHACHA20POLY1305_SHA256_Ed25519, X25519_AES128GCM_SHA256_Ed25519, XWING_CHACHA20POLY1305_SHA256_Ed25519}
 		w := newWorld(t, rapid.SampledFrom(suites).Draw(t, "suite"), testConfig())
@@ -293,7 +294,7 @@ func (w *world) randomCommit(t *rapid.T) {
 		o.Remove = w.others(t, i)
 	}
 	var joining []newcomer
-	for range rapid.IntRange(0, max(0, min(3, 12-len(w.clients)))).Draw(t, "adds") {
+	for range rapid.IntRange(0, max(0, min(3, 7-len(w.clients)))).Draw(t, "adds") {
 		joining = append(joining, w.newcomer())
 	}
 	if rapid.Bool().Draw(t, "psk") {
