@@ -165,7 +165,7 @@ func indexes(n int) (all []int) {
 // TestExactlyInScope is R3 over arbitrary requests: authorised if and only if
 // every compartment is within the warrant.
 func TestExactlyInScope(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, func(c *charter.Charter) { c.Limits.CapSubjects = 1_000_000 })
 	var universe []*compartment
 	for _, account := range roster {
 		for _, conversation := range []string{"c", "d"} {
@@ -191,9 +191,7 @@ func TestExactlyInScope(t *testing.T) {
 			inScope = inScope && (c.label.Account == "alice" || o.Direction == warrant.SentAndReceived) &&
 				(o.Conversations == nil || string(c.label.Conversation) == "c") && c.label.Epoch >= from && c.label.Epoch < to
 		}
-		lone := newWorld(t) // a fresh log: the cap is not at issue
-		q := lone.file(o, parcel(chosen...), edits{})
-		a, refused := Authorize(q, lone.facts("judicial", "judicial-2"))
+		a, refused := Authorize(w.file(o, parcel(chosen...), edits{}), w.facts("judicial", "judicial-2"))
 		if (a != nil) != inScope || inScope && a.Compartments() != len(chosen) {
 			rt.Fatalf("in scope %v, answer %+v", inScope, refused)
 		}
