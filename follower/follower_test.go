@@ -303,12 +303,19 @@ func TestForkIsNotBreakage(t *testing.T) {
 	if _, err := f.Checkpoint(context.Background()); err != nil {
 		t.Fatalf("after the server is repaired: %v", err)
 	}
-	l.mu.Lock()
-	l.entries, l.hashes = nil, nil
-	l.mu.Unlock()
-	l.append(numbers(1, 14)...)
+	swap := func(entries ...string) {
+		l.mu.Lock()
+		l.entries, l.hashes = nil, nil
+		l.mu.Unlock()
+		l.append(entries...)
+	}
+	swap(numbers(1, 14)...)
 	if _, err := f.Checkpoint(context.Background()); !errors.As(err, &fork) {
 		t.Fatalf("a fork: %v", err)
+	}
+	swap(numbers(0, 20)...)
+	if _, err := f.Checkpoint(context.Background()); !errors.As(err, &fork) {
+		t.Fatalf("a fork is forgiven: %v", err)
 	}
 }
 

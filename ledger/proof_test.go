@@ -339,3 +339,17 @@ func FuzzCheckpoint(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkInclude(b *testing.B) {
+	l := newTestLog(b, "log")
+	for i := range 1000 {
+		l.add(sample(uint8(i)))
+	}
+	p, proof := l.policy(), l.proof(500, l.signed(l.a(now), l.b(now)))
+	for b.Loop() {
+		if _, err := p.Include(l.entries[500], proof, now, maxAge); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(proof)), "B/proof")
+}

@@ -62,7 +62,7 @@ func child(config string) {
 	select {}
 }
 
-func (w *world) spawn() (*exec.Cmd, string) {
+func (w *world) command() *exec.Cmd {
 	w.t.Helper()
 	config, err := json.Marshal(childConfig{w.dir, w.signer, w.policy.String(), w.urls, w.Charter.Hash()})
 	if err != nil {
@@ -70,6 +70,13 @@ func (w *world) spawn() (*exec.Cmd, string) {
 	}
 	cmd := exec.Command(os.Args[0])
 	cmd.Env, cmd.Stderr = append(os.Environ(), childEnv+"="+string(config)), os.Stderr
+	return cmd
+}
+
+// spawn starts a notary and returns it and its URL.
+func (w *world) spawn() (*exec.Cmd, string) {
+	w.t.Helper()
+	cmd := w.command()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		w.t.Fatal(err)
@@ -82,6 +89,25 @@ func (w *world) spawn() (*exec.Cmd, string) {
 		w.t.Fatal(err)
 	}
 	return cmd, url
+}
+
+// A notary that is killed while it makes its log can be started again.
+func TestKillAtStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, wait := range []time.Duration{10, 20, 30, 40, 50, 60, 80} {
+		cmd := w.command()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(wait * time.Millisecond)
+		cmd.Process.Kill()
+		cmd.Wait()
+	}
+	_, f := w.start()
+	if at := w.add(f, w.charterEntry()); at != 0 {
+		t.Errorf("first entry at %d", at)
+	}
 }
 
 // A notary that is killed at any moment loses no entry that it acknowledged,

@@ -280,6 +280,24 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// A notary for which no first charter is named admits none.
+func TestNoFirstCharter(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.config()
+	c.FirstCharters = nil
+	s, err := New(context.Background(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Add(context.Background(), mustParse(t, w.charterEntry())); !errors.Is(err, errNotAdmitted) {
+		t.Errorf("got %v", err)
+	}
+	if err := s.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
 // Without a quorum of witnesses nothing is acknowledged, and readers who want
 // fresh checkpoints stop; when the witnesses are back, all goes on.
 func TestWitnessGone(t *testing.T) {
@@ -402,13 +420,19 @@ func TestStorageFails(t *testing.T) {
 	s, f := w.start()
 	w.add(f, w.charterEntry())
 	tiles := filepath.Join(w.dir, "tile")
-	if err := errors.Join(os.RemoveAll(tiles), os.WriteFile(tiles, nil, 0o600)); err != nil {
+	if err := errors.Join(os.Rename(tiles, tiles+".away"), os.WriteFile(tiles, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Add(context.Background(), mustParse(t, w.warrant(1))); err == nil {
 		t.Fatal("acknowledged without storage")
 	}
+	if err := errors.Join(os.Remove(tiles), os.Rename(tiles+".away", tiles)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := s.Add(context.Background(), mustParse(t, w.warrant(2))); err == nil || !strings.Contains(err.Error(), "stopped") {
 		t.Errorf("goes on: %v", err)
+	}
+	if size, err := s.reader.IntegratedSize(context.Background()); err != nil || size != 1 {
+		t.Errorf("log has %d entries, %v: the book doesn't know which", size, err)
 	}
 }

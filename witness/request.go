@@ -10,6 +10,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/note"
@@ -129,6 +130,23 @@ func (k *Key) VKey() string {
 	public := k.private.Public().(ed25519.PublicKey)
 	typed := append([]byte{typeCosignature}, public...)
 	return fmt.Sprintf("%s+%08x+%s", k.name, keyID(k.name, public), base64.StdEncoding.EncodeToString(typed))
+}
+
+// vkey returns the public key as c2sp.org/signed-note writes it.
+func (k *Key) vkey() string {
+	public := k.private.Public().(ed25519.PublicKey)
+	raw := append([]byte{typeCosignature}, public...)
+	return fmt.Sprintf("%s+%08x+%s", k.name, keyID(k.name, public), base64.StdEncoding.EncodeToString(raw))
+}
+
+// cosign returns the signature line of c2sp.org/tlog-cosignature v1 for a
+// checkpoint text: base64 of key id || uint64 time || Ed25519 signature.
+func (k *Key) cosign(text string, at time.Time) []byte {
+	raw := binary.BigEndian.AppendUint32(nil, keyID(k.name, k.private.Public().(ed25519.PublicKey)))
+	raw = binary.BigEndian.AppendUint64(raw, uint64(at.Unix()))
+	message := fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s", at.Unix(), text)
+	raw = append(raw, ed25519.Sign(k.private, message)...)
+	return fmt.Appendf(nil, "— %s %s\n", k.name, base64.StdEncoding.EncodeToString(raw))
 }
 
 func keyID(name string, public ed25519.PublicKey) uint32 {

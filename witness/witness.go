@@ -37,7 +37,6 @@
 package witness
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -54,18 +53,20 @@ import (
 
 // Config is what a witness is started with.
 type Config struct {
-	Dir  string       // state; created if it isn't there
-	Key  *Key         // signs cosignatures
-	Logs []string     // keys of the logs to witness (c2sp.org/signed-note); a checkpoint of another is refused
-	Log  *slog.Logger // gets a line for each refusal that matters; none if nil
+	Dir  string           // state; created if it isn't there
+	Key  *Key             // signs cosignatures
+	Logs []string         // keys of the logs to witness (c2sp.org/signed-note); a checkpoint of another is refused
+	Log  *slog.Logger     // gets a line for each refusal that matters; none if nil
+	Now  func() time.Time // dates cosignatures; time.Now if nil
 }
 
 // Witness is the service. It is an [http.Handler].
 type Witness struct {
-	signer *torchwood.CosignatureSigner
-	log    *slog.Logger
-	mux    *http.ServeMux
-	store  *store
+	key   *Key
+	log   *slog.Logger
+	now   func() time.Time
+	mux   *http.ServeMux
+	store *store
 
 	mu     sync.Mutex // held from reading a view until the cosignature that follows from it
 	logs   map[string]*view
@@ -86,17 +87,16 @@ type view struct {
 // New starts a witness from its state directory. It refuses a
 // directory that another process uses and a state that doesn't verify.
 func New(c Config) (*Witness, error) {
-	signer, err := torchwood.NewCosignatureSigner(c.Key.name, c.Key.private)
-	if err != nil {
-		return nil, fmt.Errorf("witness: %w", err)
-	}
 	st, err := openStore(c.Dir)
 	if err != nil {
 		return nil, err
 	}
-	w := &Witness{signer: signer, log: c.Log, store: st, logs: map[string]*view{}, mux: http.NewServeMux()}
+	w := &Witness{key: c.Key, log: c.Log, now: c.Now, store: st, logs: map[string]*view{}, mux: http.NewServeMux()}
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
+	}
+	if w.now == nil {
+		w.now = time.Now
 	}
 	for _, vkey := range c.Logs {
 		if err := w.load(vkey); err != nil {
@@ -136,7 +136,7 @@ func (w *Witness) load(vkey string) error {
 func (w *Witness) Close() error { return w.store.close() }
 
 // VKey returns the witness's key for a policy.
-func (w *Witness) VKey() string { return w.signer.Verifier().String() }
+func (w *Witness) VKey() string { return w.key.vkey() }
 
 // ServeHTTP serves the protocol and the status.
 func (w *Witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) { w.mux.ServeHTTP(rw, r) }
@@ -213,8 +213,8 @@ func (w *Witness) add(body []byte) (cosignatures []byte, err error) {
 		}
 		v.tree, v.signed = c.Tree, req.signed
 	}
-	v.cosigned = time.Now()
-	return w.cosign(c)
+	v.cosigned = w.now()
+	return w.key.cosign(c.String(), v.cosigned), nil
 }
 
 func (v *view) check(req *request, c torchwood.Checkpoint) error {
@@ -258,15 +258,6 @@ func (w *Witness) report(v *view, c torchwood.Checkpoint, req *request, err erro
 		}
 	}
 	return err
-}
-
-func (w *Witness) cosign(c torchwood.Checkpoint) ([]byte, error) {
-	signed, err := note.Sign(&note.Note{Text: c.String()}, w.signer)
-	if err != nil {
-		return nil, fmt.Errorf("witness: %w", err)
-	}
-	_, lines, _ := bytes.Cut(signed, []byte("\n\n"))
-	return lines, nil
 }
 
 func (w *Witness) serveStatus(rw http.ResponseWriter, _ *http.Request) {
