@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -276,6 +277,47 @@ func TestCap(t *testing.T) {
 		if out, err = send(t, c, client, first.request(t)); err != nil || out.GetGranted() == nil {
 			t.Errorf("%s: within the cap: %v, %v", c.Who(), out.GetRefused(), err)
 		}
+	}
+}
+
+// A refusal doesn't stick: who sends junk about another's request entry can't
+// block it. And many at once get one release under one intent.
+func TestRefusalDoesNotStick(t *testing.T) {
+	t.Parallel()
+	w := testlaw.New(t, nil, testlaw.Small...)
+	q := prepare(w, 2).log()
+	c := w.Custodians[0]
+	_, client := w.StartCustodian(w.CustodianConfig(c))
+	bad := q.request(t)
+	bad.Approvals = nil
+	out, err := send(t, c, client, bad)
+	if r := refusal(t, c, out, err); r != unseal.ReasonApprovals {
+		t.Errorf("reason %v", r)
+	}
+	bad = q.request(t)
+	bad.Compartments = bad.Compartments[:1] // never narrowed
+	out, err = send(t, c, client, bad)
+	if r := refusal(t, c, out, err); r != unseal.ReasonNotice {
+		t.Errorf("reason %v", r)
+	}
+	r := q.request(t)
+	releases := make([][]byte, 8)
+	var calls sync.WaitGroup
+	for i := range releases {
+		calls.Go(func() {
+			if out, err := send(t, c, client, r); err == nil {
+				releases[i] = out.GetGranted().GetRelease()
+			}
+		})
+	}
+	calls.Wait()
+	for _, b := range releases {
+		if b == nil || !bytes.Equal(b, releases[0]) {
+			t.Fatal("calls at once got different releases")
+		}
+	}
+	if _, entries := w.Book(); count(entries, func(e *ledger.Entry) bool { return e.Release != nil }) != 1 {
+		t.Error("not one intent")
 	}
 }
 

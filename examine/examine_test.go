@@ -1,0 +1,412 @@
+package examine_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"writ/api"
+	"writ/capsule"
+	"writ/charter"
+	"writ/charter/chartertest"
+	"writ/client"
+	"writ/delivery"
+	"writ/directory"
+	"writ/engine"
+	"writ/examine"
+	"writ/internal/testlaw"
+	"writ/ledger"
+	"writ/mls"
+	"writ/unseal"
+	"writ/warrant"
+)
+
+var ctx = context.Background()
+
+// offices is judicial 2 of 3 and oversight 1 of 2.
+var offices = []chartertest.Shape{
+	{Office: "judicial", Need: 2, Custodians: 3, Approve: 1, Approvers: 1},
+	{Office: "oversight", Need: 1, Custodians: 2, Approve: 1, Approvers: 1},
+}
+
+// story is a law at work and people who talk.
+type story struct {
+	*testlaw.World
+	t          testing.TB
+	delivery   api.DeliveryClient
+	agency     *examine.Agency
+	custodians map[string]api.CustodianClient
+	keys       map[directory.Identity]mls.SignaturePublicKey
+	book       *ledger.Book
+}
+
+func newStory(t testing.TB, change func(*charter.Charter)) *story {
+	t.Helper()
+	s := &story{World: testlaw.New(t, change, offices...), t: t, custodians: map[string]api.CustodianClient{},
+		keys: map[directory.Identity]mls.SignaturePublicKey{}}
+	s.book, _ = s.Book()
+	service, err := delivery.Open(delivery.Config{Store: engine.Config{Path: filepath.Join(t.TempDir(), "delivery.db")},
+		Laws: []delivery.Law{{Charter: s.Charter}}, CountKey: delivery.CountKey(s.World.Delivery)})
+	s.must(err)
+	server := httptest.NewServer(service.Handler())
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close(); service.Close() })
+	s.delivery = api.NewDeliveryClient(http.DefaultClient, server.URL)
+	_, docket := s.StartDocket(t.TempDir())
+	s.agency = &examine.Agency{Name: testlaw.Agency, Key: examine.AgencyKey(s.AgencyKey), Docket: docket}
+	for _, c := range s.Custodians {
+		_, s.custodians[c.Who()] = s.StartCustodian(s.CustodianConfig(c))
+	}
+	return s
+}
+
+func (s *story) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// device registers a person's phone.
+func (s *story) device(account string) *client.Device {
+	s.t.Helper()
+	files, err := client.OpenFiles(s.t.TempDir())
+	s.must(err)
+	d, err := client.Open(client.Config{Storage: files, Delivery: s.delivery, Laws: s.book, Now: time.Now, KeyPackages: 3,
+		CheckCredential: func(id directory.Identity, key mls.SignaturePublicKey) error {
+			if !bytes.Equal(s.keys[id], key) {
+				return errors.New("not a key of the account")
+			}
+			return nil
+		}})
+	s.must(err)
+	id := directory.Identity{Account: account, Device: "phone"}
+	key, err := d.Prepare(id, s.Charter.Hash())
+	s.must(err)
+	s.keys[id] = key
+	s.must(d.Register(ctx, id, s.Charter.Hash()))
+	return d
+}
+
+func (s *story) say(d *client.Device, id client.ConversationID, texts ...string) {
+	s.t.Helper()
+	for _, text := range texts {
+		s.must(d.Send(ctx, id, text))
+	}
+}
+
+func (s *story) sync(devices ...*client.Device) {
+	s.t.Helper()
+	for _, d := range devices {
+		_, err := d.Sync(ctx)
+		s.must(err)
+	}
+}
+
+// authorise takes a warrant on a subject through docket and ledger.
+func (s *story) authorise(subject string, change func(*warrant.Warrant)) *examine.Case {
+	s.t.Helper()
+	w, reader := s.Warrant(subject)
+	change(w)
+	c, err := examine.NewCase(w, reader)
+	s.must(err)
+	s.must(s.agency.Lodge(ctx, c, s.Charter))
+	s.ReadAndApprove(s.agency.Docket, w.Hash())
+	_, err = s.agency.Publish(ctx, w.Hash())
+	s.must(err)
+	return c
+}
+
+func (s *story) config() examine.Config {
+	return examine.Config{Agency: s.agency, Delivery: s.delivery, Custodians: s.custodians, Ledger: s.Ledger, Policy: s.Policy,
+		MaxAge: time.Minute, Charters: []charter.Hash{s.Charter.Hash()}}
+}
+
+// read decrypts what was opened, as "account epoch: text".
+func (s *story) read(o *examine.Opened) []string {
+	s.t.Helper()
+	var lines []string
+	for _, c := range o.Compartments {
+		parsed, err := capsule.Parse(c.Capsule)
+		s.must(err)
+		l := parsed.Label()
+		group, err := mls.ParseGroupContext(c.GroupContext)
+		s.must(err)
+		leaf, err := mls.VerifyLeafProof(group.Suite, group.TreeHash, mls.LeafIndex(l.Leaf), c.LeafProof)
+		s.must(err)
+		opener, err := mls.NewSenderOpener(group.Suite, c.Ratchet, c.SenderData, mls.LeafIndex(l.Leaf), c.GroupContext, leaf.SignatureKey)
+		s.must(err)
+		if int(c.Count) != len(c.Messages) {
+			s.t.Errorf("%d messages, delivery counts %d", len(c.Messages), c.Count)
+		}
+		for _, m := range c.Messages {
+			got, err := opener.Open(m.Ciphertext)
+			s.must(err)
+			lines = append(lines, l.Account+": "+string(got.Data))
+		}
+	}
+	return lines
+}
+
+// The whole line on real services: people talk, a warrant is drafted, approved
+// by two offices, published and requested; custodians release; exactly the
+// named compartments open (R3) and their neighbours stay closed.
+func TestOpenExactlyWhatIsNamed(t *testing.T) {
+	t.Parallel()
+	s := newStory(t, nil)
+	ann, ben, eve := s.device("ann"), s.device("ben"), s.device("eve")
+	with, err := ann.Create(ctx, "ben")
+	s.must(err)
+	other, err := ann.Create(ctx, "eve")
+	s.must(err)
+	s.sync(ann, ben, eve)
+	s.say(ann, with, "one", "two")
+	s.say(ben, with, "mine")
+	s.say(ann, other, "elsewhere")
+	s.must(ann.Invite(ctx, with, "eve")) // the next epoch
+	s.sync(ann, ben, eve)
+	s.say(ann, with, "three")
+	s.say(eve, with, "also mine")
+
+	c := s.authorise("ann", func(w *warrant.Warrant) { w.Conversations = [][]byte{with[:]} })
+	var stages []string
+	config := s.config()
+	config.Progress = func(p examine.Progress) { stages = append(stages, p.Stage) }
+	opened, err := examine.Open(ctx, config, c)
+	s.must(err)
+	if got := s.read(opened); !slices.Equal(got, []string{"ann: one", "ann: two", "ann: three"}) {
+		t.Errorf("read %q", got)
+	}
+	if len(opened.Compartments) != 2 || len(opened.Releases) != 5 || len(opened.Bad)+len(opened.Refusals)+len(opened.Outside) != 0 {
+		t.Errorf("%d compartments, %d releases, bad %v, refusals %v", len(opened.Compartments), len(opened.Releases), opened.Bad, opened.Refusals)
+	}
+	if !slices.Contains(stages, "release") || !slices.Contains(stages, "combine") {
+		t.Errorf("stages %v", stages)
+	}
+	s.neighboursStayClosed(opened, c)
+	_, before := s.Book()
+	again, err := examine.Open(ctx, s.config(), c)
+	s.must(err)
+	if _, after := s.Book(); len(after) != len(before) || !slices.Equal(s.read(again), s.read(opened)) {
+		t.Errorf("opening again added %d entries", len(after)-len(before))
+	}
+	if b, _ := s.Book(); len(b.Findings()) > 0 {
+		t.Errorf("findings %v", b.Findings())
+	}
+	s.checkEvidence(opened)
+}
+
+// neighboursStayClosed takes every share that was released and tries it on all
+// other compartments that a wider warrant would reach.
+func (s *story) neighboursStayClosed(opened *examine.Opened, c *examine.Case) {
+	s.t.Helper()
+	var shares []unseal.Share
+	for _, r := range opened.Releases {
+		parsed, err := unseal.ParseRelease(r.Release)
+		s.must(err)
+		list, err := unseal.OpenRelease(parsed, c.Reader, s.Charter.Custodian(r.Office, r.Custodian).Key)
+		s.must(err)
+		shares = append(shares, list...)
+	}
+	wider := s.authorise("ann", func(w *warrant.Warrant) { w.Direction = warrant.SentAndReceived })
+	all, err := examine.Open(ctx, s.config(), wider)
+	s.must(err)
+	closed := 0
+	for _, n := range all.Compartments {
+		if slices.ContainsFunc(opened.Compartments, func(o examine.Compartment) bool { return bytes.Equal(o.Capsule, n.Capsule) }) {
+			continue
+		}
+		closed++
+		hash := capsule.HashOf(n.Capsule)
+		if slices.ContainsFunc(shares, func(x unseal.Share) bool { return x.Capsule == hash }) {
+			s.t.Error("a share of a neighbour was released")
+		}
+		for _, o := range opened.Compartments {
+			if bytes.Equal(o.Ratchet, n.Ratchet) {
+				s.t.Error("a neighbour has the same secret")
+			}
+		}
+	}
+	if closed != 3 {
+		s.t.Errorf("%d neighbours, want 3: ben's, eve's, and ann's elsewhere", closed)
+	}
+}
+
+// checkEvidence verifies all that a bundle will hold, from its bytes.
+func (s *story) checkEvidence(o *examine.Opened) {
+	s.t.Helper()
+	if len(o.Charters) != 1 {
+		s.t.Errorf("%d charters", len(o.Charters))
+	}
+	proven := append(slices.Clone(o.Charters), o.WarrantEntry, o.RequestEntry)
+	for _, r := range o.Releases {
+		proven = append(proven, r.Intent)
+	}
+	for _, p := range append(proven, o.Keys...) {
+		if in, err := s.Policy.Include(p.Entry, p.Proof, time.Now(), 0); err != nil || in.Index() != p.Index {
+			s.t.Errorf("entry %d: %v", p.Index, err)
+		}
+	}
+	w, err := warrant.Parse(o.Warrant)
+	s.must(err)
+	approvals, err := warrant.ParseApprovals(o.Approvals)
+	s.must(err)
+	if _, err := warrant.Verify(w, approvals, s.Charter, time.Now()); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// R11, R33: without enough of one office nothing opens, and the error says who
+// refused and who did not answer.
+func TestBlocked(t *testing.T) {
+	t.Parallel()
+	s := newStory(t, nil)
+	ann, ben := s.device("ann"), s.device("ben")
+	with, err := ann.Create(ctx, "ben")
+	s.must(err)
+	s.sync(ann, ben)
+	s.say(ann, with, "one")
+	c := s.authorise("ann", func(*warrant.Warrant) {})
+
+	for name, absent := range map[string][]string{
+		"no oversight":          {"oversight/oversight-1", "oversight/oversight-2"},
+		"one judicial of two":   {"judicial/judicial-1", "judicial/judicial-2"},
+		"oversight alone":       {"judicial/judicial-1", "judicial/judicial-2", "judicial/judicial-3"},
+		"nobody answers at all": {"judicial/judicial-1", "judicial/judicial-2", "judicial/judicial-3", "oversight/oversight-1", "oversight/oversight-2"},
+	} {
+		config := s.config()
+		config.Custodians = map[string]api.CustodianClient{}
+		for who, client := range s.custodians {
+			if slices.Contains(absent, who) {
+				client = api.NewCustodianClient(http.DefaultClient, "http://127.0.0.1:1")
+			}
+			config.Custodians[who] = client
+		}
+		opened, err := examine.Open(ctx, config, c)
+		var blocked *examine.BlockedError
+		if opened != nil || !errors.As(err, &blocked) || !errors.Is(err, examine.ErrTooFew) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if len(blocked.Unreachable) != len(absent) || len(blocked.Released) != len(offices)+3-len(absent) {
+			t.Errorf("%s: %+v", name, blocked)
+		}
+	}
+	if opened, err := examine.Open(ctx, s.config(), c); err != nil || len(s.read(opened)) != 1 {
+		t.Errorf("with all: %v", err)
+	}
+}
+
+// What isn't published opens nothing; over the cap every custodian refuses.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	s := newStory(t, func(c *charter.Charter) { c.Limits.CapSubjects = 1 })
+	ann, ben := s.device("ann"), s.device("ben")
+	with, err := ann.Create(ctx, "ben")
+	s.must(err)
+	s.sync(ann, ben)
+	s.say(ann, with, "one")
+	s.say(ben, with, "two")
+
+	w, reader := s.Warrant("ann")
+	unpublished, err := examine.NewCase(w, reader)
+	s.must(err)
+	if _, err := examine.Open(ctx, s.config(), unpublished); connect.CodeOf(err) != connect.CodeNotFound {
+		t.Errorf("not lodged: %v", err)
+	}
+	s.must(s.agency.Lodge(ctx, unpublished, s.Charter))
+	if _, err := examine.Open(ctx, s.config(), unpublished); !errors.Is(err, examine.ErrNotPublished) {
+		t.Errorf("not published: %v", err)
+	}
+	first := s.authorise("ann", func(*warrant.Warrant) {})
+	second := s.authorise("ben", func(*warrant.Warrant) {})
+	_, err = examine.Open(ctx, s.config(), second)
+	var blocked *examine.BlockedError
+	if !errors.As(err, &blocked) || len(blocked.Refusals) != 5 {
+		t.Fatalf("over the cap: %v", err)
+	}
+	for _, r := range blocked.Refusals {
+		if r.Reason != unseal.ReasonCap || !r.Logged {
+			t.Errorf("refusal %+v", r)
+		}
+	}
+	if _, err := examine.Open(ctx, s.config(), first); err != nil {
+		t.Errorf("within the cap: %v", err)
+	}
+	nobody := s.authorise("nobody", func(*warrant.Warrant) {})
+	if _, err := examine.Open(ctx, s.config(), nobody); !errors.Is(err, examine.ErrNothing) {
+		t.Errorf("unknown subject: %v", err)
+	}
+	other, err := unseal.NewReaderKey()
+	s.must(err)
+	if _, err := examine.NewCase(w, other); err == nil {
+		t.Error("a case with another reader key")
+	}
+}
+
+// R12: no code path holds two custodians' private keys. The examiner's code
+// names none of their types; a custodian's reads one key file in one place and
+// makes one ring of it.
+func TestNoPathHoldsTwoCustodiansKeys(t *testing.T) {
+	for _, name := range uses(t, ".") {
+		for _, forbidden := range []string{"unseal.CustodianKey", "unseal.Keyring", "unseal.NewKeyring", "unseal.ParseCustodianKey",
+			"unseal.NewRelease", "unseal.Authorize", "ledger.CustodianSigner", "warrant.ParseMailKey", "warrant.MailKey"} {
+			if name == forbidden {
+				t.Errorf("examine uses %s", name)
+			}
+		}
+	}
+	made := map[string]int{}
+	for _, name := range uses(t, "../custodian") {
+		made[name]++
+	}
+	for _, once := range []string{"unseal.NewKeyring", "openKeys", "readKeyFile"} {
+		if made[once] != 1 {
+			t.Errorf("custodian uses %s in %d places", once, made[once])
+		}
+	}
+}
+
+// uses returns what a folder's code calls or selects, tests left out: "name" of
+// its own functions and "package.Name".
+func uses(t *testing.T, dir string) []string {
+	t.Helper()
+	var names []string
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(err)
+	}
+	for _, path := range files {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.SelectorExpr:
+				if x, ok := n.X.(*ast.Ident); ok {
+					names = append(names, x.Name+"."+n.Sel.Name)
+				}
+			case *ast.CallExpr:
+				if x, ok := n.Fun.(*ast.Ident); ok {
+					names = append(names, x.Name)
+				}
+			}
+			return true
+		})
+	}
+	return names
+}
