@@ -88,6 +88,8 @@ func TestReleaseNeedsItsIntent(t *testing.T) {
 		{"clock behind the proof", a, good, f.Keys, me, w.now.Add(-61 * time.Second)},
 		{"R12 another custodian's keys", a, good, w.keys("judicial", "judicial-2"), me, w.now},
 		{"R12 another custodian's keys under my name", a, good, &Keyring{"judicial", me, w.keys("judicial", "judicial-2").keys}, me, w.now},
+		{"R12 my keys under another custodian's name", a, good, &Keyring{"judicial", "judicial-2", f.Keys.keys}, me, w.now},
+		{"R12 my keys under another office", a, good, &Keyring{"oversight", me, f.Keys.keys}, me, w.now},
 		{"no keys", a, good, NewKeyring("judicial", me), me, w.now},
 		{"another signing key", a, good, f.Keys, "judicial-2", w.now},
 	} {
