@@ -1,9 +1,6 @@
 package mls
 
-import (
-	"bytes"
-	"slices"
-)
+import "slices"
 
 // An ExtensionType is a code point of RFC 9420 17.3.
 type ExtensionType uint16
@@ -179,10 +176,4 @@ func ExternalSenders(list []ExternalSender) Extension {
 	var w writer
 	encodeAll(&w, list)
 	return Extension{ExtensionExternalSenders, w.buf}
-}
-
-func sameExtensions(a, b []Extension) bool {
-	return slices.EqualFunc(a, b, func(x, y Extension) bool {
-		return x.Type == y.Type && bytes.Equal(x.Data, y.Data)
-	})
 }
