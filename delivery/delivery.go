@@ -71,9 +71,9 @@ import (
 type Config struct {
 	Store engine.Config
 
-	// Laws are the charters delivery knows, verified by the caller. A device
-	// under any other is not let into a conversation. See [Service.SetLaws].
-	Laws []Law
+	// Laws are the charters delivery knows. A device under any other is not let
+	// into a conversation.
+	Laws Laws
 
 	// CountKey signs counts of compartments: the private half of the charters'
 	// delivery key. Without it Disclose is unsupported.
@@ -93,11 +93,33 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// A Law is a charter and the key statements of its custodians, in ledger order.
-type Law struct {
-	Charter *charter.Charter
-	Keys    []*charter.KeyStatement
+// Laws is what delivery needs to know of the ledger. Its methods are called from
+// many goroutines.
+type Laws interface {
+	// Charter returns a charter that is on the ledger, verified. Old versions stay
+	// as long as devices are under them.
+	Charter(h charter.Hash) (*charter.Charter, bool)
+	// Keys returns the custodians' key statements of a law for a key period, in
+	// ledger order, as charter.Charter.Access wants them.
+	Keys(name string, period uint32) []*charter.KeyStatement
 }
+
+// Fixed are laws that don't change while the service runs, and whose charters
+// hold all the custodians' keys.
+type Fixed []*charter.Charter
+
+// Charter implements [Laws].
+func (f Fixed) Charter(h charter.Hash) (*charter.Charter, bool) {
+	for _, c := range f {
+		if c.Hash() == h {
+			return c, true
+		}
+	}
+	return nil, false
+}
+
+// Keys implements [Laws].
+func (Fixed) Keys(string, uint32) []*charter.KeyStatement { return nil }
 
 // Bounds of what one request or device may cost.
 const (
@@ -130,7 +152,7 @@ type Service struct {
 	sessions *sessions
 	hub      *hub
 
-	laws laws
+	accesses accesses
 	keys deviceKeys
 
 	mu            sync.Mutex
@@ -157,7 +179,6 @@ func Open(c Config) (*Service, error) {
 	}
 	s.config.Tolerance = cmp.Or(c.Tolerance, 2*time.Minute)
 	s.config.Conversations = cmp.Or(c.Conversations, 4096)
-	s.SetLaws(c.Laws)
 	var err error
 	if s.store, err = engine.OpenDelivery(c.Store, s.hub.committed); err != nil {
 		return nil, err
@@ -180,11 +201,10 @@ func (s *Service) Handler() http.Handler {
 	return mux
 }
 
-// laws are the charters in use, and the access structures that were asked for.
-type laws struct {
-	mu     sync.Mutex
-	byHash map[charter.Hash]Law
-	access map[accessKey]*charter.Access
+// accesses are the access structures that were asked for.
+type accesses struct {
+	mu sync.Mutex
+	of map[accessKey]*charter.Access
 }
 
 type accessKey struct {
@@ -192,41 +212,22 @@ type accessKey struct {
 	period uint32
 }
 
-// SetLaws replaces the charters delivery knows, when the ledger has new ones or new
-// keys. Old versions must stay in the list as long as devices are under them.
-func (s *Service) SetLaws(list []Law) {
-	byHash := make(map[charter.Hash]Law, len(list))
-	for _, l := range list {
-		byHash[l.Charter.Hash()] = l
-	}
-	s.laws.mu.Lock()
-	defer s.laws.mu.Unlock()
-	s.laws.byHash, s.laws.access = byHash, map[accessKey]*charter.Access{}
-}
-
-func (s *Service) law(h charter.Hash) (Law, bool) {
-	s.laws.mu.Lock()
-	defer s.laws.mu.Unlock()
-	l, ok := s.laws.byHash[h]
-	return l, ok
-}
-
 // access returns a charter's access structure for a period that a true label names,
 // which bounds how many are kept.
 func (s *Service) access(h charter.Hash, period uint32) (*charter.Access, error) {
-	s.laws.mu.Lock()
-	defer s.laws.mu.Unlock()
+	s.accesses.mu.Lock()
+	defer s.accesses.mu.Unlock()
 	key := accessKey{h, period}
-	if a := s.laws.access[key]; a != nil {
+	if a := s.accesses.of[key]; a != nil {
 		return a, nil
 	}
-	l, ok := s.laws.byHash[h]
+	c, ok := s.config.Laws.Charter(h)
 	if !ok {
 		return nil, refused("unknown charter")
 	}
-	a, err := l.Charter.Access(period, l.Keys)
+	a, err := c.Access(period, s.config.Laws.Keys(c.Name, period))
 	if err == nil {
-		s.laws.access[key] = a
+		s.accesses.of[key] = a
 	}
 	return a, err
 }

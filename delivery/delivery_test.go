@@ -378,6 +378,19 @@ func TestSessions(t *testing.T) {
 	thief.id.Device = "laptop"
 	refusedWith(t, "another device, nobody vouches", thief.register(nil), connect.CodePermissionDenied)
 	refusedWith(t, "another device, vouched for with a wrong key", thief.register(&phone{id: alice.id, key: thief.key}), connect.CodePermissionDenied)
+	content := RegistrationContent(testID("mallory"), alice.key.Public())
+	for name, r := range map[string]*api.RegisterRequest{
+		"a key without its proof": {SignatureKey: alice.key.Public(), Proof: thief.sign("device registration", content)},
+		"proof for another name":  {SignatureKey: alice.key.Public(), Proof: alice.sign("device registration", RegistrationContent(alice.id, alice.key.Public()))},
+		"proof of another kind":   {SignatureKey: alice.key.Public(), Proof: alice.sign("login", content)},
+		"short key":               {SignatureKey: alice.key.Public()[:31], Proof: alice.sign("device registration", content)},
+	} {
+		r.Account, r.Device = "mallory", "phone"
+		_, err := alice.api().Register(context.Background(), r)
+		refusedWith(t, name, err, connect.CodePermissionDenied)
+	}
+	_, err := alice.api().Register(context.Background(), &api.RegisterRequest{Account: "No Name", Device: "phone"})
+	refusedWith(t, "not a name", err, connect.CodeInvalidArgument)
 	if err := thief.register(alice); err != nil {
 		t.Errorf("another device, vouched for: %v", err)
 	}

@@ -504,24 +504,3 @@ func TestRecordsModel(t *testing.T) {
 		}
 	})
 }
-
-// BenchmarkAppend is the bare engine: durable appends of 1 kB by 256 writers.
-func BenchmarkAppend(b *testing.B) {
-	s := openTestDelivery(b, Config{}, nil)
-	convs := make([][]byte, 1000)
-	for i := range convs {
-		convs[i] = newConversation(b, s)
-	}
-	body := random(1024)
-	b.SetParallelism(128)
-	b.ResetTimer()
-	b.RunParallel(func(p *testing.PB) {
-		for i := 0; p.Next(); i++ {
-			m := &Message{Conversation: convs[(i*7919)%len(convs)], Mid: random(16), Kind: Application, Body: body}
-			if err := s.Append(context.Background(), m); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "appends/s")
-}
