@@ -50,10 +50,10 @@ func newWorld(t testing.TB) *world {
 	none := &charter.Charter{Name: "Free Land", Jurisdiction: "Freeland", LegalBasis: "Constitution, article 1", Language: "en", Number: 1, Policy: policy()}
 	w.access = w.enact(cw.Sign(cw.Charter))
 	w.open = w.enact(&charter.Signed{Charter: none.Encode()})
-	var laws []delivery.Law
+	laws := delivery.Fixed{}
 	for _, h := range []charter.Hash{w.access, w.open} {
 		c, _ := w.book.Charter(h)
-		laws = append(laws, delivery.Law{Charter: c})
+		laws[h] = c
 	}
 	var err error
 	w.service, err = delivery.Open(delivery.Config{Store: engine.Config{Path: filepath.Join(fastDir(t), "db")}, Laws: laws, Now: w.Now})

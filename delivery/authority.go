@@ -21,19 +21,19 @@ func (s *Service) authority(r *api.DiscloseRequest) (*warrant.Verified, error) {
 	if err != nil {
 		return nil, malformed("%v", err)
 	}
-	law, ok := s.law(w.Charter)
+	law, ok := s.config.Laws.Charter(w.Charter)
 	if !ok {
 		return nil, refused("the warrant's charter is unknown here")
 	}
-	v, err := warrant.Verify(w, approvals, law.Charter, s.now())
+	v, err := warrant.Verify(w, approvals, law, s.now())
 	if err != nil {
 		return nil, refused("%v", err)
 	}
-	policy, err := ledger.ParsePolicy(law.Charter.Policy)
+	policy, err := ledger.ParsePolicy(law.Policy)
 	if err != nil {
 		return nil, refused("%v", err)
 	}
-	in, err := policy.Include(r.WarrantEntry, r.WarrantProof, s.now(), time.Duration(law.Charter.Limits.Freshness)*time.Second)
+	in, err := policy.Include(r.WarrantEntry, r.WarrantProof, s.now(), time.Duration(law.Limits.Freshness)*time.Second)
 	if err != nil {
 		return nil, refused("%v", err)
 	}
@@ -41,7 +41,7 @@ func (s *Service) authority(r *api.DiscloseRequest) (*warrant.Verified, error) {
 		return nil, malformed("salt of %d bytes", len(r.WarrantSalt))
 	}
 	e := in.Entry().Warrant
-	if e == nil || !e.Verify(law.Charter.Docket) || !matches(e, v, [32]byte(r.WarrantSalt)) {
+	if e == nil || !e.Verify(law.Docket) || !matches(e, v, [32]byte(r.WarrantSalt)) {
 		return nil, refused("the ledger entry is not this warrant's")
 	}
 	return v, nil

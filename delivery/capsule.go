@@ -57,10 +57,10 @@ func (s *Service) checkCapsule(ctx context.Context, depositor directory.Identity
 	if err != nil {
 		return err
 	}
-	if law.Charter.Mode == charter.NoAccess {
+	if law.Mode == charter.NoAccess {
 		return refused("the sender's charter has no exceptional access, so there is nothing to seal")
 	}
-	want := trueLabel(e, conv.id, sender, law.Charter)
+	want := trueLabel(e, conv.id, sender, law)
 	if !bytes.Equal(want.Encode(), l.Encode()) {
 		return refused("the label does not say what is known of the compartment: %s", difference(want, l))
 	}

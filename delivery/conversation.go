@@ -207,10 +207,10 @@ func (c *conversation) doubt() {
 }
 
 // lawOf returns the law of a member.
-func (s *Service) lawOf(m engine.Member) (Law, error) {
-	l, ok := s.law(charter.Hash(m.Charter))
+func (s *Service) lawOf(m engine.Member) (*charter.Charter, error) {
+	l, ok := s.config.Laws.Charter(charter.Hash(m.Charter))
 	if !ok {
-		return Law{}, refused("%s/%s is under a charter unknown here", m.Account, m.Device)
+		return nil, refused("%s/%s is under a charter unknown here", m.Account, m.Device)
 	}
 	return l, nil
 }

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 func serve(path string) {
 	s, err := Open(Config{
 		Store: engine.Config{Path: path, Fatal: func(err error) { panic(err) }},
-		Laws:  []Law{{Charter: chartertest.New("delivery").Charter}},
+		Laws:  FixedLaws(chartertest.New("delivery").Charter),
 		Now:   func() time.Time { return chartertest.Now },
 	})
 	if err != nil {

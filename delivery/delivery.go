@@ -104,18 +104,23 @@ type Laws interface {
 	Keys(name string, period uint32) []*charter.KeyStatement
 }
 
-// Fixed are laws that don't change while the service runs, and whose charters
-// hold all the custodians' keys.
-type Fixed []*charter.Charter
+// Fixed are laws whose charters hold all the custodians' keys, for a service
+// that doesn't follow a ledger.
+type Fixed map[charter.Hash]*charter.Charter
+
+// FixedLaws returns the laws of verified charters.
+func FixedLaws(charters ...*charter.Charter) Fixed {
+	f := Fixed{}
+	for _, c := range charters {
+		f[c.Hash()] = c
+	}
+	return f
+}
 
 // Charter implements [Laws].
 func (f Fixed) Charter(h charter.Hash) (*charter.Charter, bool) {
-	for _, c := range f {
-		if c.Hash() == h {
-			return c, true
-		}
-	}
-	return nil, false
+	c, ok := f[h]
+	return c, ok
 }
 
 // Keys implements [Laws].
@@ -153,7 +158,7 @@ type Service struct {
 	hub      *hub
 
 	accesses accesses
-	keys deviceKeys
+	keys     deviceKeys
 
 	mu            sync.Mutex
 	conversations map[string]*conversation
@@ -170,6 +175,7 @@ func Open(c Config) (*Service, error) {
 		sessions:      newSessions(),
 		hub:           newHub(),
 		conversations: map[string]*conversation{},
+		accesses:      accesses{of: map[accessKey]*charter.Access{}},
 	}
 	if s.now == nil {
 		s.now = time.Now

@@ -79,7 +79,7 @@ func newLedgerWorld(t *testing.T) (*world, *testLedger) {
 	w := newWorld(t)
 	w.service.Close()
 	w.law.Charter.Policy = l.policy()
-	w.config.Laws = []Law{{Charter: w.law.Charter}}
+	w.config.Laws = FixedLaws(w.law.Charter)
 	w.start()
 	return w, l
 }

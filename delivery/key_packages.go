@@ -91,7 +91,7 @@ func (s *Service) letIn(leaf *mls.LeafNode) error {
 	if string(key) != string(leaf.SignatureKey) {
 		return refused("the leaf's key is not that of %s/%s", m.Account, m.Device)
 	}
-	if _, ok := s.law(m.Charter); !ok {
+	if _, ok := s.config.Laws.Charter(m.Charter); !ok {
 		return refused("the leaf is under a charter unknown here")
 	}
 	return nil

@@ -20,7 +20,7 @@ var plainLaw = &charter.Charter{Name: "plain", Jurisdiction: "test", LegalBasis:
 // Under a charter without exceptional access there are no capsules, and the same
 // service is plain MLS; in the same conversation others are under their own law.
 func TestLawWithoutAccess(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Laws = append(c.Laws, Law{Charter: plainLaw}) })
+	w := newWorld(t, func(c *Config) { c.Laws.(Fixed)[plainLaw.Hash()] = plainLaw })
 	alice, carol := w.phone("alice", "phone", nil), w.phone("carol", "phone", nil)
 	carol.law = plainLaw
 	carol.stock(1)
@@ -63,7 +63,7 @@ func TestChangeOfLaw(t *testing.T) {
 	_, err := alice.api().Commit(context.Background(), r)
 	refusedWith(t, "an unknown law", err, connect.CodePermissionDenied)
 	alice.groups[conv].DropPending()
-	w.service.SetLaws(append(w.config.Laws, Law{Charter: &next}))
+	w.config.Laws.(Fixed)[h] = &next
 	alice.say(conv, alice.deposit(conv), "under the old law")
 	alice.commit(conv, move)
 	_, err = alice.api().PutCapsule(context.Background(), &api.PutCapsuleRequest{Capsule: alice.seal(conv, alice.label(conv)).Bytes()})

@@ -107,15 +107,15 @@ func (s *Service) checkSender(ctx context.Context, c *conversation, id directory
 	if err != nil {
 		return 0, err
 	}
-	if law.Charter.Mode == charter.NoAccess {
+	if law.Mode == charter.NoAccess {
 		if len(outside.AuthenticatedData) != 0 {
 			return 0, malformed("authenticated data without a capsule to name")
 		}
 		return m.Leaf, nil
 	}
-	if age := s.now().Sub(e.openedAt()); age > time.Duration(law.Charter.Limits.MaxEpochAge)*time.Second {
+	if age := s.now().Sub(e.openedAt()); age > time.Duration(law.Limits.MaxEpochAge)*time.Second {
 		return 0, fault(connect.CodeFailedPrecondition, &api.Hint{Hint: "Commit, then send in the new epoch.", Epoch: current.Epoch.Epoch},
-			"refused: epoch %d is %s old, the charter allows %d s", outside.Epoch, age.Truncate(time.Second), law.Charter.Limits.MaxEpochAge)
+			"refused: epoch %d is %s old, the charter allows %d s", outside.Epoch, age.Truncate(time.Second), law.Limits.MaxEpochAge)
 	}
 	return m.Leaf, s.checkCapsuleStored(ctx, c, outside.Epoch, m.Leaf, outside.AuthenticatedData)
 }

@@ -50,7 +50,7 @@ func newWorld(t testing.TB, options ...func(*Config)) *world {
 	w := &world{TB: t, law: law, clock: &clock{t: chartertest.Now}}
 	w.config = Config{
 		Store:    engine.Config{Path: filepath.Join(t.TempDir(), "delivery.db")},
-		Laws:     []Law{{Charter: law.Charter}},
+		Laws:     FixedLaws(law.Charter),
 		CountKey: CountKey(law.Delivery),
 		Now:      w.clock.now,
 	}
