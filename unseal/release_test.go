@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"writ/charter"
+	"writ/internal/wire"
 	"writ/ledger"
 )
 
@@ -231,6 +232,29 @@ func TestReleaseEveryByte(t *testing.T) {
 		bad[i] ^= 0x20
 		if got, err := ParseRelease(bad); err == nil && got.Verify(by) {
 			t.Fatalf("byte %d changed and the release verifies", i)
+		}
+	}
+}
+
+func TestParseReleaseRefuses(t *testing.T) {
+	good := (&Release{Office: "judicial", Custodian: "judicial-1", Sealed: []byte{1}}).Encode()
+	if _, err := ParseRelease(good); err != nil {
+		t.Fatal(err)
+	}
+	version := bytes.Clone(good)
+	version[1] = 2
+	for name, c := range map[string]struct {
+		b    []byte
+		want error
+	}{
+		"trailing": {append(bytes.Clone(good), 0), wire.ErrMalformed},
+		"cut":      {good[:len(good)-1], wire.ErrMalformed},
+		"empty":    {nil, wire.ErrMalformed},
+		"huge":     {append(bytes.Clone(good), make([]byte, maxRelease)...), wire.ErrMalformed},
+		"version":  {version, ErrUnsupported},
+	} {
+		if r, err := ParseRelease(c.b); r != nil || !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, %v", name, r, err)
 		}
 	}
 }
