@@ -122,9 +122,8 @@ type examiner struct {
 	shares []unseal.Share
 }
 
-// Open opens what the case's warrant names. The warrant must be on the ledger.
-// If too few custodians release, the error is a [*BlockedError].
-func Open(ctx context.Context, config Config, c *Case) (*Opened, error) {
+// newExaminer fills in what a configuration leaves open.
+func newExaminer(config Config, c *Case) (*examiner, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
@@ -135,12 +134,50 @@ func Open(ctx context.Context, config Config, c *Case) (*Opened, error) {
 	if err != nil {
 		return nil, fmt.Errorf("examine: %w", err)
 	}
-	x := &examiner{Config: config, c: c, hash: c.Warrant.Hash(), reader: reader,
-		out: &Opened{Warrant: c.Warrant.Encode(), WarrantSalt: c.Salt, NoticeSalt: c.NoticeSalt}}
-	for _, step := range []func(context.Context) error{x.readLedger, x.findWarrant, x.disclose, x.request, x.prove, x.release, x.combine} {
+	return &examiner{Config: config, c: c, hash: c.Warrant.Hash(), reader: reader,
+		out: &Opened{Warrant: c.Warrant.Encode(), WarrantSalt: c.Salt, NoticeSalt: c.NoticeSalt}}, nil
+}
+
+// run takes steps in order, to the first that fails.
+func run(ctx context.Context, steps ...func(context.Context) error) error {
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
-			return nil, err
+			return err
 		}
+	}
+	return nil
+}
+
+// Requested is what was asked for.
+type Requested struct {
+	Entry        Proven
+	Compartments int
+	Outside      []Skipped
+}
+
+// Request logs which compartments are asked for and asks no custodian. [Open]
+// does it too: as long as delivery has nothing new in scope, with the same
+// entry.
+func Request(ctx context.Context, config Config, c *Case) (*Requested, error) {
+	x, err := newExaminer(config, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := run(ctx, x.readLedger, x.findWarrant, x.disclose, x.request); err != nil {
+		return nil, err
+	}
+	return &Requested{Entry: x.out.RequestEntry, Compartments: len(x.out.Compartments), Outside: x.out.Outside}, nil
+}
+
+// Open opens what the case's warrant names. The warrant must be on the ledger.
+// If too few custodians release, the error is a [*BlockedError].
+func Open(ctx context.Context, config Config, c *Case) (*Opened, error) {
+	x, err := newExaminer(config, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := run(ctx, x.readLedger, x.findWarrant, x.disclose, x.request, x.prove, x.release, x.combine); err != nil {
+		return nil, err
 	}
 	return x.out, nil
 }
