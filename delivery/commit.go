@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 
 	"connectrpc.com/connect"
 	"writ/api"
@@ -131,7 +132,10 @@ func checkWelcome(welcome []byte, staged *mls.PublicStagedCommit) error {
 // signature keys are unique in a tree (RFC 9420 section 7.3), and letIn wants each
 // device's own.
 func (e *epoch) after(staged *mls.PublicStagedCommit, opened uint64) (*epoch, error) {
-	members := maps.Clone(e.members)
+	members := e.members
+	if len(staged.Added)+len(staged.Removed) > 0 || changesLaw(members, staged.Updated) {
+		members = maps.Clone(members)
+	}
 	for _, r := range staged.Removed {
 		m, err := memberOf(r.Leaf)
 		if err != nil {
@@ -158,6 +162,14 @@ func (e *epoch) after(staged *mls.PublicStagedCommit, opened uint64) (*epoch, er
 	next := &epoch{suite: e.suite, members: members}
 	next.Epoch = engine.Epoch{Epoch: staged.Epoch, Opened: opened, Roster: directory.RosterRoot(next.accounts()), Context: staged.Context.Bytes()}
 	return next, nil
+}
+
+// changesLaw reports whether an update moves a member to another charter.
+func changesLaw(members map[directory.Identity]engine.Member, updated []mls.Member) bool {
+	return slices.ContainsFunc(updated, func(u mls.Member) bool {
+		m, err := memberOf(u.Leaf)
+		return err == nil && members[directory.Identity{Account: m.Account, Device: m.Device}].Charter != m.Charter
+	})
 }
 
 // update takes a member's new leaf. Who it is must stay; under which charter may

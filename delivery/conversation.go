@@ -58,7 +58,7 @@ func (c *conversation) setSealed(n capsuleName) {
 type epoch struct {
 	engine.Epoch
 	suite   mls.CipherSuite
-	members map[directory.Identity]engine.Member
+	members map[directory.Identity]engine.Member // shared with the epoch before if nobody came or went
 }
 
 // openedAt is the opening time that the epoch's commit stated.
@@ -124,6 +124,17 @@ func (s *Service) recent(ctx context.Context, c *conversation) ([]*epoch, error)
 	return list, nil
 }
 
+// recentTo is recent, read again if it does not reach an epoch: its commit may have
+// been pushed to members before the copy was told.
+func (s *Service) recentTo(ctx context.Context, c *conversation, number uint64) ([]*epoch, error) {
+	list, err := s.recent(ctx, c)
+	if err != nil || number <= list[len(list)-1].Epoch.Epoch {
+		return list, err
+	}
+	c.doubt()
+	return s.recent(ctx, c)
+}
+
 // readEpochs reads at most limit epochs from one on.
 func (s *Service) readEpochs(ctx context.Context, id []byte, first uint64, limit int) ([]*epoch, error) {
 	stored, err := s.store.Epochs(ctx, id, first, limit)
@@ -159,7 +170,7 @@ func newEpoch(e engine.Epoch, members []engine.Member) (*epoch, error) {
 
 // anyEpoch returns an epoch of a conversation, recent or not.
 func (s *Service) anyEpoch(ctx context.Context, c *conversation, number uint64) (*epoch, error) {
-	list, err := s.recent(ctx, c)
+	list, err := s.recentTo(ctx, c, number)
 	if err != nil {
 		return nil, err
 	}
@@ -188,11 +199,11 @@ func find(list []*epoch, number uint64) *epoch {
 	return nil
 }
 
-// advance adds the epoch that a commit started, if c was read.
+// advance adds the epoch that a commit started, if c was read before that.
 func (c *conversation) advance(e *epoch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.epochs) == 0 {
+	if len(c.epochs) == 0 || c.epochs[len(c.epochs)-1].Epoch.Epoch+1 != e.Epoch.Epoch {
 		return
 	}
 	list := append(c.epochs[:len(c.epochs):len(c.epochs)], e)

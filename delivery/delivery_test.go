@@ -510,13 +510,65 @@ func TestSubscribe(t *testing.T) {
 	}
 }
 
+// A further subscription ends the device's oldest, and the service's end all.
+func TestSubscriptionsEnd(t *testing.T) {
+	w := newWorld(t)
+	alice := w.phone("alice", "phone", nil)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	var streams []*connect.ServerStreamForClient[api.Event]
+	for range maxSubscriptions + 1 {
+		s, err := alice.api().Subscribe(ctx, &api.SubscribeRequest{})
+		if err != nil || !s.Receive() {
+			t.Fatal(err, s.Err())
+		}
+		streams = append(streams, s)
+	}
+	if streams[0].Receive() {
+		t.Error("the oldest goes on")
+	}
+	refusedWith(t, "the oldest", streams[0].Err(), connect.CodeUnavailable)
+	conv := alice.create()
+	alice.commit(conv, mls.CommitOptions{})
+	for i, s := range streams[1:] {
+		if !s.Receive() || s.Msg().GetMessage() == nil {
+			t.Errorf("subscription %d has no event: %v", i+1, s.Err())
+		}
+	}
+	w.service.Close()
+	for _, s := range streams[1:] {
+		if s.Receive() {
+			t.Error("an event after the end")
+		}
+		refusedWith(t, "at the end", s.Err(), connect.CodeUnavailable)
+	}
+}
+
+// A member that learned of a commit from its event may speak before the copy in
+// memory was told.
+func TestCopyBehindStore(t *testing.T) {
+	w := newWorld(t)
+	alice, _, conv := w.pair()
+	alice.commit(conv, mls.CommitOptions{})
+	behind := func() {
+		c, done := w.service.use([]byte(conv))
+		defer done()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.epochs = c.epochs[:len(c.epochs)-1]
+	}
+	behind()
+	hash := alice.deposit(conv)
+	behind()
+	alice.say(conv, hash, "x")
+	behind()
+	alice.commit(conv, mls.CommitOptions{})
+}
+
 // A subscriber that does not take its events is told that it lagged, once.
 func TestSlowSubscriber(t *testing.T) {
 	h := newHub()
-	sub, err := h.add(testID("bob"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	sub := h.add(testID("bob"))
 	if !h.listen(sub, []string{"conversation"}, 0) {
 		t.Fatal("not listening")
 	}

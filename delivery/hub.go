@@ -27,12 +27,13 @@ type rosterChange struct{ joined, left []directory.Identity }
 
 type subscriber struct {
 	device directory.Identity
-	events chan *api.Event // closed by hub.close
+	events chan *api.Event // closed when the hub ends the subscription
 
 	// Guarded by hub.mu.
 	lagged        bool
 	changes       int // of the device's memberships since it subscribed
 	conversations map[string]bool
+	ended         bool
 }
 
 func newHub() *hub {
@@ -126,16 +127,21 @@ func (h *hub) leave(conversation string, sub *subscriber) {
 	}
 }
 
-// add makes a subscriber that hears of changes of its memberships only, so far.
-func (h *hub) add(id directory.Identity) (*subscriber, error) {
+// add makes a subscriber that hears of changes of its memberships only, so far. It
+// takes the place of the device's oldest if there are too many: a device that lost
+// its network can't say goodbye.
+func (h *hub) add(id directory.Identity) *subscriber {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || len(h.byDevice[id]) >= maxSubscriptions {
-		return nil, full("subscriptions")
+	if len(h.byDevice[id]) >= maxSubscriptions {
+		h.end(h.byDevice[id][0])
 	}
 	sub := &subscriber{device: id, events: make(chan *api.Event, eventQueue), conversations: map[string]bool{}}
 	h.byDevice[id] = append(h.byDevice[id], sub)
-	return sub, nil
+	if h.closed {
+		h.end(sub)
+	}
+	return sub
 }
 
 // listen adds the device's conversations, unless its memberships have changed
@@ -143,7 +149,7 @@ func (h *hub) add(id directory.Identity) (*subscriber, error) {
 func (h *hub) listen(sub *subscriber, conversations []string, changes int) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
+	if sub.ended {
 		return true
 	}
 	if sub.changes != changes {
@@ -161,9 +167,19 @@ func (h *hub) changesOf(sub *subscriber) int {
 	return sub.changes
 }
 
+// remove ends a subscription, if it is not ended yet.
 func (h *hub) remove(sub *subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.end(sub)
+}
+
+func (h *hub) end(sub *subscriber) {
+	if sub.ended {
+		return
+	}
+	sub.ended = true
+	close(sub.events)
 	for c := range sub.conversations {
 		h.leave(c, sub)
 	}
@@ -179,12 +195,10 @@ func (h *hub) close() {
 	defer h.mu.Unlock()
 	h.closed = true
 	for _, list := range h.byDevice {
-		for _, sub := range list {
-			close(sub.events)
+		for _, sub := range slices.Clone(list) {
+			h.end(sub)
 		}
 	}
-	clear(h.byDevice)
-	clear(h.byConversation)
 }
 
 // Subscribe implements api.Delivery.
@@ -193,10 +207,7 @@ func (s *Service) Subscribe(ctx context.Context, _ *api.SubscribeRequest, stream
 	if err != nil {
 		return err
 	}
-	sub, err := s.hub.add(id)
-	if err != nil {
-		return err
-	}
+	sub := s.hub.add(id)
 	defer s.hub.remove(sub)
 	for listening := false; !listening; {
 		changes := s.hub.changesOf(sub)
@@ -215,7 +226,7 @@ func (s *Service) Subscribe(ctx context.Context, _ *api.SubscribeRequest, stream
 			return nil
 		case e, open := <-sub.events:
 			if !open {
-				return fault(connect.CodeUnavailable, &api.Hint{Hint: "Subscribe again.", RetryAfterMs: retryAfter}, "the service is ending")
+				return fault(connect.CodeUnavailable, &api.Hint{Hint: "Subscribe again, unless another subscription of this device goes on.", RetryAfterMs: retryAfter}, "the subscription was ended")
 			}
 			if err := stream.Send(e); err != nil {
 				return err

@@ -87,7 +87,7 @@ func (s *Service) message(conversation, mid []byte, epoch uint64, kind engine.Ki
 // checkSender makes the checks of an application message and returns its sender's
 // leaf.
 func (s *Service) checkSender(ctx context.Context, c *conversation, id directory.Identity, outside *mls.Envelope) (uint32, error) {
-	epochs, err := s.recent(ctx, c)
+	epochs, err := s.recentTo(ctx, c, outside.Epoch)
 	if err != nil {
 		return 0, err
 	}

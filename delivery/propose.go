@@ -56,7 +56,7 @@ func (s *Service) Propose(ctx context.Context, r *api.ProposeRequest) (*api.Prop
 // committer returns the current epoch and the caller's leaf, which must be the
 // sender that the message names.
 func (s *Service) committer(ctx context.Context, c *conversation, id directory.Identity, outside *mls.Envelope) (*epoch, uint32, error) {
-	epochs, err := s.recent(ctx, c)
+	epochs, err := s.recentTo(ctx, c, outside.Epoch)
 	if err != nil {
 		return nil, 0, err
 	}
