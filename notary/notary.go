@@ -89,11 +89,16 @@ type Server struct {
 	ctx      context.Context // the server's life: an entry once admitted does not end with its request
 	pending  chan struct{}
 
-	// mu orders entries: admission into the book and the hand-over to the log happen
-	// under it, so that book and log agree on every index.
+	stored chan struct{} // closed when the committer has ended: nothing is queued any more
+
+	// mu orders entries: the book decides an entry's index when it is queued, and the
+	// committer alone hands the queue to the log's storage, in order.
 	mu     sync.Mutex
+	work   sync.Cond // on mu: the queue or broken changed
 	book   *ledger.Book
-	broken error // set when log and book may differ: nothing is admitted any more
+	queue  []*queued
+	flying map[uint64]*queued // queued or being stored, by index
+	broken error              // set at the end, and when log and book may differ: nothing is admitted any more
 }
 
 // New opens the log, checks it against its checkpoint and replays it. The
@@ -108,7 +113,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{policy: c.Policy, log: c.Log, files: os.DirFS(c.Dir), lock: lock,
-		pending: make(chan struct{}, maxPending), book: newBook(c.FirstCharters)}
+		pending: make(chan struct{}, maxPending), stored: make(chan struct{}),
+		book: newBook(c.FirstCharters), flying: map[uint64]*queued{}}
+	s.work.L = &s.mu
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -118,6 +125,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		lock.Close()
 		return nil, err
 	}
+	go s.commit()
 	s.mux = http.NewServeMux()
 	s.mux.HandleFunc("POST /add", s.serveAdd)
 	s.mux.HandleFunc("GET /checkpoint", s.serveCheckpoint)
@@ -154,6 +162,10 @@ func lockDir(dir string) (*os.File, error) {
 // releases the directory.
 func (s *Server) Close(ctx context.Context) error {
 	s.stop(errors.New("shutting down"))
+	select {
+	case <-s.stored:
+	case <-ctx.Done():
+	}
 	err := s.shutdown(ctx)
 	s.cancel()
 	if err != nil {
@@ -208,44 +220,52 @@ var errNotAdmitted = errors.New("notary: refused")
 // stands under a published checkpoint that satisfies the policy. If ctx
 // ends before, the entry may be published all the same.
 func (s *Server) Add(ctx context.Context, e *ledger.Entry) (uint64, error) {
-	index, future, err := s.admit(e)
+	q, err := s.admit(e)
 	if err != nil {
 		return 0, err
 	}
-	got, err := future()
-	if err != nil || got.Index != index {
-		s.stop(fmt.Errorf("entry %d: log says %d, %v", index, got.Index, err))
-		return 0, s.failure()
+	select {
+	case <-q.done:
+	case <-ctx.Done():
+		return 0, fmt.Errorf("notary: entry %d is being stored: %w", q.index, ctx.Err())
 	}
-	_, signed, err := s.awaiter.Await(ctx, future)
+	if q.err != nil {
+		return 0, q.err
+	}
+	known := func() (tessera.Index, error) { return tessera.Index{Index: q.index}, nil }
+	_, signed, err := s.awaiter.Await(ctx, known)
 	if err != nil {
-		return 0, fmt.Errorf("notary: entry %d waits for a checkpoint: %w", index, err)
+		return 0, fmt.Errorf("notary: entry %d waits for a checkpoint: %w", q.index, err)
 	}
 	if _, err := s.policy.Checkpoint(signed, time.Now(), 0); err != nil {
 		return 0, fmt.Errorf("notary: %w", err)
 	}
-	return index, nil
+	return q.index, nil
 }
 
-// admit decides the entry's index and gives it to the log.
-func (s *Server) admit(e *ledger.Entry) (uint64, tessera.IndexFuture, error) {
+// admit decides the entry's index, or finds the one it has.
+func (s *Server) admit(e *ledger.Entry) (*queued, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken != nil {
-		return 0, nil, s.broken
+		return nil, s.broken
 	}
 	if index, ok := s.book.Find(e.Hash()); ok {
-		known := tessera.Index{Index: index, IsDup: true}
-		return index, func() (tessera.Index, error) { return known, nil }, nil
+		if q := s.flying[index]; q != nil {
+			return q, nil
+		}
+		return onDisk(index), nil
 	}
 	if err := s.book.Check(e); err != nil {
-		return 0, nil, fmt.Errorf("%w: %w", errNotAdmitted, err)
+		return nil, fmt.Errorf("%w: %w", errNotAdmitted, err)
 	}
-	index := s.book.Size()
-	if err := s.book.Apply(index, e.Bytes(), time.Now()); err != nil {
-		return 0, nil, fmt.Errorf("notary: %w", err)
+	q := &queued{entry: e, index: s.book.Size(), done: make(chan struct{})}
+	if err := s.book.Apply(q.index, e.Bytes(), time.Now()); err != nil {
+		return nil, fmt.Errorf("notary: %w", err)
 	}
-	return index, s.appender.Add(s.ctx, tessera.NewEntry(e.Bytes())), nil
+	s.queue, s.flying[q.index] = append(s.queue, q), q
+	s.work.Signal()
+	return q, nil
 }
 
 // stop ends admission for the first reason given.
@@ -256,15 +276,11 @@ func (s *Server) stop(reason error) {
 		s.broken = fmt.Errorf("notary: stopped: %w", reason)
 		s.log.Error("notary: admits nothing any more", "reason", reason)
 	}
-}
-
-func (s *Server) failure() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.broken
+	s.work.Broadcast()
 }
 
 func (s *Server) serveCheckpoint(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Access-Control-Allow-Origin", "*") // browsers read the log too
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	http.ServeFileFS(w, r, s.files, "checkpoint")
@@ -276,6 +292,7 @@ func (s *Server) serveTile(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	w.Header().Set("Access-Control-Allow-Origin", "*")
 	w.Header().Set("Cache-Control", "public, max-age=604800, immutable")
 	w.Header().Set("Content-Type", "application/octet-stream")
 	http.ServeFileFS(w, r, s.files, path)

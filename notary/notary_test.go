@@ -280,6 +280,23 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// More than can wait is turned away, to come again.
+func TestTooMany(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, f := w.start()
+	for range maxPending {
+		s.pending <- struct{}{}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := f.Add(ctx, w.charterEntry()); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "waiting") {
+		t.Errorf("got %v", err)
+	}
+	<-s.pending
+	w.add(f, w.charterEntry())
+}
+
 // A notary for which no first charter is named admits none.
 func TestNoFirstCharter(t *testing.T) {
 	t.Parallel()
@@ -435,4 +452,35 @@ func TestStorageFails(t *testing.T) {
 	if size, err := s.reader.IntegratedSize(context.Background()); err != nil || size != 1 {
 		t.Errorf("log has %d entries, %v: the book doesn't know which", size, err)
 	}
+}
+
+// Each worker waits for a witnessed checkpoint before its next entry.
+func BenchmarkAdd(b *testing.B) {
+	w := newWorld(b)
+	w.Charter.Limits.CapSubjects = 1_000_000
+	s, f := w.start()
+	w.add(f, w.charterEntry())
+	entries := make([]*ledger.Entry, b.N)
+	for n := range entries {
+		entries[n], _ = ledger.ParseEntry(w.warrant(n))
+	}
+	next := make(chan *ledger.Entry)
+	var wg sync.WaitGroup
+	b.ResetTimer()
+	for range 1000 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for e := range next {
+				if _, err := s.Add(context.Background(), e); err != nil {
+					b.Error(err)
+				}
+			}
+		}()
+	}
+	for _, e := range entries {
+		next <- e
+	}
+	close(next)
+	wg.Wait()
 }

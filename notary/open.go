@@ -23,7 +23,6 @@ const (
 	defaultRepublish = time.Minute
 	minInterval      = 100 * time.Millisecond // the least the log's storage takes
 	witnessTimeout   = 5 * time.Second
-	maxBatch         = 256
 )
 
 // options checks the configuration and turns it into that of the log's
@@ -48,7 +47,7 @@ func (c *Config) options() (*tessera.AppendOptions, error) {
 	}
 	return tessera.NewAppendOptions().
 		WithCheckpointSigner(signer).
-		WithBatching(maxBatch, min(c.Interval/2, 100*time.Millisecond)).
+		WithBatching(2*maxBatch, flushAfter).
 		WithCheckpointInterval(c.Interval).
 		WithCheckpointRepublishInterval(c.Republish).
 		WithWitnesses(witnesses, &tessera.WitnessOptions{Timeout: witnessTimeout}), nil
