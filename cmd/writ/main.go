@@ -55,5 +55,11 @@ compartments it names. A compartment is one sender, one conversation, one epoch.
 		&cobra.Group{ID: "services", Title: "For institutions that run a service:"},
 		&cobra.Group{ID: "try", Title: "To try it:"},
 	)
+	root.AddCommand(
+		newRegister(), newConversations(), newSend(), newRead(), newChat(),
+		newCharter(), newWarrant(),
+		newServe(), newNotary(), newWitness(), newDocket(), newCustodian(), newKeygen(),
+		newLocalnet(),
+	)
 	return root
 }

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bufio"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"writ/api"
+	"writ/setup"
+	"writ/warrant"
+)
+
+// deploymentFlag adds --deployment to a command.
+func deploymentFlag(cmd *cobra.Command) *string {
+	return cmd.Flags().String("deployment", setup.DeploymentFile, "the deployment file")
+}
+
+func docketOf(file string) (api.DocketClient, error) {
+	d, err := setup.LoadDeployment(file)
+	if err != nil {
+		return nil, fail(codeFailed, err, "--deployment names the deployment file")
+	}
+	return api.NewDocketClient(http.DefaultClient, d.Docket), nil
+}
+
+// listed is what a list shows of a warrant: no more than the docket knows.
+type listed struct {
+	Number   uint64    `json:"number"`
+	Warrant  string    `json:"warrant"`
+	Agency   string    `json:"agency"`
+	State    string    `json:"state"`
+	Offices  []string  `json:"offices_approved"`
+	Lodged   time.Time `json:"lodged"`
+	Requests uint32    `json:"requests"`
+}
+
+func newWarrantList() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list --deployment FILE",
+		Short: "List what is lodged at the docket, the newest last",
+		Args:  cobra.NoArgs,
+	}
+	file := deploymentFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		docket, err := docketOf(*file)
+		if err != nil {
+			return err
+		}
+		list, err := listWarrants(cmd, docket)
+		if err != nil {
+			return err
+		}
+		return show(cmd, list, func(w io.Writer) {
+			if len(list) == 0 {
+				fmt.Fprintln(w, "nothing is lodged")
+			}
+			for _, l := range list {
+				fmt.Fprintf(w, "%3d  %.16s  %-9s  by %s  approved by: %s\n", l.Number, l.Warrant, l.State, l.Agency, strings.Join(l.Offices, ", "))
+			}
+		})
+	}
+	return cmd
+}
+
+func listWarrants(cmd *cobra.Command, docket api.DocketClient) ([]listed, error) {
+	list := []listed{}
+	for after := uint64(0); ; {
+		r, err := docket.ListWarrants(cmd.Context(), &api.ListWarrantsRequest{After: after})
+		if err != nil {
+			return nil, callError(err)
+		}
+		for _, l := range r.Warrants {
+			after = l.Number
+			list = append(list, listed{l.Number, hex.EncodeToString(l.WarrantHash), l.Agency, stateWord(l.State),
+				l.Offices, time.Unix(int64(l.Lodged), 0).UTC(), l.Requests})
+		}
+		if !r.More || len(r.Warrants) == 0 {
+			return list, nil
+		}
+	}
+}
+
+func stateWord(s api.WarrantState) string {
+	return strings.ToLower(strings.TrimPrefix(s.String(), "WARRANT_STATE_"))
+}
+
+// approverFlags are the flags of who reads or signs a warrant.
+type approverFlags struct{ deployment, key *string }
+
+func newApproverFlags(cmd *cobra.Command) approverFlags {
+	f := approverFlags{deploymentFlag(cmd), cmd.Flags().String("key", "", "the approver's key file")}
+	cmd.MarkFlagRequired("key")
+	return f
+}
+
+// opened is a warrant that an approver could read.
+type opened struct {
+	docket  api.DocketClient
+	key     *setup.KeyFile
+	warrant *warrant.Warrant
+}
+
+// read fetches a warrant by its hash, or a prefix of it, and opens its envelope.
+func (f approverFlags) read(cmd *cobra.Command, prefix string) (*opened, error) {
+	docket, err := docketOf(*f.deployment)
+	if err != nil {
+		return nil, err
+	}
+	key, err := setup.LoadKeyFile(*f.key, setup.RoleApprover)
+	if err != nil {
+		return nil, err
+	}
+	hash, err := findWarrant(cmd, docket, prefix)
+	if err != nil {
+		return nil, err
+	}
+	r, err := docket.GetWarrant(cmd.Context(), &api.GetWarrantRequest{WarrantHash: hash[:]})
+	if err != nil {
+		return nil, callError(err)
+	}
+	mail, err := warrant.ParseMailKey(key.Mail)
+	if err != nil {
+		return nil, err
+	}
+	content, err := warrant.Open(r.Envelope, key.Office+"/"+key.Name, mail)
+	if err != nil {
+		return nil, fail(codeRefused, err, "the envelope is sealed to the approvers whom the charter names")
+	}
+	w, err := warrant.Parse(content)
+	if err != nil {
+		return nil, fail(codeInvalid, err, "nobody should approve it")
+	}
+	if w.Hash() != hash {
+		return nil, fail(codeInvalid, errors.New("the envelope holds another warrant than the docket says"), "nobody should approve it; tell the docket's operator")
+	}
+	return &opened{docket, key, w}, nil
+}
+
+func findWarrant(cmd *cobra.Command, docket api.DocketClient, prefix string) (h warrant.Hash, err error) {
+	list, err := listWarrants(cmd, docket)
+	if err != nil {
+		return h, err
+	}
+	var found []string
+	for _, l := range list {
+		if strings.HasPrefix(l.Warrant, strings.ToLower(prefix)) {
+			found = append(found, l.Warrant)
+		}
+	}
+	if len(found) != 1 {
+		return h, usage(fmt.Errorf("%q names %d warrants", prefix, len(found)), "writ warrant list prints them")
+	}
+	b, err := hex.DecodeString(found[0])
+	if err != nil || len(b) != len(h) {
+		return h, fmt.Errorf("malformed: the docket names a warrant %q", found[0])
+	}
+	return warrant.Hash(b), nil
+}
+
+func newWarrantShow() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show HASH --key APPROVER.key",
+		Short: "Read a lodged warrant, as one of its approvers",
+		Args:  cobra.ExactArgs(1),
+	}
+	f := newApproverFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		o, err := f.read(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+			_, err := cmd.OutOrStdout().Write(o.warrant.JSON())
+			return err
+		}
+		printLaw(cmd.OutOrStdout(), o.warrant.Explain())
+		return nil
+	}
+	return cmd
+}
+
+func newWarrantApprove() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "approve HASH --key APPROVER.key",
+		Short: "Read a lodged warrant and approve it",
+		Long: `Approve shows the warrant in plain words, asks, and then signs it with the
+approver's key. --yes doesn't ask. There is nothing to undo an approval.`,
+		Args: cobra.ExactArgs(1),
+	}
+	f := newApproverFlags(cmd)
+	yes := cmd.Flags().Bool("yes", false, "approve without being asked")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		o, err := f.read(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		if !*yes {
+			printLaw(cmd.ErrOrStderr(), o.warrant.Explain())
+			if err := confirm(cmd, "Approve this warrant? Type yes: "); err != nil {
+				return err
+			}
+		}
+		return o.approve(cmd)
+	}
+	return cmd
+}
+
+func confirm(cmd *cobra.Command, question string) error {
+	fmt.Fprint(cmd.ErrOrStderr(), question)
+	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	if strings.TrimSpace(line) != "yes" {
+		return fail(codeRefused, errors.Join(errors.New("not approved"), ignoreEOF(err)), "")
+	}
+	return nil
+}
+
+func ignoreEOF(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+// approve signs the warrant and hands the approval in.
+func (o *opened) approve(cmd *cobra.Command) error {
+	signing, err := warrant.ParseApproverKey(o.key.Signing)
+	if err != nil {
+		return err
+	}
+	h := o.warrant.Hash()
+	a := warrant.Approve(o.warrant, o.key.Office, o.key.Name, signing)
+	r, err := o.docket.Approve(cmd.Context(), &api.ApproveRequest{
+		WarrantHash: h[:], Approval: warrant.EncodeApprovals([]warrant.Approval{a}),
+	})
+	if err != nil {
+		return callError(err)
+	}
+	result := map[string]any{"warrant": hex.EncodeToString(h[:]), "state": stateWord(r.State), "missing": r.Missing}
+	return show(cmd, result, func(w io.Writer) {
+		fmt.Fprintf(w, "approved by %s/%s; the warrant is %s\n", o.key.Office, o.key.Name, stateWord(r.State))
+		if len(r.Missing) > 0 {
+			fmt.Fprintf(w, "still missing: %s\n", strings.Join(r.Missing, ", "))
+		}
+	})
+}

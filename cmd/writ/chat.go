@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"writ/client"
+)
+
+func newChat() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "chat CONVERSATION",
+		GroupID: "people",
+		Short:   "Talk: each line you type is sent, what others say appears",
+		Long: `Chat shows the law and the last messages of a conversation, then sends each line
+you type and shows what others say as it comes. CONVERSATION is the id or a
+prefix of it, or - for your only one. End with Ctrl-D or Ctrl-C; nothing is lost.`,
+		Args: cobra.ExactArgs(1),
+	}
+	dir := homeFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return withHome(cmd, *dir, func(h *home) error {
+			id, err := h.current(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			if err := showLaws(cmd, h, id); err != nil {
+				return err
+			}
+			return chat(cmd, h, id)
+		})
+	}
+	return cmd
+}
+
+func chat(cmd *cobra.Command, h *home, id client.ConversationID) error {
+	if err := showEvents(cmd, h, []client.ConversationID{id}, true); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
+	go h.laws.copy.Run(ctx)
+	lines := make(chan string)
+	go readLines(ctx, cmd.InOrStdin(), lines)
+	watched := make(chan error, 1)
+	go func() { watched <- h.tell(ctx, cmd.OutOrStdout(), id) }()
+	for {
+		select {
+		case err := <-watched:
+			return ended(ctx, err)
+		case <-ctx.Done():
+			return nil
+		case text, ok := <-lines:
+			if !ok {
+				cancel()
+				return ended(ctx, <-watched)
+			}
+			if err := h.device.Send(ctx, id, text); err != nil {
+				fmt.Fprintf(cmd.ErrOrStderr(), "error: %v\n", personError(err))
+			}
+		}
+	}
+}
+
+// ended is the error of something that ended: none if ctx asked it to.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// tell prints what happens in a conversation until ctx ends. What this device
+// says is on the screen already.
+func (h *home) tell(ctx context.Context, w io.Writer, id client.ConversationID) error {
+	for e, err := range h.device.Watch(ctx) {
+		if err != nil && ctx.Err() == nil {
+			fmt.Fprintf(w, "(%v; trying again)\n", err)
+		}
+		if err != nil || e.Conversation != id {
+			continue
+		}
+		if e.Sender != h.device.Identity() || e.Kind != client.Message {
+			fmt.Fprintln(w, showEvent(e).line())
+		}
+		if err := h.device.MarkRead(id, e.Number); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readLines sends each line that is not empty, and closes lines at the end.
+func readLines(ctx context.Context, r io.Reader, lines chan<- string) {
+	defer close(lines)
+	in := bufio.NewScanner(r)
+	in.Buffer(nil, client.MaxText)
+	for in.Scan() {
+		if in.Text() == "" {
+			continue
+		}
+		select {
+		case lines <- in.Text():
+		case <-ctx.Done():
+			return
+		}
+	}
+}

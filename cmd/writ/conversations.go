@@ -1,0 +1,227 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"writ/client"
+)
+
+func newConversations() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "conversations",
+		GroupID: "people",
+		Short:   "List your conversations; begin one, invite, remove, read its law",
+		Args:    cobra.NoArgs,
+	}
+	dir := homeFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return withHome(cmd, *dir, func(h *home) error { return listConversations(cmd, h) })
+	}
+	cmd.AddCommand(newCreate(dir), newInvite(dir), newRemove(dir), newLaw(dir))
+	return cmd
+}
+
+// conversation is what a list shows of one.
+type conversation struct {
+	ID      string   `json:"conversation"`
+	Members []string `json:"members"`
+	Unread  int      `json:"unread"`
+}
+
+func listConversations(cmd *cobra.Command, h *home) error {
+	if _, err := h.device.Sync(cmd.Context()); err != nil {
+		return err
+	}
+	list := []conversation{}
+	for _, id := range h.device.Conversations() {
+		c, err := h.describe(id)
+		if err != nil {
+			return err
+		}
+		list = append(list, *c)
+	}
+	return show(cmd, list, func(w io.Writer) {
+		if len(list) == 0 {
+			fmt.Fprintln(w, "no conversations yet: writ conversations new ACCOUNT...")
+		}
+		for _, c := range list {
+			fmt.Fprintf(w, "%s  %d unread  %s\n", c.ID, c.Unread, strings.Join(c.Members, ", "))
+		}
+	})
+}
+
+func (h *home) describe(id client.ConversationID) (*conversation, error) {
+	members, err := h.device.Members(id)
+	if err != nil {
+		return nil, err
+	}
+	unread, err := h.device.Unread(id)
+	if err != nil {
+		return nil, err
+	}
+	c := &conversation{ID: id.String(), Members: []string{}, Unread: len(unread)}
+	for _, m := range members {
+		c.Members = append(c.Members, m.String())
+	}
+	return c, nil
+}
+
+// find returns the conversation that a word names: a prefix of its id, or "-"
+// for the only one.
+func (h *home) find(word string) (client.ConversationID, error) {
+	var found []client.ConversationID
+	for _, id := range h.device.Conversations() {
+		if word == "-" || strings.HasPrefix(id.String(), strings.ToLower(word)) {
+			found = append(found, id)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return client.ConversationID{}, usage(fmt.Errorf("no conversation %q", word), "writ conversations lists them; a prefix of the id is enough")
+	}
+	return client.ConversationID{}, usage(fmt.Errorf("%q names %d conversations", word, len(found)), "give more of the id")
+}
+
+func newCreate(dir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "new ACCOUNT...",
+		Short: "Begin a conversation with one account or more",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withHome(cmd, *dir, func(h *home) error {
+				id, err := h.device.Create(cmd.Context(), args...)
+				if err != nil {
+					return err
+				}
+				return showLaws(cmd, h, id)
+			})
+		},
+	}
+}
+
+func newInvite(dir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "invite CONVERSATION ACCOUNT",
+		Short: "Bring an account into a conversation, with all its devices",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withHome(cmd, *dir, func(h *home) error {
+				id, err := h.current(cmd, args[0])
+				if err == nil {
+					err = h.device.Invite(cmd.Context(), id, args[1])
+				}
+				if err != nil {
+					return err
+				}
+				return showLaws(cmd, h, id)
+			})
+		},
+	}
+}
+
+func newRemove(dir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove CONVERSATION ACCOUNT",
+		Short: "Take an account out of a conversation",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withHome(cmd, *dir, func(h *home) error {
+				id, err := h.current(cmd, args[0])
+				if err == nil {
+					err = h.device.Remove(cmd.Context(), id, args[1])
+				}
+				if err != nil {
+					return err
+				}
+				c, err := h.describe(id)
+				if err != nil {
+					return err
+				}
+				return show(cmd, c, func(w io.Writer) { fmt.Fprintf(w, "members now: %s\n", strings.Join(c.Members, ", ")) })
+			})
+		},
+	}
+}
+
+func newLaw(dir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "law CONVERSATION",
+		Short: "Say under whose law each member speaks, in plain words",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withHome(cmd, *dir, func(h *home) error {
+				id, err := h.current(cmd, args[0])
+				if err != nil {
+					return err
+				}
+				return showLaws(cmd, h, id)
+			})
+		},
+	}
+}
+
+// current reads what is new and then finds a conversation.
+func (h *home) current(cmd *cobra.Command, word string) (client.ConversationID, error) {
+	_, err := h.device.Sync(cmd.Context())
+	id, findErr := h.find(word)
+	if findErr != nil {
+		return id, errors.Join(findErr, err)
+	}
+	return id, err
+}
+
+// lawOf is what a conversation's law list shows of an account.
+type lawOf struct {
+	Account string   `json:"account"`
+	Charter string   `json:"charter"`
+	Known   bool     `json:"on_the_ledger"`
+	Law     []string `json:"law"`
+}
+
+func showLaws(cmd *cobra.Command, h *home, id client.ConversationID) error {
+	list, err := h.device.Law(id)
+	if err != nil {
+		return err
+	}
+	result := struct {
+		Conversation string  `json:"conversation"`
+		Laws         []lawOf `json:"laws"`
+	}{id.String(), []lawOf{}}
+	for _, l := range list {
+		result.Laws = append(result.Laws, lawOf{l.Account, l.Charter.String(), l.Known, l.Explain})
+	}
+	return show(cmd, result, func(w io.Writer) {
+		fmt.Fprintf(w, "conversation %s\n", id)
+		printLaws(w, result.Laws)
+	})
+}
+
+// printLaws prints each law once, below the accounts that speak under it.
+func printLaws(w io.Writer, list []lawOf) {
+	var done []string
+	for _, l := range list {
+		if slices.Contains(done, l.Charter) {
+			continue
+		}
+		done = append(done, l.Charter)
+		var who []string
+		for _, other := range list {
+			if other.Charter == l.Charter {
+				who = append(who, other.Account)
+			}
+		}
+		fmt.Fprintf(w, "What %s say is sealed under charter %.16s:\n", strings.Join(who, ", "), l.Charter)
+		if !l.Known {
+			fmt.Fprintln(w, "  - It is NOT on the ledger this device reads: nothing can be sent here.")
+		}
+		printLaw(w, l.Law)
+	}
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+
+	"writ/charter"
+	"writ/ledger"
+	"writ/replica"
+	"writ/setup"
+)
+
+// laws lends the charters and keys of a copy of the ledger to whoever asks by
+// hash and by period.
+type laws struct{ copy *replica.Replica }
+
+// Charter returns a charter that is on the ledger.
+func (l laws) Charter(h charter.Hash) (c *charter.Charter, ok bool) {
+	l.copy.View(func(b *ledger.Book) { c, ok = b.Charter(h) })
+	return c, ok
+}
+
+// Keys returns the key statements of a law for a key period, in ledger order.
+func (l laws) Keys(name string, period uint32) (keys []*charter.KeyStatement) {
+	l.copy.View(func(b *ledger.Book) { keys = b.Keys(name, period) })
+	return keys
+}
+
+// trust is what a deployment file asks its reader to trust, parsed.
+type trust struct {
+	policy *ledger.Policy
+	firsts []charter.Hash
+}
+
+func trustOf(d *setup.Deployment) (*trust, error) {
+	policy, err := ledger.ParsePolicy(d.Policy)
+	if err != nil {
+		return nil, err
+	}
+	firsts, err := hashes(d.Charters)
+	if err != nil {
+		return nil, err
+	}
+	return &trust{policy, firsts}, nil
+}
+
+// hashes parses hexadecimal charter hashes.
+func hashes(list []string) ([]charter.Hash, error) {
+	var out []charter.Hash
+	for _, s := range list {
+		b, err := hex.DecodeString(s)
+		if err != nil || len(b) != len(charter.Hash{}) {
+			return nil, fmt.Errorf("malformed: %q is not a charter's hash", s)
+		}
+		out = append(out, charter.Hash(b))
+	}
+	return out, nil
+}

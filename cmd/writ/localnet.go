@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"writ/directory"
+	"writ/setup"
+)
+
+// people are the accounts of a world, each with one device.
+var people = []string{"anna", "ben", "chloe"}
+
+func newLocalnet() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "localnet",
+		GroupID: "try",
+		Short:   "Run the whole world on this machine, to use by hand",
+		Long: `Localnet makes and runs a whole deployment on loopback: delivery, a notary with
+three witnesses, a docket, seven custodians in three offices, and three people
+with a device each. Every service is a process of its own with its own directory
+below DIR; each person's device is DIR/people/NAME.
+
+It stays up until Ctrl-C, and goes on where it was when it is started again on
+the same DIR.`,
+		Args: cobra.NoArgs,
+	}
+	dir := cmd.Flags().String("dir", "localnet", "the world's directory")
+	options := worldFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		w, err := openOrBuild(*dir, *options)
+		if err != nil {
+			return err
+		}
+		p, err := runWorld(cmd, w)
+		if err != nil {
+			return err
+		}
+		defer p.stop()
+		if err := registerPeople(cmd, w); err != nil {
+			return err
+		}
+		if err := show(cmd, w.Deployment, func(out io.Writer) { printWorld(out, w) }); err != nil {
+			return err
+		}
+		return p.watch(cmd.Context())
+	}
+	return cmd
+}
+
+// worldFlags adds the flags that say what a world is like.
+func worldFlags(cmd *cobra.Command) *setup.WorldOptions {
+	var o setup.WorldOptions
+	cmd.Flags().Uint32Var(&o.Cap, "cap", 0, "how many warrants its charter allows in a day (default 5)")
+	cmd.Flags().DurationVar(&o.EpochAge, "epoch-age", 0, "longest age of an epoch (default 24h)")
+	cmd.Flags().IntVar(&o.WorkFactor, "work-factor", 14, "scrypt work factor of the custodians' key files: small, so that seven start quickly")
+	return &o
+}
+
+func openOrBuild(dir string, o setup.WorldOptions) (*setup.World, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	w, err := setup.OpenWorld(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return setup.BuildWorld(dir, o)
+	}
+	return w, err
+}
+
+// runWorld starts all services of a world and publishes its charter.
+func runWorld(cmd *cobra.Command, w *setup.World) (*processes, error) {
+	p, err := newProcesses(w)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.startAll(cmd); err != nil {
+		p.stop()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *processes) startAll(cmd *cobra.Command) error {
+	ledger, rest, err := p.world.Services()
+	if err != nil {
+		return err
+	}
+	bar := newProgress("starting services:")
+	defer bar.end()
+	started, total := 0, len(ledger)+len(rest)
+	for _, sub := range ledger { // witnesses first: the notary asks them to cosign the empty log
+		if err := p.start(cmd.Context(), sub); err != nil {
+			return err
+		}
+		started++
+		bar.at(started, total)
+	}
+	if _, err := publishCharter(cmd, p.world.Deployment, p.world.Signed); err != nil {
+		return err
+	}
+	if err := p.start(cmd.Context(), rest...); err != nil {
+		return err
+	}
+	bar.at(total, total)
+	return nil
+}
+
+// registerPeople gives each person a device, unless they have it already.
+func registerPeople(cmd *cobra.Command, w *setup.World) error {
+	for _, name := range people {
+		quiet := *cmd
+		quiet.SetOut(io.Discard)
+		id := directory.Identity{Account: name, Device: "phone"}
+		if err := register(&quiet, personHome(w, name), w.Deployment, id, ""); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func personHome(w *setup.World, name string) string { return filepath.Join(w.Dir, "people", name) }
+
+// watch returns when the context ends, or with an error when a service does.
+func (p *processes) watch(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(500 * time.Millisecond):
+		}
+		p.mu.Lock()
+		for _, s := range p.running {
+			select {
+			case <-s.done:
+				p.mu.Unlock()
+				if ctx.Err() != nil {
+					return nil
+				}
+				return fail(codeFailed, fmt.Errorf("%s ended: %s", s.name, lastLine(s.log)), "its log is "+s.log)
+			default:
+			}
+		}
+		p.mu.Unlock()
+	}
+}
+
+func printWorld(out io.Writer, w *setup.World) {
+	d := w.Deployment
+	fmt.Fprintf(out, `The world is up in %s
+
+  delivery    %s
+  ledger      %s
+  docket      %s
+  custodians  %d, in %s
+  the law     %s
+  people      %v, each with a device in %s
+
+From other terminals, as anna and as ben (writ is %s):
+
+  export WRIT_HOME=%s
+  writ conversations new ben
+  writ chat -
+
+  export WRIT_HOME=%s
+  writ chat -
+
+As the law, one step after the other:
+
+  export WRIT_AGENCY=%s
+  writ warrant template --subject anna --reference R-1 --entity "the agency" \
+    --necessity "why" --least-intrusive "why nothing less" > draft.json
+  writ warrant draft draft.json --case case-1
+  writ warrant approve HASH --deployment %[1]s/deployment.json --key %[1]s/keys/judge-1.key
+  writ warrant approve HASH --deployment %[1]s/deployment.json --key %[1]s/keys/commissioner-1.key
+  writ warrant publish case-1
+  writ open case-1
+  writ verify %[1]s/agency/cases/case-1.writ --policy %[1]s/policy.txt
+
+Ctrl-C ends it; the same command starts it again where it was.
+`,
+		w.Dir, d.Delivery, d.Ledger, d.Docket, len(d.Custodians), filepath.Join(w.Dir, "custodian"),
+		filepath.Join(w.Dir, "charter.json"), people, filepath.Join(w.Dir, "people"),
+		self(), personHome(w, "anna"), personHome(w, "ben"), filepath.Join(w.Dir, "agency"))
+}
+
+// self is the path of this binary.
+func self() string {
+	path, err := os.Executable()
+	if err != nil {
+		return "writ"
+	}
+	return path
+}

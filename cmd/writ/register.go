@@ -1,0 +1,132 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"writ/charter"
+	"writ/directory"
+	"writ/internal/wire"
+	"writ/ledger"
+	"writ/setup"
+)
+
+func newRegister() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "register ACCOUNT[/DEVICE] --deployment FILE",
+		GroupID: "people",
+		Short:   "Make a device and an account, under a law you can read first",
+		Long: `Register makes this device's keys in --home and an account at the deployment's
+delivery service. It prints the law under which what you say will be sealed;
+everybody you talk with sees the same.
+
+The deployment file says which services to use and what to trust: the witness
+policy and the charter. It should reach you in public.`,
+		Args: cobra.ExactArgs(1),
+	}
+	dir := homeFlag(cmd)
+	file := cmd.Flags().String("deployment", "", "the deployment file")
+	law := cmd.Flags().String("law", "", "hash of the charter; needed only if several are in force")
+	cmd.MarkFlagRequired("deployment")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		account, device, ok := strings.Cut(args[0], "/")
+		if !ok {
+			device = "device-1"
+		}
+		if !wire.ValidName(account) || !wire.ValidName(device) {
+			return usage(fmt.Errorf("%q is not ACCOUNT or ACCOUNT/DEVICE", args[0]), "names are a-z, 0-9 and . _ @ -, such as anna/phone")
+		}
+		d, err := setup.LoadDeployment(*file)
+		if err != nil {
+			return fail(codeFailed, err, "writ localnet prints where its deployment file is")
+		}
+		return register(cmd, *dir, d, directory.Identity{Account: account, Device: device}, *law)
+	}
+	return cmd
+}
+
+func register(cmd *cobra.Command, dir string, d *setup.Deployment, id directory.Identity, law string) error {
+	if err := keepDeployment(dir, d); err != nil {
+		return err
+	}
+	h, err := newHome(cmd.Context(), dir, d)
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	if err := h.laws.copy.Refresh(cmd.Context()); err != nil {
+		return fail(codeUnavailable, fmt.Errorf("the ledger can't be read: %w", err), "a device begins with a law it has seen on the ledger; try again")
+	}
+	c, err := h.laws.choose(law, time.Now())
+	if err != nil {
+		return err
+	}
+	if err := h.device.Register(cmd.Context(), id, c.Hash()); err != nil {
+		return personError(err)
+	}
+	result := struct {
+		Account string   `json:"account"`
+		Device  string   `json:"device"`
+		Charter string   `json:"charter"`
+		Law     []string `json:"law"`
+	}{id.Account, id.Device, c.Hash().String(), c.Explain()}
+	return show(cmd, result, func(w io.Writer) {
+		fmt.Fprintf(w, "%s is registered. What it says is sealed under this law:\n\n", id)
+		printLaw(w, c.Explain())
+	})
+}
+
+// keepDeployment writes the deployment file into a home, or demands that the one
+// that is there is the same: a device doesn't change what it trusts.
+func keepDeployment(dir string, d *setup.Deployment) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, setup.DeploymentFile)
+	old, err := setup.LoadDeployment(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return d.Save(path)
+	}
+	if err == nil && (old.Policy != d.Policy || old.Delivery != d.Delivery) {
+		return fail(codeRefused, fmt.Errorf("the device in %s belongs to another deployment", dir), "choose another --home")
+	}
+	return err
+}
+
+// choose returns the charter in force that a hash names, or the only one.
+func (l laws) choose(hash string, now time.Time) (*charter.Charter, error) {
+	var found []*charter.Charter
+	l.copy.View(func(b *ledger.Book) {
+		for _, name := range b.Names() {
+			c, ok := b.InForce(name, now)
+			if ok && strings.HasPrefix(c.Hash().String(), hash) {
+				found = append(found, c)
+			}
+		}
+	})
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) == 0:
+		return nil, fail(codeRefused, errors.New("no such charter is in force on the ledger"), "a new charter is in force after its activation delay")
+	}
+	hint := "choose with --law:"
+	for _, c := range found {
+		hint += fmt.Sprintf(" %s (%s)", c.Hash().String()[:12], c.Name)
+	}
+	return nil, usage(errors.New("several charters are in force"), hint)
+}
+
+// printLaw prints the sentences of a law, each on its line.
+func printLaw(w io.Writer, sentences []string) {
+	for _, s := range sentences {
+		fmt.Fprintf(w, "  - %s\n", s)
+	}
+}

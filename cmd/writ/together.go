@@ -1,0 +1,31 @@
+package main
+
+import (
+	"context"
+	"errors"
+)
+
+// together runs a service's background work beside its server, and ends both
+// when one of them ends. The end of ctx is no error.
+func together(ctx context.Context, run func(context.Context) error, serve func() error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	background := make(chan error, 1)
+	go func() { background <- run(ctx) }()
+	served := make(chan error, 1)
+	go func() { served <- serve() }()
+	var err error
+	select {
+	case err = <-background:
+		if ctx.Err() != nil {
+			err = errors.Join(err, <-served)
+		}
+	case err = <-served:
+		cancel()
+		err = errors.Join(err, <-background)
+	}
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}

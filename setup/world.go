@@ -1,0 +1,378 @@
+package setup
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"writ/charter"
+	"writ/custodian"
+	"writ/witness"
+)
+
+// WorldOptions say what a world on one machine is like.
+type WorldOptions struct {
+	Cap        uint32        // warrants a day; 0: 5
+	EpochAge   time.Duration // longest age of an epoch; 0: a day
+	WorkFactor int           // of the custodians' key files; 0: as custodian.CreateKeys
+}
+
+// World is a whole deployment in one directory: a subdirectory for each
+// institution, with its keys and its configuration, and the signed charter.
+// It is for trying things out: whoever holds the directory holds all keys.
+//
+//	DIR/deployment.json  where everything is, and what to trust
+//	DIR/policy.txt       the witness policy
+//	DIR/charter.json     the law, to read
+//	DIR/charter.signed   the law, signed by its approvers
+//	DIR/notary  DIR/delivery  DIR/docket  DIR/witness/NAME
+//	DIR/custodian/NAME   with its passphrase in the file "passphrase"
+//	DIR/keys             of approvers
+//	DIR/agency           of the one agency, with its reader's key
+type World struct {
+	Dir        string
+	Deployment *Deployment
+	Signed     *charter.Signed
+}
+
+// worldOffices are the three offices of a world. An office that can spare one
+// custodian needs all but one.
+var worldOffices = []struct {
+	id, title  string
+	custodians int
+	approvers  []string
+}{
+	{"judicial", "the court", 3, []string{"judge-1", "judge-2"}},
+	{"oversight", "the oversight commission", 2, []string{"commissioner-1", "commissioner-2"}},
+	{"publication", "the publishers", 2, nil},
+}
+
+var worldWitnesses = []string{"university", "newspaper", "bar"}
+
+const (
+	worldLaw  = "Localnet Communications Act"
+	worldLog  = "localnet.example/ledger"
+	keyPeriod = 30 * 24 * time.Hour // as UsualLimits has it
+)
+
+// BuildWorld makes a world in a directory that must not hold one yet.
+func BuildWorld(dir string, o WorldOptions) (*World, error) {
+	if _, err := os.Lstat(filepath.Join(dir, DeploymentFile)); err == nil {
+		return nil, fmt.Errorf("setup: refused: there is a world in %s already", dir)
+	}
+	b := &builder{dir: dir, options: o}
+	for _, step := range []func() error{
+		b.makeDirs, b.makeLedger, b.makeServices, b.makeApprovers, b.makeCustodians, b.makeCharter, b.configure,
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return &World{Dir: dir, Deployment: &b.deployment, Signed: b.signed}, nil
+}
+
+// OpenWorld reads a world that [BuildWorld] made.
+func OpenWorld(dir string) (*World, error) {
+	d, err := LoadDeployment(filepath.Join(dir, DeploymentFile))
+	if err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "charter.signed"))
+	if err != nil {
+		return nil, fmt.Errorf("setup: %w", err)
+	}
+	s, err := charter.ParseSigned(b)
+	if err != nil {
+		return nil, err
+	}
+	return &World{Dir: dir, Deployment: d, Signed: s}, nil
+}
+
+// builder gathers what the steps of a world's making hand on.
+type builder struct {
+	dir        string
+	options    WorldOptions
+	parts      []*Part
+	approvers  []*KeyFile
+	agency     ed25519.PublicKey
+	witnesses  map[string]string // vkey by name
+	logVKey    string
+	policy     string
+	signed     *charter.Signed
+	deployment Deployment
+}
+
+func (b *builder) path(parts ...string) string {
+	return filepath.Join(append([]string{b.dir}, parts...)...)
+}
+
+func (b *builder) makeDirs() error {
+	dirs := []string{"notary", "delivery", "docket", "keys", "agency"}
+	for _, w := range worldWitnesses {
+		dirs = append(dirs, filepath.Join("witness", w))
+	}
+	for _, d := range dirs {
+		if err := os.MkdirAll(b.path(d), 0o700); err != nil {
+			return fmt.Errorf("setup: %w", err)
+		}
+	}
+	return nil
+}
+
+// makeKey makes a key file and takes its public part for the charter.
+func (b *builder) makeKey(role Role, office, name, path string) (*KeyFile, error) {
+	k, err := NewKeyFile(role, office, name)
+	if err != nil {
+		return nil, err
+	}
+	return k, k.Save(path)
+}
+
+func (b *builder) makeLedger() error {
+	k, err := b.makeKey(RoleNotary, "", worldLog, b.path("notary", "notary.key"))
+	if err != nil {
+		return err
+	}
+	if b.logVKey, err = k.LogVKey(); err != nil {
+		return err
+	}
+	lines := []string{"log " + b.logVKey}
+	b.witnesses = map[string]string{}
+	for _, name := range worldWitnesses {
+		k, err := b.makeKey(RoleWitness, "", "localnet.example/"+name, b.path("witness", name, "witness.key"))
+		if err != nil {
+			return err
+		}
+		w, err := witness.ParseKey(k.Note)
+		if err != nil {
+			return err
+		}
+		b.witnesses[name] = w.VKey()
+		lines = append(lines, "witness "+name+" "+w.VKey())
+	}
+	lines = append(lines, "group most 2 "+strings.Join(worldWitnesses, " "), "quorum most", "")
+	b.policy = strings.Join(lines, "\n")
+	return Write(b.path(PolicyFile), []byte(b.policy), 0o644)
+}
+
+func (b *builder) makeServices() error {
+	for _, role := range []Role{RoleDocket, RoleDelivery} {
+		k, err := b.makeKey(role, "", string(role), b.path(string(role), string(role)+".key"))
+		if err != nil {
+			return err
+		}
+		if err := b.takePart(k); err != nil {
+			return err
+		}
+	}
+	if _, err := b.makeKey(RoleReader, "", "reader", b.path("agency", "reader.key")); err != nil {
+		return err
+	}
+	k, err := b.makeKey(RoleAgency, "", "agency", b.path("agency", "agency.key"))
+	if err != nil {
+		return err
+	}
+	private, err := k.SigningKey()
+	if err != nil {
+		return err
+	}
+	b.agency = private.Public().(ed25519.PublicKey)
+	return nil
+}
+
+func (b *builder) takePart(k *KeyFile) error {
+	p, err := k.Public()
+	if err != nil {
+		return err
+	}
+	b.parts = append(b.parts, p)
+	return nil
+}
+
+func (b *builder) makeApprovers() error {
+	for _, o := range worldOffices {
+		for _, name := range o.approvers {
+			k, err := b.makeKey(RoleApprover, o.id, name, b.path("keys", name+".key"))
+			if err != nil {
+				return err
+			}
+			if err := b.takePart(k); err != nil {
+				return err
+			}
+			b.approvers = append(b.approvers, k)
+		}
+	}
+	return nil
+}
+
+func (b *builder) makeCustodians() error {
+	for _, o := range worldOffices {
+		for i := range o.custodians {
+			name := fmt.Sprintf("%s-%d", o.id, i+1)
+			n := custodian.Names{Charter: worldLaw, Office: o.id, Custodian: name}
+			part, err := b.makeCustodian(b.path("custodian", name), n)
+			if err != nil {
+				return err
+			}
+			b.parts = append(b.parts, part)
+		}
+	}
+	return nil
+}
+
+func (b *builder) makeCustodian(dir string, n custodian.Names) (*Part, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("setup: %w", err)
+	}
+	phrase := []byte(rand.Text())
+	if err := WriteNew(filepath.Join(dir, "passphrase"), append(phrase, '\n'), 0o600); err != nil {
+		return nil, err
+	}
+	return NewCustodian(dir, phrase, b.options.WorkFactor, n, keyPeriod)
+}
+
+func (b *builder) makeCharter() error {
+	c := b.law()
+	if err := Assemble(c, b.parts); err != nil {
+		return err
+	}
+	for i := range c.Offices {
+		for _, o := range worldOffices {
+			if c.Offices[i].ID == o.id {
+				c.Offices[i].Title = o.title
+			}
+		}
+	}
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	b.signed = &charter.Signed{Charter: c.Encode()}
+	for _, k := range b.approvers {
+		private, err := k.SigningKey()
+		if err != nil {
+			return err
+		}
+		b.signed.Sign(k.Office, k.Name, private)
+	}
+	if err := Write(b.path("charter.json"), c.JSON(), 0o644); err != nil {
+		return err
+	}
+	return Write(b.path("charter.signed"), b.signed.Encode(), 0o644)
+}
+
+// law is the charter of a world without the people in it.
+func (b *builder) law() *charter.Charter {
+	c := &charter.Charter{
+		Name: worldLaw, Jurisdiction: "Localnet", LegalBasis: "Localnet Communications Act, section 1",
+		Language: "en", Number: 1, Review: uint64(time.Now().AddDate(1, 0, 0).Unix()), Mode: charter.AccountableAccess,
+		CaseTypes: []string{"serious-crime", "missing-person"}, Policy: b.policy, Limits: UsualLimits(),
+	}
+	const day = 24 * 3600
+	c.Limits.CapSubjects, c.Limits.CapPeriod = 5, day
+	c.Limits.ActivationDelay, c.Limits.Freshness = 1, 60
+	if b.options.Cap > 0 {
+		c.Limits.CapSubjects = b.options.Cap
+	}
+	if b.options.EpochAge > 0 {
+		c.Limits.MaxEpochAge = uint64(b.options.EpochAge / time.Second)
+	}
+	return c
+}
+
+// configure gives every service an address and a configuration.
+func (b *builder) configure() error {
+	ports, err := freePorts(4 + len(worldWitnesses) + len(b.parts))
+	if err != nil {
+		return err
+	}
+	next := func() string { p := ports[0]; ports = ports[1:]; return p }
+	first := []string{b.signed.Hash().String()}
+	b.deployment = Deployment{Name: "localnet", Custodians: map[string]string{}, Charters: first, Policy: b.policy}
+
+	notary := &Notary{Listen: next(), Policy: b.policy, Witnesses: map[string]string{}, Charters: first,
+		Interval: Duration(200 * time.Millisecond), Republish: Duration(5 * time.Second)}
+	for _, name := range worldWitnesses {
+		w := &Witness{Listen: next(), Logs: []string{b.logVKey}}
+		notary.Witnesses[name] = url(w.Listen)
+		if err := SaveConfig(b.path("witness", name), w); err != nil {
+			return err
+		}
+	}
+	delivery := &Delivery{Listen: next(), Deployment: "../" + DeploymentFile, Poll: Duration(time.Second)}
+	docket := &Docket{Listen: next(), Deployment: "../" + DeploymentFile, Poll: Duration(time.Second),
+		Agencies: map[string][]byte{"agency": b.agency}}
+	b.deployment.Ledger, b.deployment.Delivery, b.deployment.Docket = url(notary.Listen), url(delivery.Listen), url(docket.Listen)
+	for _, p := range b.parts {
+		if p.Role != RoleCustodian {
+			continue
+		}
+		c := &Custodian{Listen: next(), Deployment: "../../" + DeploymentFile, WorkFactor: b.options.WorkFactor, Poll: Duration(time.Second)}
+		b.deployment.Custodians[p.Office+"/"+p.Name] = url(c.Listen)
+		if err := SaveConfig(b.path("custodian", p.Name), c); err != nil {
+			return err
+		}
+	}
+	for _, err := range []error{SaveConfig(b.path("notary"), notary), SaveConfig(b.path("delivery"), delivery), SaveConfig(b.path("docket"), docket)} {
+		if err != nil {
+			return err
+		}
+	}
+	if err := b.deployment.Save(b.path("agency", DeploymentFile)); err != nil {
+		return err
+	}
+	return b.deployment.Save(b.path(DeploymentFile))
+}
+
+func url(listen string) string { return "http://" + listen }
+
+// freePorts finds loopback addresses that nobody listens on now.
+func freePorts(n int) ([]string, error) {
+	var found []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("setup: %w", err)
+		}
+		defer l.Close() // all are held until all are found, so that they differ
+		found = append(found, l.Addr().String())
+	}
+	return found, nil
+}
+
+// Services returns the subdirectories of the services in the order in which
+// they start: those in one list at once.
+func (w *World) Services() (ledger, rest []string, err error) {
+	for _, name := range worldWitnesses {
+		ledger = append(ledger, filepath.Join("witness", name))
+	}
+	rest = []string{"delivery", "docket"}
+	for who := range w.Deployment.Custodians {
+		_, name, ok := strings.Cut(who, "/")
+		if !ok {
+			return nil, nil, fmt.Errorf("setup: malformed: custodian %q", who)
+		}
+		rest = append(rest, filepath.Join("custodian", name))
+	}
+	slices.Sort(rest[2:])
+	return append(ledger, "notary"), rest, nil
+}
+
+// Listens returns the host and port of the service of a subdirectory.
+func (w *World) Listens(sub string) (string, error) {
+	var c struct{ Listen string }
+	b, err := os.ReadFile(filepath.Join(w.Dir, sub, ConfigFile))
+	if err == nil {
+		err = json.Unmarshal(b, &c)
+	}
+	if err != nil {
+		return "", fmt.Errorf("setup: %w", err)
+	}
+	return c.Listen, nil
+}
