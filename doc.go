@@ -34,8 +34,35 @@
 //	warrant          internal/wire charter
 //	ledger           internal/wire charter
 //	unseal           internal/wire capsule charter directory ledger notice warrant
-//	bundle           internal/wire capsule charter directory ledger mls notice unseal warrant
+//	bundle           internal/wire capsule charter directory ledger mls notice warrant
 //	api              -
 //	engine           -
+//	follower         ledger
+//	replica          charter engine follower ledger
+//	notary           charter ledger
+//	witness          -
+//	delivery         internal/wire api capsule charter directory engine ledger mls warrant
+//	docket           internal/wire api charter engine ledger replica warrant
+//	custodian        internal/wire api charter engine ledger replica unseal warrant
+//	client           internal/wire api capsule charter directory mls
+//	examine          internal/wire api capsule charter follower ledger mls notice unseal warrant
+//	setup            charter custodian examine warrant witness
 //	cmd/writ         *
+//
+// What each room is for:
+//
+//   - mls is RFC 9420 and knows nothing of Writ.
+//   - directory, charter, capsule, notice, warrant and ledger are documents and
+//     their rules. They are pure: bytes, keys and a time in, values out.
+//   - unseal is the vault, where shares are released and combined. It has two
+//     doors, custodian and examine; a test says so.
+//   - bundle is evidence, verified offline.
+//   - engine is the only room that knows the database. follower reads a ledger
+//     and trusts nobody; replica keeps a copy of it.
+//   - notary, witness, delivery, docket and custodian are services, which
+//     different institutions run. They never import one another.
+//   - client is a person's device, examine the requesting authority's tool.
+//   - setup is what lies in the directories of those who run all this.
+//   - internal/testlaw and charter/chartertest hold several custodians' keys at
+//     once, which nothing but tests may do.
 package writ

@@ -35,8 +35,12 @@ func readMap(t *testing.T) map[string][]string {
 	return rooms
 }
 
+// testRooms hold several custodians' keys at once: only tests import them.
+var testRooms = []string{"internal/testlaw", "charter/chartertest", "test/report"}
+
 // readImports parses every Go file and returns room -> imports. Tests may
-// import more than the map allows, so only the files of the build count.
+// import more than the map allows, so only the files of the build count, and
+// not the rooms of tests.
 func readImports(t *testing.T) map[string][]string {
 	t.Helper()
 	imports := map[string][]string{}
@@ -55,6 +59,9 @@ func readImports(t *testing.T) map[string][]string {
 			return err
 		}
 		room := filepath.ToSlash(filepath.Dir(path))
+		if slices.Contains(testRooms, room) {
+			return nil
+		}
 		imports[room] = append(imports[room], []string{}...)
 		for _, s := range f.Imports {
 			p, err := strconv.Unquote(s.Path.Value)
@@ -126,6 +133,11 @@ func TestMapHoldsImports(t *testing.T) {
 func TestOnlyTwoDoorsToTheVault(t *testing.T) {
 	imports := readImports(t)
 	for room, paths := range imports {
+		for _, keys := range testRooms {
+			if slices.Contains(inner(paths), keys) {
+				t.Errorf("%s imports %s", room, keys)
+			}
+		}
 		doors := []string{"custodian", "examine"}
 		if slices.Contains(inner(paths), "unseal") && !slices.Contains(doors, room) {
 			t.Errorf("%s imports unseal", room)

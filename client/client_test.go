@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
 	"writ/charter"
 	"writ/directory"
 	"writ/mls"
@@ -226,6 +229,45 @@ func TestRemovedIsTold(t *testing.T) {
 	w.sync(anna)
 	w.want(w.history(anna, id, Message), "message e-rem: before", "message a-rem: without eve", "message e-rem: back")
 	w.want(w.history(again, id, Message), "message e-rem: before", "message e-rem: back")
+}
+
+// A device that speaks before it has read of its removal is told that it did not arrive.
+func TestRemovedWhileSpeaking(t *testing.T) {
+	w := newWorld(t)
+	anna, eve := w.device("a-spk", w.access), w.device("e-spk", w.access)
+	id := w.talk(anna, eve)
+	w.check(anna.Remove(background, id, "e-spk"))
+	if err := eve.Send(background, id, "too late"); !errors.Is(err, ErrNotMember) {
+		t.Fatal(err)
+	}
+	w.want(w.history(eve, id, Message, Removed, Unsent), "unsent : too latethis device was removed from the conversation", "removed a-spk:")
+}
+
+// R7: what a device says to delivery depends on what is said in its conversations, and
+// on nothing else: the requests of two pairs, one of which has its capsules and
+// messages looked at by delivery, are the same in kind, order and size.
+func TestSameTraffic(t *testing.T) {
+	w := newWorld(t)
+	traffic := func(name string, target bool) (trace []string) {
+		record := between(func(_ context.Context, procedure string, req any, send func() (connect.AnyResponse, error)) (connect.AnyResponse, error) {
+			trace = append(trace, fmt.Sprint(procedure, " ", proto.Size(req.(proto.Message))))
+			return send()
+		})
+		anna, ben := w.device("a-"+name, w.access, record), w.device("b-"+name, w.access, record)
+		id := w.talk(anna, ben)
+		for range 3 {
+			w.send(anna, id, "the same words")
+			w.sync(ben)
+			if target {
+				w.capsules(ben, id, place{1, 0})
+				trace = trace[:len(trace)-1]
+			}
+			w.send(ben, id, "the same answer")
+			w.sync(anna)
+		}
+		return trace
+	}
+	w.want(traffic("trf1", true), traffic("trf2", false)...)
 }
 
 // A key package is used once and deleted; the stock at delivery is kept up.

@@ -211,6 +211,7 @@ func (c *conversation) leave(s *step, m *api.Message, by directory.Identity) {
 		s.drop(numbered(keyHeld, h.seq))
 	}
 	for _, i := range c.outbox {
+		i.lost = true
 		s.drop(numbered(keyOutbox, i.number))
 		s.tell(Event{Kind: Unsent, Time: c.device.cfg.Now(), Text: i.text, Reason: "this device was removed from the conversation"})
 	}

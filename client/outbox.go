@@ -102,6 +102,9 @@ func (c *conversation) flushOwn(ctx context.Context, number uint64) error {
 	for len(c.outbox) > 0 {
 		i := c.outbox[0]
 		err := c.carry(ctx, i)
+		if i.lost {
+			return c.member()
+		}
 		if err == nil && c.item(i.number) != nil {
 			return fmt.Errorf("client: item %d was carried out and is still there", i.number)
 		}

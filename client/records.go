@@ -175,6 +175,7 @@ type item struct {
 	epoch  uint64   // of sealed
 	sealed []byte   // itemText: the ciphertext; empty if there is none yet
 	seq    uint64   // itemText: where delivery says it is; 0 if it has not said
+	lost   bool     // this device was removed before delivery took it; not stored
 }
 
 func (i *item) encode() []byte {

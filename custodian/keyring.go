@@ -97,12 +97,16 @@ func (k *keyring) parse(b []byte) error {
 	}
 	k.names = Names{r.String(256), r.Name(), r.Name()}
 	signing, mail := r.Fixed(ed25519.SeedSize), r.Fixed(32)
-	periods := r.Vector(maxKeyFile)
+	periods, last := r.Vector(maxKeyFile), int64(-1)
 	for periods.More() {
 		number, kem, secret := periods.Uint32(), charter.KEM(periods.Uint16()), periods.Opaque(4096)
+		if int64(number) <= last {
+			periods.Fail("periods not in ascending order")
+		}
 		if periods.Err() != nil {
 			break
 		}
+		last = int64(number)
 		key, err := unseal.ParseCustodianKey(kem, secret)
 		if err != nil {
 			return err
@@ -119,17 +123,34 @@ func (k *keyring) parse(b []byte) error {
 	return err
 }
 
-// save writes the key file. The caller holds mu.
+// save writes the key file with these periods' keys. The caller holds mu.
 func (k *keyring) save(periods map[uint32]*unseal.CustodianKey) error {
-	secrets := map[uint32][]byte{}
-	for number, key := range periods {
-		secret, err := key.Bytes()
-		if err != nil {
-			return fmt.Errorf("custodian: %w", err)
-		}
-		defer clear(secret)
-		secrets[number] = secret
+	plain, err := k.encode(periods)
+	if err != nil {
+		return fmt.Errorf("custodian: %w", err)
 	}
+	defer clear(plain)
+	work := k.work
+	if work == 0 {
+		work = DefaultWorkFactor
+	}
+	return writeKeyFile(k.dir, k.passphrase, work, plain)
+}
+
+// encode returns what the key file holds. The caller erases it.
+func (k *keyring) encode(periods map[uint32]*unseal.CustodianKey) ([]byte, error) {
+	var list wire.Writer
+	for _, number := range slices.Sorted(maps.Keys(periods)) {
+		secret, err := periods[number].Bytes()
+		if err != nil {
+			return nil, err
+		}
+		list.Uint32(number)
+		list.Uint16(uint16(periods[number].KEM()))
+		list.Opaque(secret)
+		clear(secret)
+	}
+	defer clear(list.Bytes())
 	var w wire.Writer
 	w.Uint16(keyringVersion)
 	w.String(k.names.Charter)
@@ -137,19 +158,8 @@ func (k *keyring) save(periods map[uint32]*unseal.CustodianKey) error {
 	w.String(k.names.Custodian)
 	w.Fixed(k.signing.Seed())
 	w.Fixed(k.mail.Bytes())
-	w.Vector(func(w *wire.Writer) {
-		for _, number := range slices.Sorted(maps.Keys(periods)) {
-			w.Uint32(number)
-			w.Uint16(uint16(periods[number].KEM()))
-			w.Opaque(secrets[number])
-		}
-	})
-	defer clear(w.Bytes())
-	work := k.work
-	if work == 0 {
-		work = DefaultWorkFactor
-	}
-	return writeKeyFile(k.dir, k.passphrase, work, w.Bytes())
+	w.Opaque(list.Bytes())
+	return w.Bytes(), nil
 }
 
 // generate makes the keys of periods that have none, and saves them.

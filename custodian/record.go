@@ -57,10 +57,18 @@ func (s *Server) decision(ctx context.Context, request ledger.EntryHash) (*decis
 	if err != nil {
 		return nil, err
 	}
+	d, err := parseDecision(b)
+	if err != nil {
+		return nil, fmt.Errorf("decision about %x: %w", request, err)
+	}
+	return d, nil
+}
+
+func parseDecision(b []byte) (*decision, error) {
 	r := wire.NewReader(b)
 	d := &decision{r.Opaque(ledger.MaxEntry), r.Opaque(ledger.MaxProof), r.Opaque(maxRelease)}
 	if err := r.Done(); err != nil {
-		return nil, fmt.Errorf("decision about %x: %w", request, err)
+		return nil, err
 	}
 	return d, nil
 }

@@ -77,7 +77,13 @@ func (r *record) encode() []byte {
 
 func parseRecord(b []byte) (*record, error) {
 	in := wire.NewReader(b)
-	r := &record{number: in.Uint64(), lodged: in.Uint64(), agency: in.Name(), lodgement: in.Opaque(maxRecord), approved: in.Uint8() == 1}
+	r := &record{number: in.Uint64(), lodged: in.Uint64(), agency: in.Name(), lodgement: in.Opaque(maxRecord)}
+	switch approved := in.Uint8(); {
+	case approved > 1:
+		in.Fail("approved is %d", approved)
+	default:
+		r.approved = approved == 1
+	}
 	approvals, err := warrant.ParseApprovals(in.Opaque(maxRecord))
 	if err != nil {
 		return nil, err
@@ -88,12 +94,15 @@ func parseRecord(b []byte) (*record, error) {
 		r.requests = append(r.requests, readLogged(requests))
 	}
 	in.Check(requests.Done())
-	return r, in.Done()
+	if err := in.Done(); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 func (r *record) state() api.WarrantState {
 	switch {
-	case r.published.entry != nil && len(r.published.entry) > 0:
+	case len(r.published.entry) > 0:
 		return api.WarrantState_WARRANT_STATE_PUBLISHED
 	case r.approved:
 		return api.WarrantState_WARRANT_STATE_APPROVED

@@ -58,7 +58,7 @@ func newStory(t testing.TB, change func(*charter.Charter)) *story {
 		keys: map[directory.Identity]mls.SignaturePublicKey{}}
 	s.book, _ = s.Book()
 	service, err := delivery.Open(delivery.Config{Store: engine.Config{Path: filepath.Join(t.TempDir(), "delivery.db")},
-		Laws: []delivery.Law{{Charter: s.Charter}}, CountKey: delivery.CountKey(s.World.Delivery)})
+		Laws: delivery.FixedLaws(s.Charter), CountKey: delivery.CountKey(s.World.Delivery)})
 	s.must(err)
 	server := httptest.NewServer(service.Handler())
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close(); service.Close() })
