@@ -1,0 +1,81 @@
+package custodian
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"writ/charter"
+	"writ/unseal"
+)
+
+func FuzzParseDecision(f *testing.F) {
+	f.Add((&decision{intent: []byte("intent"), proof: []byte("proof"), release: []byte("release")}).encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d, err := parseDecision(b)
+		if err == nil && !bytes.Equal(d.encode(), b) {
+			t.Fatalf("%x encodes as %x", b, d.encode())
+		}
+	})
+}
+
+func FuzzParseKeys(f *testing.F) {
+	dir := f.TempDir()
+	if _, err := CreateKeys(dir, []byte("x"), 2, Names{"law", "office", "name"}, charter.XWing, 4, 5); err != nil {
+		f.Fatal(err)
+	}
+	plain, err := readKeyFile(dir, []byte("x"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(plain)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		k := &keyring{periods: map[uint32]*unseal.CustodianKey{}}
+		if k.parse(b) != nil {
+			return
+		}
+		again, err := k.encode(k.periods)
+		if err != nil || !bytes.Equal(again, b) {
+			t.Fatalf("%x encodes as %x, %v", b, again, err)
+		}
+	})
+}
+
+// A key file is written whole or not at all: what a kill leaves behind beside it
+// doesn't count. A damaged one is an error that is not about the passphrase.
+func TestKeyFile(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := CreateKeys(dir, []byte("x"), 2, Names{"law", "office", "name"}, charter.MLKEM768P256, 4); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, keyFile+".new"), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k, err := openKeys(dir, []byte("x"), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := k.statement(4).Encode()
+	if err := k.generate(charter.XWing, 4, 5); err != nil {
+		t.Fatal(err)
+	}
+	if k, err = openKeys(dir, []byte("x"), 2); err != nil || !bytes.Equal(k.statement(4).Encode(), before) {
+		t.Fatalf("the key of period 4 changed: %v", err)
+	}
+	if held := k.held(); len(held) != 2 || k.statement(5).KEM != charter.XWing || k.statement(6) != nil {
+		t.Errorf("holds %v", held)
+	}
+	path := filepath.Join(dir, keyFile)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-1] ^= 1
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openKeys(dir, []byte("x"), 2); err == nil || err == ErrPassphrase {
+		t.Errorf("damaged file: %v", err)
+	}
+}
