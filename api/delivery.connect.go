@@ -136,6 +136,7 @@ type DeliveryClient interface {
 	// Subscribe streams events for all the device's conversations. The first
 	// event is ready: read from the cursors after it, then drop what was already
 	// read. Events are hints that may be lost (lagged, or a gap in seq): read again.
+	// A device has at most four subscriptions; a further one ends the oldest.
 	Subscribe(context.Context, *SubscribeRequest) (*connect.ServerStreamForClient[Event], error)
 	// Disclose hands what is stored of the compartments in a warrant's scope to
 	// whoever shows the warrant, approved and logged. All of it is sealed: it opens
@@ -453,6 +454,7 @@ type DeliveryHandler interface {
 	// Subscribe streams events for all the device's conversations. The first
 	// event is ready: read from the cursors after it, then drop what was already
 	// read. Events are hints that may be lost (lagged, or a gap in seq): read again.
+	// A device has at most four subscriptions; a further one ends the oldest.
 	Subscribe(context.Context, *SubscribeRequest, *connect.ServerStream[Event]) error
 	// Disclose hands what is stored of the compartments in a warrant's scope to
 	// whoever shows the warrant, approved and logged. All of it is sealed: it opens

@@ -2242,8 +2242,8 @@ type Compartment struct {
 	RosterProof  []byte                 `protobuf:"bytes,10,opt,name=roster_proof,json=rosterProof,proto3" json:"roster_proof,omitempty"`   // of the warrant's subject, for directory.VerifyRoster
 	Capsules     [][]byte               `protobuf:"bytes,11,rep,name=capsules,proto3" json:"capsules,omitempty"`
 	Messages     []*Message             `protobuf:"bytes,12,rep,name=messages,proto3" json:"messages,omitempty"` // the sender's application messages
-	// The number of the sender's application messages, signed with the charter's delivery
-	// key over SignContent("compartment count",
+	// The number of the sender's application messages now; it is final when the epoch
+	// takes no more. Signed with the charter's delivery key over SignContent("compartment count",
 	// struct{opaque conversation<V>; uint64 epoch; uint32 leaf; uint32 count}).
 	Count          uint32 `protobuf:"varint,13,opt,name=count,proto3" json:"count,omitempty"`
 	CountSignature []byte `protobuf:"bytes,14,opt,name=count_signature,json=countSignature,proto3" json:"count_signature,omitempty"`
