@@ -2,7 +2,6 @@ package mls
 
 import (
 	"crypto/rand"
-	"math"
 	"slices"
 )
 
@@ -43,9 +42,6 @@ func (g *Group) Protect(authenticatedData, plaintext []byte) ([]byte, Delta, err
 func (g *Group) protectPrivate(a *authenticatedContent) ([]byte, Delta, error) {
 	id := ratchetID{g.now.own, kindOf(a.content.kind)}
 	generation := g.now.messages.generation(id)
-	if generation == math.MaxUint32 {
-		return nil, nil, refused("ratchet is used up; commit first")
-	}
 	use, err := g.now.messages.find(id, generation, 0)
 	if err != nil {
 		return nil, nil, err

@@ -300,3 +300,56 @@ func TestSenderOpenerChecksContext(t *testing.T) {
 		t.Fatalf("another tree hash: %v", err)
 	}
 }
+
+// A dishonest member knows all keys, but can't speak for others or from nowhere.
+func TestDishonestSender(t *testing.T) {
+	w := trio(t, testConfig())
+	g := w.clients[0].g
+	s := g.now.suite
+	forge := func(leaf LeafIndex, change func(plain []byte) []byte) []byte {
+		a := g.frame(true, framedContent{kind: ContentApplication, application: []byte("x")})
+		a.content.sender.index = uint32(leaf)
+		w.check(a.sign(g.now.signer, g.now.contextBytes))
+		use := must(g.now.messages.find(ratchetID{leaf, ratchetApplication}, 0, 0))(t)
+		d := senderData{leaf: leaf}
+		m := s.sealPrivate(a, use.key, d, g.now.secrets.senderData, 64).private
+		plain := must(s.openAEAD(use.key.key, use.key.guarded(d.guard), m.contentAAD(), m.ciphertext))(t)
+		m.ciphertext = s.sealAEAD(use.key.key, use.key.guarded(d.guard), m.contentAAD(), change(plain))
+		k := s.senderDataKey(g.now.secrets.senderData, m.ciphertext)
+		m.senderData = s.sealAEAD(k.key, k.nonce, m.senderAAD(), marshal(d))
+		return marshal(&message{format: WirePrivateMessage, private: m})
+	}
+	same := func(plain []byte) []byte { return plain }
+	for _, c := range []struct {
+		what string
+		msg  []byte
+		err  error
+	}{
+		{"another's leaf", forge(2, same), ErrInvalid},
+		{"blank leaf", forge(3, same), ErrInvalid},
+		{"padding", forge(0, func(p []byte) []byte { p[len(p)-1] = 1; return p }), ErrMalformed},
+		{"cut content", forge(0, func(p []byte) []byte { return p[:1] }), ErrMalformed},
+	} {
+		unchanged(t, w.clients[1].g, c.what, 0, func() error {
+			_, _, err := w.clients[1].g.Unprotect(c.msg)
+			if !errors.Is(err, c.err) {
+				t.Fatalf("%s: %v", c.what, err)
+			}
+			return err
+		})
+	}
+	w.clients[1].store.same(w.clients[1].g)
+	if _, _, err := w.clients[1].g.Unprotect(forge(0, same)); err != nil {
+		t.Fatalf("the forger's own message: %v", err)
+	}
+	if _, err := w.clients[1].g.Peek(forge(3, same)); !errors.Is(err, ErrInvalid) {
+		t.Fatalf("Peek at a blank leaf: %v", err)
+	}
+	info := must(g.GroupInfo(nil, false))(t)
+	if _, err := w.clients[1].g.Peek(info); !errors.Is(err, ErrInvalid) {
+		t.Fatalf("Peek at a GroupInfo: %v", err)
+	}
+	if _, _, err := w.clients[1].g.Unprotect(info); !errors.Is(err, ErrInvalid) {
+		t.Fatalf("Unprotect a GroupInfo: %v", err)
+	}
+}

@@ -118,18 +118,8 @@ func NewGroup(cfg Config, cs CipherSuite, groupID []byte, cred Credential, key *
 	if err := checkExtensionsUnique(o.GroupContextExtensions); err != nil {
 		return nil, err
 	}
-	encryption, err := s.generateHPKEKey()
+	leaf, encryption, err := founder(s, cred, key, o)
 	if err != nil {
-		return nil, err
-	}
-	types := slices.Clone(o.ExtensionTypes)
-	for _, e := range o.GroupContextExtensions {
-		if !e.Type.isDefault() && !slices.Contains(types, e.Type) {
-			types = append(types, e.Type)
-		}
-	}
-	leaf := newLeaf(s, cred, key, encryption.public, leafOptions{o.LeafExtensions, types, o.Lifetime})
-	if err := leaf.sign(key, nil, 0); err != nil {
 		return nil, err
 	}
 	tree := newTree(s, leaf)
@@ -141,14 +131,29 @@ func NewGroup(cfg Config, cs CipherSuite, groupID []byte, cred Credential, key *
 	}
 	context := GroupContext{protocolVersion, cs, slices.Clone(groupID), 0, tree.rootHash(), nil, o.GroupContextExtensions}
 	secrets, secretRoot := s.deriveEpoch(s.randomSecret())
-	e := &epoch{
+	return newGroup(cfg, &epoch{
 		publicState: newPublicState(s, context, tree, s.mac(secrets.confirmation, nil)),
 		signer:      key,
 		keys:        treeKeys{0: encryption},
 		secrets:     secrets,
 		messages:    newSecretTree(s, 0, 1, secretRoot),
+	}), nil
+}
+
+// founder makes the leaf of a group's creator, who supports what the group needs.
+func founder(s *suite, cred Credential, key *SignatureKey, o GroupOptions) (*LeafNode, *hpkeKey, error) {
+	encryption, err := s.generateHPKEKey()
+	if err != nil {
+		return nil, nil, err
 	}
-	return newGroup(cfg, e), nil
+	types := slices.Clone(o.ExtensionTypes)
+	for _, e := range o.GroupContextExtensions {
+		if !e.Type.isDefault() && !slices.Contains(types, e.Type) {
+			types = append(types, e.Type)
+		}
+	}
+	leaf := newLeaf(s, cred, key, encryption.public, leafOptions{o.LeafExtensions, types, o.Lifetime})
+	return leaf, encryption, leaf.sign(key, nil, 0)
 }
 
 func newGroup(cfg Config, e *epoch) *Group {

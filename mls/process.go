@@ -180,6 +180,9 @@ func (st *publicState) transition(l *proposalList, c *commit, from sender) *tran
 // replay is process for an own commit that was verified when it was made.
 func (st *publicState) replay(a *authenticatedContent, queue []queuedProposal) (*transition, error) {
 	c, from := a.content.commit, a.content.sender
+	if c == nil {
+		return nil, malformed("not a commit")
+	}
 	all, err := resolve(c, from, queue)
 	if err != nil {
 		return nil, err

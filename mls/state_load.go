@@ -3,8 +3,8 @@ package mls
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,11 +97,8 @@ func (l *loader) epoch() error {
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(tree.rootHash(), context.TreeHash) {
-		return invalid("tree hash differs from the group context")
-	}
-	if l := tree.leaf(own); l == nil || !bytes.Equal(l.SignatureKey, key.public) {
-		return invalid("own leaf %d has another signature key", own)
+	if err := check(context, tree, own, key); err != nil {
+		return err
 	}
 	e := &epoch{publicState: newPublicState(key.suite, *context, tree, tag), own: own, signer: key, keys: make(treeKeys), secrets: secrets}
 	e.messages = newSecretTree(e.suite, context.Epoch, tree.width(), nil)
@@ -111,6 +108,17 @@ func (l *loader) epoch() error {
 		e.keys[nodeIndex(name[0])], err = e.suite.parseHPKEKey(value)
 		return err
 	})
+}
+
+// check finds out whether the records of an epoch belong together.
+func check(context *GroupContext, tree *ratchetTree, own LeafIndex, key *SignatureKey) error {
+	if !bytes.Equal(tree.rootHash(), context.TreeHash) {
+		return invalid("tree hash differs from the group context")
+	}
+	if l := tree.leaf(own); l == nil || !bytes.Equal(l.SignatureKey, key.public) {
+		return invalid("own leaf %d has another signature key", own)
+	}
+	return nil
 }
 
 func decodeEpochSecrets(r *reader) epochSecrets {
@@ -210,43 +218,46 @@ func (l *loader) messages(epoch uint64) (*secretTree, error) {
 }
 
 func (l *loader) secretTrees() error {
-	err := l.numbered("secret", 2, func(name []uint64, value []byte) error {
-		t, err := l.messages(name[0])
-		if err == nil {
-			t.nodes[nodeIndex(name[1])] = slices.Clone(value)
-		}
-		return err
-	})
+	return errors.Join(
+		l.numbered("secret", 2, l.secret),
+		l.numbered("ratchet", 3, l.ratchet),
+		l.numbered("skipped", 4, l.skipped),
+	)
+}
+
+func (l *loader) secret(name []uint64, value []byte) error {
+	t, err := l.messages(name[0])
 	if err != nil {
 		return err
 	}
-	err = l.numbered("ratchet", 3, func(name []uint64, value []byte) error {
-		t, err := l.messages(name[0])
-		if err != nil {
-			return err
-		}
-		r := reader{buf: value}
-		t.ratchets[ratchetID{LeafIndex(name[1]), ratchetKind(name[2])}] = &ratchet{generation: r.uint32(), secret: slices.Clone(r.buf)}
-		return r.err
-	})
+	t.nodes[nodeIndex(name[1])] = slices.Clone(value)
+	return nil
+}
+
+func (l *loader) ratchet(name []uint64, value []byte) error {
+	t, err := l.messages(name[0])
 	if err != nil {
 		return err
 	}
-	return l.numbered("skipped", 4, func(name []uint64, value []byte) error {
-		t, err := l.messages(name[0])
-		if err != nil {
-			return err
-		}
-		r := t.ratchets[ratchetID{LeafIndex(name[1]), ratchetKind(name[2])}]
-		if r == nil || len(value) != t.suite.nk+nonceSize {
-			return malformed("skipped key %x", name)
-		}
-		if r.skipped == nil {
-			r.skipped = make(map[uint32]messageKey)
-		}
-		r.skipped[uint32(name[3])] = messageKey{slices.Clone(value[:t.suite.nk]), slices.Clone(value[t.suite.nk:])}
-		return nil
-	})
+	r := reader{buf: value}
+	t.ratchets[ratchetID{LeafIndex(name[1]), ratchetKind(name[2])}] = &ratchet{generation: r.uint32(), secret: slices.Clone(r.buf)}
+	return r.err
+}
+
+func (l *loader) skipped(name []uint64, value []byte) error {
+	t, err := l.messages(name[0])
+	if err != nil {
+		return err
+	}
+	r := t.ratchets[ratchetID{LeafIndex(name[1]), ratchetKind(name[2])}]
+	if r == nil || len(value) != t.suite.nk+nonceSize {
+		return malformed("skipped key %x", name)
+	}
+	if r.skipped == nil {
+		r.skipped = make(map[uint32]messageKey)
+	}
+	r.skipped[uint32(name[3])] = messageKey{slices.Clone(value[:t.suite.nk]), slices.Clone(value[t.suite.nk:])}
+	return nil
 }
 
 func (l *loader) proposals() error {
@@ -285,11 +296,7 @@ func (l *loader) pending() error {
 	r := reader{buf: l.records[pendingName][0].value}
 	p := &PendingCommit{Message: r.opaque(), Welcome: r.opaque()}
 	content := r.opaque()
-	keys, err := decodeKeys(&r, now)
-	if err != nil {
-		return err
-	}
-	secrets := decodeEpochSecrets(&r)
+	next := &epoch{own: now.own, signer: now.signer, keys: decodeKeys(&r, now), secrets: decodeEpochSecrets(&r)}
 	encryption := r.opaque()
 	if r.err != nil {
 		return r.err
@@ -297,43 +304,38 @@ func (l *loader) pending() error {
 	if len(p.Welcome) == 0 {
 		p.Welcome = nil
 	}
+	var err error
 	if p.content, err = parse(content, decodeAuthenticatedContent); err != nil {
 		return err
-	}
-	if p.content.content.kind != ContentCommit {
-		return malformed("pending content")
 	}
 	t, err := now.replay(p.content, l.group.proposals)
 	if err != nil {
 		return err
 	}
-	public := now.finish(t, p.content)
-	next := &epoch{publicState: public, own: now.own, signer: now.signer, keys: keys, secrets: secrets,
-		messages: newSecretTree(now.suite, public.context.Epoch, public.tree.width(), encryption)}
-	p.Staged = &StagedCommit{Changes: now.changes(t, p.content, &public), base: now, next: next}
+	next.publicState = now.finish(t, p.content)
+	next.messages = newSecretTree(now.suite, next.context.Epoch, next.tree.width(), encryption)
+	p.Staged = &StagedCommit{Changes: now.changes(t, p.content, &next.publicState), base: now, next: next}
 	p.Delta = Delta{p.record()}
 	l.group.pending = p
 	return nil
 }
 
-// decodeKeys reads private keys, and keeps those that now has already as they are.
-func decodeKeys(r *reader, now *epoch) (treeKeys, error) {
-	raw := make(map[nodeIndex][]byte)
-	decodeAll(r, func(r *reader) struct{} {
-		x := nodeIndex(r.uint32())
-		raw[x] = r.opaque()
-		return struct{}{}
-	})
+// decodeKeys reads private keys, and shares those that now has already.
+func decodeKeys(r *reader, now *epoch) treeKeys {
 	keys := make(treeKeys)
-	for _, x := range slices.Sorted(maps.Keys(raw)) {
-		key, err := now.suite.parseHPKEKey(raw[x])
-		if err != nil {
-			return nil, err
+	decodeAll(r, func(r *reader) nodeIndex {
+		x, raw := nodeIndex(r.uint32()), r.opaque()
+		if old := now.keys[x]; old != nil && bytes.Equal(old.raw, raw) {
+			keys[x] = old
+			return x
 		}
-		if old := now.keys[x]; old != nil && old.matches(key.public) {
-			key = old
+		key, err := now.suite.parseHPKEKey(raw)
+		if err != nil {
+			r.fail(err)
+			return x
 		}
 		keys[x] = key
-	}
-	return keys, nil
+		return x
+	})
+	return keys
 }
