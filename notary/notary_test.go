@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"filippo.io/torchwood"
+	"github.com/transparency-dev/tessera"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -277,6 +278,26 @@ func TestRefuses(t *testing.T) {
 	w.update(f)
 	if w.book.Size() != 2 {
 		t.Errorf("%d entries", w.book.Size())
+	}
+}
+
+// When the storage gives an entry another index than the book, the notary stops
+// before it acknowledges.
+func TestAnotherWriter(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, f := w.start()
+	w.add(f, w.charterEntry())
+	if _, err := s.appender.Add(s.ctx, tessera.NewEntry([]byte("by another hand")))(); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 2 {
+		if _, err := s.Add(context.Background(), mustParse(t, w.warrant(n))); err == nil || !strings.Contains(err.Error(), "stopped") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if size, err := s.reader.IntegratedSize(context.Background()); err != nil || size != 3 {
+		t.Errorf("log has %d entries, %v", size, err)
 	}
 }
 
