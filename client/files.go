@@ -44,7 +44,6 @@ const (
 	recordPrefix = "r-"
 	maxFileName  = 200
 	maxJournal   = 64 << 20
-	maxRecord    = 32 << 20
 )
 
 // OpenFiles opens the folder, making it if need be, with access for this user

@@ -172,19 +172,23 @@ func TestMessageWithoutCapsuleIsHeld(t *testing.T) {
 	box := anna.convs[id]
 	s, why, err := box.open(background, &received{seq: 99, epoch: c.group.Epoch(), time: w.Now(), body: message})
 	w.check(err)
-	if why != "" || len(s.events) != 1 || s.events[0].Kind != Held || s.events[0].Text != "" {
+	if why != "" || len(s.events) != 1 || s.events[0].Kind != Held || s.events[0].Text != "" ||
+		!strings.Contains(s.events[0].Reason, "without the capsule") {
 		t.Fatalf("%q %+v", why, s.events)
 	}
 }
 
 // What a hostile delivery does to the order is found by counting, and told.
 func TestDeliveryIsCounted(t *testing.T) {
-	for name, change := range map[string]func(*api.ReadResponse){
-		"drops":     func(r *api.ReadResponse) { r.Messages = r.Messages[1:] },
-		"reorders":  func(r *api.ReadResponse) { r.Messages[0], r.Messages[1] = r.Messages[1], r.Messages[0] },
-		"repeats":   func(r *api.ReadResponse) { r.Messages = append(r.Messages[:1], r.Messages...) },
-		"withholds": func(r *api.ReadResponse) { r.Messages = nil },
-		"forgets":   func(r *api.ReadResponse) { r.Messages, r.LastSeq = nil, r.LastSeq-4 },
+	for name, x := range map[string]struct {
+		change func(*api.ReadResponse)
+		told   string
+	}{
+		"drops":     {func(r *api.ReadResponse) { r.Messages = r.Messages[1:] }, "is next"},
+		"reorders":  {func(r *api.ReadResponse) { r.Messages[0], r.Messages[1] = r.Messages[1], r.Messages[0] }, "is next"},
+		"repeats":   {func(r *api.ReadResponse) { r.Messages = append(r.Messages[:1], r.Messages...) }, "is next"},
+		"withholds": {func(r *api.ReadResponse) { r.Messages = nil }, "withholds"},
+		"forgets":   {func(r *api.ReadResponse) { r.Messages, r.LastSeq = nil, r.LastSeq-4 }, "its last message is"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -192,7 +196,7 @@ func TestDeliveryIsCounted(t *testing.T) {
 			anna := w.device("a-cnt", w.access)
 			ben := w.device("b-cnt", w.access, reads(func(r *api.ReadResponse) {
 				if bad && len(r.Messages) > 1 {
-					change(r)
+					x.change(r)
 				}
 			}))
 			id := w.talk(anna, ben)
@@ -205,8 +209,8 @@ func TestDeliveryIsCounted(t *testing.T) {
 			if _, err := ben.Sync(background); !errors.Is(err, ErrDelivery) {
 				t.Fatalf("not noticed: %v", err)
 			}
-			if n := len(w.history(ben, id, Fault)); n != 1 {
-				t.Fatalf("told %d times", n)
+			if f := w.history(ben, id, Fault); len(f) != 1 || !strings.Contains(f[0], x.told) {
+				t.Fatalf("told %q", f)
 			}
 			if err := ben.Send(background, id, "x"); !errors.Is(err, ErrHalted) && !errors.Is(err, ErrDelivery) {
 				t.Fatalf("goes on: %v", err)

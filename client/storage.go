@@ -23,6 +23,9 @@ type Storage interface {
 	Apply(space string, records []mls.Record) error
 }
 
+// maxRecord is the largest record in bytes.
+const maxRecord = 32 << 20
+
 // Memory is a Storage that ends with the process: a device for one session.
 type Memory struct {
 	mu     sync.Mutex
