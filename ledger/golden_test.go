@@ -1,0 +1,51 @@
+package ledger
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"writ/charter"
+)
+
+// The encodings, signatures and hashes of testdata/entries.txt are those of
+// format 1: a change here is a change of what is on every log.
+func TestGolden(t *testing.T) {
+	docket, custodian := DocketSigner(keyOf("docket")), CustodianSigner(keyOf("custodian"))
+	w := &Warrant{Commitment: [32]byte{1, 2, 3}, Charter: charter.Hash{4, 5, 6}, CaseType: "serious-crime",
+		Offices: []string{"judicial", "oversight"}, Window: 86400, NotBefore: 1_790_000_000, NotAfter: 1_790_003_600, Flags: FlagEmergency}
+	w.Sign(docket)
+	q := &Request{WarrantIndex: 7, Warrant: HashEntry(w.Entry()), Leaves: [][32]byte{{1}, {2}, {3}}}
+	q.Sign(docket)
+	r := &Release{RequestIndex: 8, Request: HashEntry(q.Entry()), Office: "judicial", Custodian: "judicial-1", Count: 3, Root: q.Root()}
+	r.Sign(custodian)
+	n := &Refusal{Request: HashEntry(q.Entry()), Office: "oversight", Custodian: "oversight-1", Reason: 4}
+	n.Sign(custodian)
+	d := &Destruction{Office: "judicial", Custodian: "judicial-1", Period: 690, CharterName: "Testland Communications Warrants"}
+	d.Sign(custodian)
+	var got bytes.Buffer
+	for _, b := range [][]byte{w.Entry(), q.Entry(), r.Entry(), n.Entry(), d.Entry()} {
+		e, err := ParseEntry(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&got, "%s\n%x\n%x\n", e.Type(), e.Hash(), b)
+	}
+	want, err := os.ReadFile("testdata/entries.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != string(want) {
+		t.Errorf("got\n%s", &got)
+	}
+	for _, line := range strings.Split(string(want), "\n") {
+		if b, err := hex.DecodeString(line); err == nil && len(b) > 32 {
+			if e, err := ParseEntry(b); err != nil || !bytes.Equal(reencode(e), b) {
+				t.Errorf("%s: %v", line, err)
+			}
+		}
+	}
+}
