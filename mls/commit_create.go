@@ -54,16 +54,11 @@ func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
 	}
 	defer path.erase()
 	a := g.frame(o.Private, framedContent{authenticatedData: o.AuthenticatedData, kind: ContentCommit, commit: c})
-	if err := a.sign(g.now.signer, g.now.contextBytes); err != nil {
-		return nil, err
-	}
-	next, joiner, err := g.nextEpoch(t, g.now.finish(t, a), keys, slices.Clone(path.commitSecret))
+	next, joiner, err := g.confirm(a, t, keys, path)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(joiner)
-	a.auth.confirmationTag = g.now.suite.mac(next.secrets.confirmation, next.context.ConfirmedTranscriptHash)
-	next.publicState = g.now.finish(t, a)
 	p := &PendingCommit{content: a}
 	p.Staged = &StagedCommit{Changes: g.now.changes(t, a, &next.publicState), base: g.now, next: next}
 	if len(t.added) > 0 {
@@ -77,6 +72,21 @@ func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
 	g.pending = p
 	p.Delta = append(p.Delta, p.record())
 	return p, nil
+}
+
+// confirm signs an own commit, runs the key schedule and sets the confirmation tag
+// (RFC 9420 12.4.1). It returns the next epoch and the joiner secret.
+func (g *Group) confirm(a *authenticatedContent, t *transition, keys treeKeys, path *freshPath) (*epoch, []byte, error) {
+	if err := a.sign(g.now.signer, g.now.contextBytes); err != nil {
+		return nil, nil, err
+	}
+	next, joiner, err := g.nextEpoch(t, g.now.finish(t, a), keys, slices.Clone(path.commitSecret))
+	if err != nil {
+		return nil, nil, err
+	}
+	a.auth.confirmationTag = g.now.suite.mac(next.secrets.confirmation, next.context.ConfirmedTranscriptHash)
+	next.publicState = g.now.finish(t, a)
+	return next, joiner, nil
 }
 
 // frame fills in group, epoch and sender.

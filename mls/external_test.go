@@ -144,6 +144,14 @@ func TestExternalCommitRules(t *testing.T) {
 		t.Fatalf("confirmation tag: %v", err)
 	}
 	o := w.outsider()
+	g := w.clients[0].g
+	a := &authenticatedContent{format: WirePublicMessage, content: framedContent{groupID: g.ID(), epoch: g.Epoch(),
+		sender: sender{kind: SenderNewMemberCommit}, kind: ContentCommit,
+		commit: &commit{proposals: []proposalOrRef{{ref: []byte("ref")}}, path: &updatePath{leaf: o.leaf}}}}
+	a.auth.confirmationTag = make([]byte, 32)
+	w.check(a.sign(o.key, g.now.contextBytes))
+	w.refused(t, marshal(g.now.suite.protectPublic(nil, a, nil)), ErrInvalid, "by reference")
+	o = w.outsider()
 	o.leaf.SignatureKey, o.key = w.clients[2].g.now.signer.public, w.clients[2].g.now.signer
 	msg, _ = o.join(info)
 	w.refused(t, msg, ErrInvalid, "signature key")
