@@ -77,7 +77,7 @@ func trueLabel(e *epoch, conversation []byte, sender engine.Member, law *charter
 		Account:      sender.Account,
 		Device:       sender.Device,
 		Charter:      charter.Hash(sender.Charter),
-		Opened:       e.Opened / 3600,
+		Opened:       e.Opened,
 		Roster:       e.Roster,
 	}
 	l.Period = law.Period(l.OpenedAt())

@@ -176,7 +176,7 @@ func TestWrongLabelR4(t *testing.T) {
 		"charter":              {func(l *capsule.Label) { l.Charter[0] ^= 1 }, connect.CodePermissionDenied},
 		"period":               {func(l *capsule.Label) { l.Period++ }, connect.CodePermissionDenied},
 		"opening time":         {func(l *capsule.Label) { l.Opened++ }, connect.CodePermissionDenied},
-		"opening time earlier": {func(l *capsule.Label) { l.Opened -= 24 }, connect.CodePermissionDenied},
+		"opening time earlier": {func(l *capsule.Label) { l.Opened -= 24 * 3600 }, connect.CodePermissionDenied},
 		"roster":               {func(l *capsule.Label) { l.Roster[5] ^= 1 }, connect.CodePermissionDenied},
 		"suite":                {func(l *capsule.Label) { l.Suite = 1 }, connect.CodePermissionDenied},
 	} {
@@ -253,6 +253,11 @@ func TestRemovedDevice(t *testing.T) {
 	alice.say(conv, alice.deposit(conv), "without bob")
 	_, err := bob.api().Append(context.Background(), late)
 	refusedWith(t, "removed sender", err, connect.CodePermissionDenied)
+	eve := w.phone("eve", "phone", nil)
+	_, err = eve.api().Read(context.Background(), &api.ReadRequest{Conversation: []byte(conv)})
+	refusedWith(t, "reading as a stranger", err, connect.CodePermissionDenied)
+	_, err = eve.api().GetCapsules(context.Background(), &api.GetCapsulesRequest{Conversation: []byte(conv), Epoch: 1})
+	refusedWith(t, "capsules for a stranger", err, connect.CodePermissionDenied)
 	if list := bob.read(conv); len(list) != 2 || list[1].Kind != api.Kind_KIND_COMMIT {
 		t.Errorf("bob reads %d messages, want his joining and his removal", len(list))
 	}

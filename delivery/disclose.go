@@ -158,11 +158,10 @@ func (d *disclosure) conversation(ctx context.Context, id []byte, at cursor) err
 	}
 }
 
-// inWindow reports whether the hour in which an epoch was opened overlaps the
-// warrant's window: labels say no more than the hour.
+// inWindow reports whether an epoch was opened within the warrant's window.
 func (d *disclosure) inWindow(e engine.Epoch) bool {
-	hour := time.Unix(int64(e.Opened/3600*3600), 0)
-	return hour.Before(d.end) && hour.Add(time.Hour).After(d.start)
+	opened := time.Unix(int64(e.Opened), 0)
+	return !opened.Before(d.start) && opened.Before(d.end)
 }
 
 // epoch discloses the compartments in scope of one epoch: the subject's, or all in

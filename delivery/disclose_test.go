@@ -170,7 +170,7 @@ func (w *world) verify(c *api.Compartment) {
 		if err != nil {
 			w.Fatal(err)
 		}
-		if h := sealed.Hash(); !bytes.Equal(h[:], outside.AuthenticatedData) || sealed.Label().Roster != directory.RosterRoot(c.Roster) || sealed.Label().Opened != c.Opened/3600 {
+		if h := sealed.Hash(); !bytes.Equal(h[:], outside.AuthenticatedData) || sealed.Label().Roster != directory.RosterRoot(c.Roster) || sealed.Label().Opened != c.Opened {
 			w.Error("the message names another capsule, or its label says otherwise")
 		}
 	}
@@ -240,6 +240,36 @@ func TestDiscloseScope(t *testing.T) {
 		if list, _ := alice.disclosed(w.order(l, change)); len(list) != 0 {
 			t.Errorf("%s: %d compartments", name, len(list))
 		}
+	}
+}
+
+// Nobody's words are disclosed by a warrant under a law that is not theirs, nor those
+// of a time when the subject was not there.
+func TestDiscloseSparesOthers(t *testing.T) {
+	w, l := newLedgerWorld(t)
+	w.service.Close()
+	w.config.Laws = FixedLaws(w.law.Charter, plainLaw)
+	w.start()
+	alice, bob, conv := w.pair()
+	carol := w.phone("carol", "phone", nil)
+	carol.law = plainLaw
+	carol.stock(1)
+	alice.say(conv, alice.deposit(conv), "1")
+	alice.commit(conv, mls.CommitOptions{Add: alice.take("carol")})
+	carol.join()
+	bob.follow(conv)
+	alice.say(conv, alice.deposit(conv), "2")
+	bob.say(conv, bob.deposit(conv), "3")
+	carol.say(conv, nil, "under a law without access")
+	bob.commit(conv, mls.CommitOptions{Remove: []mls.LeafIndex{0}})
+	bob.say(conv, bob.deposit(conv), "without alice")
+	list, _ := bob.disclosed(w.order(l, func(o *warrant.Warrant) { o.Direction = warrant.SentAndReceived }))
+	var got []string
+	for _, c := range list {
+		got = append(got, fmt.Sprint(c.Account, " ", c.Epoch))
+	}
+	if want := []string{"alice 1", "alice 2", "bob 2"}; !slices.Equal(got, want) {
+		t.Errorf("disclosed %q, want %q", got, want)
 	}
 }
 

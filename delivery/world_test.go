@@ -330,7 +330,7 @@ func (p *phone) label(conv string) *capsule.Label {
 		accounts = append(accounts, id.Account)
 	}
 	l := &capsule.Label{Suite: uint16(suite), Conversation: []byte(conv), Epoch: g.Epoch(), Leaf: uint32(g.OwnLeaf()), Account: p.id.Account, Device: p.id.Device,
-		Charter: p.law.Hash(), Opened: uint64(p.clock.now().Unix()) / 3600, Roster: directory.RosterRoot(accounts)}
+		Charter: p.law.Hash(), Opened: uint64(p.clock.now().Unix()), Roster: directory.RosterRoot(accounts)}
 	l.Period = p.law.Period(l.OpenedAt())
 	return l
 }
