@@ -113,7 +113,8 @@ type Config struct {
 	// place of the directory's proof. An error keeps the device out.
 	CheckCredential func(directory.Identity, mls.SignaturePublicKey) error
 	Now             func() time.Time
-	// ClockTolerance is how far other clocks may be off; 0 means 10 minutes.
+	// ClockTolerance is how far other members' clocks may be off; 0 means 10
+	// minutes. Delivery's clock and this device's may differ by 90 seconds.
 	ClockTolerance time.Duration
 	// KeyPackages is how many are kept ready at delivery for others; 0 means 20.
 	KeyPackages int

@@ -24,6 +24,7 @@ type conversation struct {
 	group  *mls.Group // nil once this device is no longer a member
 
 	state
+	stored       []byte  // encoding of the state as it is stored
 	page         []Event // the newest events
 	epochs       map[uint64]*epoch
 	compartments map[place]*compartment
@@ -134,7 +135,10 @@ func (c *conversation) finish(s *step) error {
 		c.page = append(c.page, s.events...)
 		s.put(keyPage, encodeEvents(c.page))
 	}
-	s.put(keyState, c.state.encode())
+	if now := c.state.encode(); !bytes.Equal(now, c.stored) {
+		s.put(keyState, now)
+		c.stored = now
+	}
 	if err := c.device.save(c.space(), s.records); err != nil {
 		return err
 	}

@@ -25,6 +25,10 @@ const (
 	maxWait   = 5 * time.Second
 )
 
+// maxSkew is how far this device's clock may be from delivery's, which takes a
+// commit only if it is not much further off.
+const maxSkew = 90 * time.Second
+
 // call makes a request in the device's session, logging in first if need be.
 func call[Req, Res any](ctx context.Context, d *Device, f func(context.Context, *Req) (*Res, error), req *Req) (*Res, error) {
 	for again := false; ; again = true {
@@ -137,7 +141,7 @@ func (d *Device) login(ctx context.Context) error {
 // checkClock says so if this device's clock and delivery's differ too much. Epochs
 // that this device opened would then be refused by the others.
 func (d *Device) checkClock() error {
-	if d.session.skew.Abs() <= d.cfg.ClockTolerance {
+	if d.session.skew.Abs() <= min(maxSkew, d.cfg.ClockTolerance) {
 		return nil
 	}
 	direction := "behind"

@@ -175,13 +175,10 @@ func (d *Device) hear(ctx context.Context, e *api.Event) error {
 		return err
 	}
 	defer d.mu.Unlock()
-	switch e := e.Event.(type) {
-	case *api.Event_Message:
-		return d.hearMessage(ctx, e.Message)
-	case *api.Event_Welcome:
-		return d.welcomes(ctx)
+	if m := e.GetMessage(); m != nil {
+		return d.hearMessage(ctx, m)
 	}
-	return d.sync(ctx) // ready, or lagged
+	return d.sync(ctx) // ready, a welcome, or lagged
 }
 
 func (d *Device) hearMessage(ctx context.Context, m *api.Message) error {
