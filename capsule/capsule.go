@@ -109,13 +109,13 @@ type Label struct {
 	Device       string // name
 	Charter      charter.Hash
 	Period       uint32   // key period of the custodians' keys
-	Opened       uint64   // hours from the Unix epoch to the MLS epoch's opening
+	Opened       uint64   // Unix time in seconds at which the MLS epoch was opened
 	Roster       [32]byte // directory.RosterRoot of the member accounts
 }
 
-// OpenedAt returns the beginning of the hour in which the epoch was opened.
-// The label's period is the charter's period at this time.
-func (l *Label) OpenedAt() time.Time { return time.Unix(int64(l.Opened*3600), 0).UTC() }
+// OpenedAt returns the time at which the epoch was opened. The label's period is
+// the charter's period at this time.
+func (l *Label) OpenedAt() time.Time { return time.Unix(int64(l.Opened), 0).UTC() }
 
 // Encode returns the canonical encoding.
 func (l *Label) Encode() []byte {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
@@ -28,7 +27,7 @@ var (
 func label(w *chartertest.World) *capsule.Label {
 	return &capsule.Label{Suite: 0xF001, Conversation: []byte("conversation 16b"), Epoch: 7, Leaf: 3,
 		Account: "ann@example.org", Device: "phone", Charter: w.Charter.Hash(), Period: w.Charter.Period(chartertest.Now),
-		Opened: uint64(chartertest.Now.Unix() / 3600), Roster: directory.RosterRoot([]string{"ann@example.org", "bob"})}
+		Opened: uint64(chartertest.Now.Unix()), Roster: directory.RosterRoot([]string{"ann@example.org", "bob"})}
 }
 
 func sealer(t testing.TB, w *chartertest.World) *capsule.Sealer {
@@ -125,7 +124,7 @@ func TestSealIsAFunction(t *testing.T) {
 	if err := sealer(t, w).Check(a.Bytes(), label(w), ratchet, senderData); err != nil {
 		t.Error(err)
 	}
-	if got := label(w).OpenedAt(); !got.Equal(chartertest.Now.Truncate(time.Hour)) {
+	if got := label(w).OpenedAt(); !got.Equal(chartertest.Now) {
 		t.Errorf("opened at %v", got)
 	}
 }

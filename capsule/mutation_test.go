@@ -20,7 +20,7 @@ func sealed(t testing.TB) (s *Sealer, l *Label, secret, encoded []byte) {
 		t.Fatal(err)
 	}
 	l = &Label{Suite: 1, Conversation: []byte("c"), Account: "ann", Device: "phone", Charter: w.Charter.Hash(),
-		Period: w.Charter.Period(chartertest.Now), Opened: uint64(chartertest.Now.Unix() / 3600)}
+		Period: w.Charter.Period(chartertest.Now), Opened: uint64(chartertest.Now.Unix())}
 	secret = bytes.Repeat([]byte{9}, 32)
 	encoded, err = s.seal(l, secret, secret)
 	if err != nil {

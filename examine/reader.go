@@ -10,3 +10,7 @@ func NewReaderKey() (*ReaderKey, error) { return unseal.NewReaderKey() }
 
 // ParseReaderKey parses [ReaderKey.Bytes].
 func ParseReaderKey(b []byte) (*ReaderKey, error) { return unseal.ParseReaderKey(b) }
+
+// Reason is the code of a custodian's refusal, as the ledger states it; its
+// String is a sentence.
+type Reason = unseal.Reason

@@ -110,12 +110,14 @@ func call[T any](f func(T), v T) {
 // TestAcceptsAtTheEdge: what is just within scope and limits is authorised.
 func TestAcceptsAtTheEdge(t *testing.T) {
 	for _, r := range []refusal{
-		{name: "first hour of the window, begun before it",
+		{name: "opened in the first second of the window",
+			parts: func(w *world) []Compartment { return parcel(w.seal("alice", "c", 1)) },
+			edits: order(func(w *world, o *warrant.Warrant) { o.WindowStart = w.now.Add(time.Hour).Format(time.RFC3339) })},
+		{name: "opened in the last second of the window",
 			parts: func(w *world) []Compartment { return parcel(w.seal("alice", "c", 1)) },
 			edits: order(func(w *world, o *warrant.Warrant) {
-				o.WindowStart = w.now.Add(2*time.Hour - time.Second).Format(time.RFC3339)
+				o.WindowEnd = w.now.Add(time.Hour + time.Second).Format(time.RFC3339)
 			})},
-		{name: "last hour of the window", parts: func(w *world) []Compartment { return parcel(w.seal("alice", "c", 239)) }},
 		{name: "received", parts: func(w *world) []Compartment { return parcel(w.seal("bob", "c", 1), w.seal("alice", "d", 1)) },
 			edits: order(func(_ *world, o *warrant.Warrant) { o.Direction = warrant.SentAndReceived })},
 		{name: "listed", edits: order(func(_ *world, o *warrant.Warrant) { o.Conversations = [][]byte{[]byte("c")} })},

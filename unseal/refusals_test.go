@@ -206,15 +206,16 @@ var refusals = []refusal{
 		edits: order(func(w *world, o *warrant.Warrant) {
 			o.WindowStart, o.WindowEnd = w.now.AddDate(0, 0, 58).Format(time.RFC3339), w.now.AddDate(0, 0, 62).Format(time.RFC3339)
 		}),
-		parts: part(func(l *capsule.Label) { l.Opened += 60 * 24; l.Period += 2 })},
+		parts: part(func(l *capsule.Label) { l.Opened += 60 * 24 * 3600; l.Period += 2 })},
 
 	{name: "R4 under another charter", want: ReasonScopeCharter, parts: part(func(l *capsule.Label) { l.Charter[0] ^= 1 })},
 	{name: "R4 of another period", want: ReasonScopeCharter, parts: part(func(l *capsule.Label) { l.Period++ })},
 	{name: "R3 opened before the window", want: ReasonScopeWindow,
 		parts: func(w *world) []Compartment { return parcel(w.seal("alice", "c", 1)) },
-		edits: order(func(w *world, o *warrant.Warrant) { o.WindowStart = w.now.Add(2 * time.Hour).Format(time.RFC3339) })},
+		edits: order(func(w *world, o *warrant.Warrant) { o.WindowStart = w.now.Add(time.Hour + time.Second).Format(time.RFC3339) })},
 	{name: "R3 opened after the window", want: ReasonScopeWindow,
-		parts: func(w *world) []Compartment { return parcel(w.seal("alice", "c", 240)) }},
+		parts: func(w *world) []Compartment { return parcel(w.seal("alice", "c", 1)) },
+		edits: order(func(w *world, o *warrant.Warrant) { o.WindowEnd = w.now.Add(time.Hour).Format(time.RFC3339) })},
 	{name: "R3 opened beyond time", want: ReasonScopeWindow, parts: part(func(l *capsule.Label) { l.Opened += 1 << 60 })},
 	{name: "R3 sent by another", want: ReasonScopeSubject,
 		parts: func(w *world) []Compartment { return parcel(w.seal("bob", "c", 1)) }},
@@ -267,7 +268,7 @@ var refusals = []refusal{
 	{name: "R4 moved to another epoch", want: ReasonShare, parts: part(func(l *capsule.Label) { l.Epoch++ })},
 	{name: "R4 moved to another leaf", want: ReasonShare, parts: part(func(l *capsule.Label) { l.Leaf++ })},
 	{name: "R4 moved to another device", want: ReasonShare, parts: part(func(l *capsule.Label) { l.Device = "laptop" })},
-	{name: "R4 moved to another hour", want: ReasonShare, parts: part(func(l *capsule.Label) { l.Opened++ })},
+	{name: "R4 moved to another second", want: ReasonShare, parts: part(func(l *capsule.Label) { l.Opened++ })},
 	{name: "R4 moved to another roster", want: ReasonShare, parts: part(func(l *capsule.Label) { l.Roster[0] ^= 1 })},
 	{name: "R4 moved to another sender", want: ReasonShare, parts: func(w *world) []Compartment {
 		return []Compartment{{Capsule: relabel(w.seal("bob", "c", 1), func(l *capsule.Label) { l.Account = "alice" })}}

@@ -55,14 +55,13 @@ func keep(c *capsule.Capsule, p *period) sealedShare {
 func (v *vetting) scope(l *capsule.Label, roster []byte) *fault {
 	w := v.warrant
 	start, end := w.Window()
-	const hour, maxHour = 3600, 1 << 32
 	switch {
 	case l.Charter != w.Charter:
 		return fail(ReasonScopeCharter, "epoch %d: sealed under charter %s", l.Epoch, l.Charter)
-	case l.Opened > maxHour || int64(l.Opened+1)*hour <= start.Unix() || int64(l.Opened)*hour >= end.Unix():
-		return fail(ReasonScopeWindow, "epoch %d: opened in hour %d", l.Epoch, l.Opened)
+	case l.Opened < uint64(start.Unix()) || l.Opened >= uint64(end.Unix()):
+		return fail(ReasonScopeWindow, "epoch %d: opened at %d", l.Epoch, l.Opened)
 	case l.Period != v.charter.Period(l.OpenedAt()):
-		return fail(ReasonScopeCharter, "epoch %d: key period %d at hour %d", l.Epoch, l.Period, l.Opened)
+		return fail(ReasonScopeCharter, "epoch %d: key period %d at %d", l.Epoch, l.Period, l.Opened)
 	case !v.subject(l, roster):
 		return fail(ReasonScopeSubject, "epoch %d: sent by %s", l.Epoch, l.Account)
 	case !w.Covers(l.Conversation):

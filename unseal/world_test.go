@@ -127,10 +127,10 @@ func (w *world) seal(account, conversation string, epoch uint64) *compartment {
 		h := sha256.Sum256(fmt.Appendf(nil, "%s %s %s %d", what, account, conversation, epoch))
 		return h[:]
 	}
-	opened := uint64(w.now.Unix())/3600 + epoch
+	opened := uint64(w.now.Unix()) + 3600*epoch
 	c := &compartment{s: secret("s"), d: secret("d"), label: capsule.Label{
 		Suite: 0x647a, Conversation: []byte(conversation), Epoch: epoch, Leaf: uint32(slices.Index(roster, account)),
-		Account: account, Device: "phone", Charter: w.Charter.Hash(), Period: w.Charter.Period(time.Unix(int64(opened*3600), 0)),
+		Account: account, Device: "phone", Charter: w.Charter.Hash(), Period: w.Charter.Period(time.Unix(int64(opened), 0)),
 		Opened: opened, Roster: directory.RosterRoot(roster),
 	}}
 	var err error

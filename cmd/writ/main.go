@@ -57,7 +57,7 @@ compartments it names. A compartment is one sender, one conversation, one epoch.
 	)
 	root.AddCommand(
 		newRegister(), newConversations(), newSend(), newRead(), newChat(),
-		newCharter(), newWarrant(),
+		newCharter(), newWarrant(), newAudit(),
 		newServe(), newNotary(), newWitness(), newDocket(), newCustodian(), newKeygen(),
 		newLocalnet(),
 	)

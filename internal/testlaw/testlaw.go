@@ -317,7 +317,7 @@ func (w *World) Capsule(account string, epoch uint64) *capsule.Capsule {
 	w.must(err)
 	ratchet, senderData := Secrets(account, epoch)
 	c, err := s.Seal(&capsule.Label{Suite: 0xF001, Conversation: Conversation, Epoch: epoch, Leaf: 1, Account: account, Device: "phone",
-		Charter: w.Charter.Hash(), Period: period, Opened: uint64(now.Unix() / 3600),
+		Charter: w.Charter.Hash(), Period: period, Opened: uint64(now.Unix()),
 		Roster: directory.RosterRoot([]string{"ann", "bob", account})}, ratchet, senderData)
 	w.must(err)
 	return c
