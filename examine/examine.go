@@ -99,11 +99,11 @@ type Progress struct {
 type BlockedError struct {
 	Released    []string // "office/custodian"
 	Refusals    []Refusal
-	Unreachable map[string]error // by "office/custodian"
+	Unreachable map[string]error // by "office/custodian": no answer, or none that holds
 }
 
 func (e *BlockedError) Error() string {
-	return fmt.Sprintf("%v: %d custodians released, %d refused, %d did not answer",
+	return fmt.Sprintf("%v: %d custodians released, %d refused, %d gave no answer that holds",
 		ErrTooFew, len(e.Released), len(e.Refusals), len(e.Unreachable))
 }
 

@@ -7,6 +7,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -304,6 +305,84 @@ func TestBlocked(t *testing.T) {
 	}
 	if opened, err := examine.Open(ctx, s.config(), c); err != nil || len(s.read(opened)) != 1 {
 		t.Errorf("with all: %v", err)
+	}
+}
+
+// twisted is a custodian whose answers are changed on the way, or by itself.
+type twisted struct {
+	api.CustodianClient
+	twist func(*api.ReleaseResponse)
+}
+
+func (c twisted) Release(ctx context.Context, q *api.ReleaseRequest) (*api.ReleaseResponse, error) {
+	out, err := c.CustodianClient.Release(ctx, q)
+	if err == nil {
+		c.twist(out)
+	}
+	return out, err
+}
+
+// R13: an answer that doesn't hold is left out and its custodian named; the
+// opening goes on with the others.
+func TestHostileCustodian(t *testing.T) {
+	t.Parallel()
+	s := newStory(t, nil)
+	ann, ben := s.device("ann"), s.device("ben")
+	with, err := ann.Create(ctx, "ben")
+	s.must(err)
+	s.sync(ann, ben)
+	s.say(ann, with, "one")
+	s.say(ben, with, "two")
+	other, err := examine.Open(ctx, s.config(), s.authorise("ben", func(*warrant.Warrant) {}))
+	s.must(err)
+	c := s.authorise("ann", func(*warrant.Warrant) {})
+	honest, err := examine.Open(ctx, s.config(), c)
+	s.must(err)
+	of := func(o *examine.Opened, custodian string) examine.Release {
+		i := slices.IndexFunc(o.Releases, func(r examine.Release) bool { return r.Custodian == custodian })
+		return o.Releases[i]
+	}
+	for name, twist := range map[string]func(g *api.Granted){
+		"another custodian's release": func(g *api.Granted) { g.Release = of(honest, "judicial-2").Release },
+		"another custodian's answer": func(g *api.Granted) {
+			r := of(honest, "judicial-2")
+			g.Release, g.Intent, g.IntentProof = r.Release, r.Intent.Entry, r.Intent.Proof
+		},
+		"release of another request": func(g *api.Granted) { g.Release = of(other, "judicial-1").Release },
+		"intent of another request": func(g *api.Granted) {
+			r := of(other, "judicial-1")
+			g.Intent, g.IntentProof = r.Intent.Entry, r.Intent.Proof
+		},
+		"intent of another custodian": func(g *api.Granted) {
+			r := of(honest, "judicial-2")
+			g.Intent, g.IntentProof = r.Intent.Entry, r.Intent.Proof
+		},
+		"no intent":       func(g *api.Granted) { g.Intent, g.IntentProof = nil, nil },
+		"changed release": func(g *api.Granted) { g.Release[len(g.Release)-1] ^= 1 },
+		"nothing":         func(g *api.Granted) { g.Reset() },
+	} {
+		config := s.config()
+		config.Custodians = maps.Clone(s.custodians)
+		config.Custodians["judicial/judicial-1"] = twisted{s.custodians["judicial/judicial-1"], func(out *api.ReleaseResponse) { twist(out.GetGranted()) }}
+		opened, err := examine.Open(ctx, config, c)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if len(opened.Releases) != 4 || opened.Failed["judicial/judicial-1"] == nil || !slices.Equal(s.read(opened), []string{"ann: one"}) {
+			t.Errorf("%s: %d releases, failed %v", name, len(opened.Releases), opened.Failed)
+		}
+	}
+	config := s.config()
+	config.Custodians = maps.Clone(s.custodians)
+	forged := &api.Refused{Refusal: (&ledger.Refusal{Office: "judicial", Custodian: "judicial-1", Reason: 1,
+		Request: ledger.HashEntry(honest.RequestEntry.Entry)}).Entry(), Reason: 1}
+	config.Custodians["judicial/judicial-1"] = twisted{s.custodians["judicial/judicial-1"], func(out *api.ReleaseResponse) {
+		out.Answer = &api.ReleaseResponse_Refused{Refused: forged}
+	}}
+	opened, err := examine.Open(ctx, config, c)
+	s.must(err)
+	if len(opened.Refusals) != 0 || opened.Failed["judicial/judicial-1"] == nil {
+		t.Errorf("a refusal that nobody signed counts: %v", opened.Refusals)
 	}
 }
 

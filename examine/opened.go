@@ -16,7 +16,8 @@ type Opened struct {
 
 	Releases []Release
 	Refusals []Refusal
-	Bad      []string // "custodian": its share of some compartment failed its commitment; sorted
+	Failed   map[string]error // custodians, "office/custodian", without an answer that holds, and why
+	Bad      []string         // "custodian": its share of some compartment failed its commitment; sorted
 
 	Compartments []Compartment
 	Outside      []Skipped // disclosed, but not asked for

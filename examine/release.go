@@ -48,7 +48,7 @@ func (x *examiner) release(ctx context.Context) error {
 			x.shares = append(x.shares, a.shares...)
 		}
 	}
-	x.out.Refusals = blocked.Refusals
+	x.out.Refusals, x.out.Failed = blocked.Refusals, blocked.Unreachable
 	for _, period := range x.periods() {
 		access, err := x.law.Access(period, x.chain.book.Keys(x.law.Name, period))
 		if err != nil {

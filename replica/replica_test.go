@@ -156,6 +156,14 @@ func TestAddAndRestart(t *testing.T) {
 	if w.add(r, w.warrant(1)) != 1 || w.add(r, w.warrant(2)) != 2 {
 		t.Error("a restart forgets entries")
 	}
+	late := filepath.Join(t.TempDir(), "ledger.db")
+	copied := w.open(late)
+	w.must(copied.Refresh(ctx)) // reads three entries at once
+	w.must(copied.Close())
+	copied = w.open(late)
+	if size, _ := copied.Head(); size != 3 || !counted(copied, w.warrant(2)) {
+		t.Errorf("a late copy has %d entries after a restart", size)
+	}
 	var findings int
 	r.View(func(b *ledger.Book) { findings = len(b.Findings()) })
 	if findings > 0 {
