@@ -138,7 +138,7 @@ func TestUnknownLaw(t *testing.T) {
 	w.sync(anna, ben, eve)
 	w.want(w.history(eve, id, Message), "message a-unk: x")
 	less.without = w.open
-	if err := anna.Send(background, id, "y"); !errors.Is(err, ErrUnknownLaw) {
+	if err := anna.Send(background, id, "y"); !errors.Is(err, ErrUnknownLaw) || errors.Is(err, ErrQueued) {
 		t.Fatalf("speaks to an unknown law: %v", err)
 	}
 }
@@ -168,13 +168,13 @@ func TestEpochIsRenewedByAge(t *testing.T) {
 	if got := anna.convs[id].group.Epoch(); got != first {
 		t.Fatalf("renewed after three hours")
 	}
-	w.wait(23 * time.Hour)
-	w.send(anna, id, "after a day")
+	w.wait(20 * time.Hour) // delivery would still take it
+	w.send(anna, id, "after almost a day")
 	if got := anna.convs[id].group.Epoch(); got != first+1 {
 		t.Fatalf("epoch %d after %d", got, first)
 	}
 	w.sync(ben)
-	w.want(w.history(ben, id, Message, Held, Fault), "message a-age: young", "message a-age: still young", "message a-age: after a day")
+	w.want(w.history(ben, id, Message, Held, Fault), "message a-age: young", "message a-age: still young", "message a-age: after almost a day")
 }
 
 // Two commits race: one wins, and what the loser wanted still happens.

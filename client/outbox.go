@@ -45,6 +45,12 @@ func (d *Device) Remove(ctx context.Context, id ConversationID, account string) 
 	return d.ask(ctx, id, itemRemove, account)
 }
 
+// Renew opens a new epoch with fresh keys of this device, so that a thief of its
+// state so far reads no further. Sending renews by itself when an epoch is old.
+func (d *Device) Renew(ctx context.Context, id ConversationID) error {
+	return d.ask(ctx, id, itemRenew, "")
+}
+
 func (d *Device) ask(ctx context.Context, id ConversationID, kind itemKind, text string) error {
 	if err := d.lock(); err != nil {
 		return err
@@ -186,6 +192,8 @@ func (c *conversation) turn(ctx context.Context, i *item) error {
 		return c.invite(ctx, i)
 	case itemRemove:
 		return c.remove(i)
+	case itemRenew:
+		return c.commit(i.number, mls.CommitOptions{})
 	}
 	return fmt.Errorf("client: invalid: item of kind %d", i.kind)
 }

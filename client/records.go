@@ -164,6 +164,7 @@ const (
 	itemText itemKind = iota + 1
 	itemInvite
 	itemRemove
+	itemRenew
 )
 
 // An item is something the person asked for that delivery has not yet taken.
