@@ -35,7 +35,8 @@
 // missing; a sender's first message in an epoch adds the logarithm of the group's
 // size. A commit's delta is the nodes and keys that changed. LoadGroup restores the
 // group, with its pending commit. Consumed secrets are overwritten in memory and gone
-// from the records; that the disk forgets them is up to the storage.
+// from the records; that the disk forgets them is up to the storage. Of HPKE keys the
+// standard library keeps a parsed form, which only the garbage collector can remove.
 //
 // # Errors
 //

@@ -50,6 +50,8 @@ func (s *suite) deriveHPKEKey(ikm []byte) (*hpkeKey, error) {
 	return s.wrapHPKEKey(s.kem.DeriveKeyPair(ikm))
 }
 
+// erase overwrites the bytes. The standard library's parsed key can't be overwritten;
+// it is left to the garbage collector.
 func (k *hpkeKey) erase() {
 	clear(k.raw)
 	k.parsed = nil
