@@ -177,6 +177,28 @@ func TestEpochIsRenewedByAge(t *testing.T) {
 	w.want(w.history(ben, id, Message, Held, Fault), "message a-age: young", "message a-age: still young", "message a-age: after almost a day")
 }
 
+// Renew opens an epoch that everybody follows into.
+func TestRenew(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("anna-renew", w.access), w.device("ben-renew", w.access)
+	id := w.talk(anna, ben)
+	w.send(anna, id, "before")
+	w.check(anna.Renew(background, id))
+	w.send(anna, id, "after")
+	w.sync(ben)
+	events, err := ben.History(id)
+	w.check(err)
+	var epochs []uint64
+	for _, e := range events {
+		if e.Kind == Message {
+			epochs = append(epochs, e.Epoch)
+		}
+	}
+	if len(epochs) != 2 || epochs[1] != epochs[0]+1 {
+		t.Fatalf("messages in epochs %v", epochs)
+	}
+}
+
 // Two commits race: one wins, and what the loser wanted still happens.
 func TestRacingCommits(t *testing.T) {
 	w := newWorld(t)
