@@ -212,7 +212,9 @@ var refusals = []refusal{
 	{name: "R4 of another period", want: ReasonScopeCharter, parts: part(func(l *capsule.Label) { l.Period++ })},
 	{name: "R3 opened before the window", want: ReasonScopeWindow,
 		parts: func(w *world) []Compartment { return parcel(w.seal("alice", "c", 1)) },
-		edits: order(func(w *world, o *warrant.Warrant) { o.WindowStart = w.now.Add(time.Hour + time.Second).Format(time.RFC3339) })},
+		edits: order(func(w *world, o *warrant.Warrant) {
+			o.WindowStart = w.now.Add(time.Hour + time.Second).Format(time.RFC3339)
+		})},
 	{name: "R3 opened after the window", want: ReasonScopeWindow,
 		parts: func(w *world) []Compartment { return parcel(w.seal("alice", "c", 1)) },
 		edits: order(func(w *world, o *warrant.Warrant) { o.WindowEnd = w.now.Add(time.Hour).Format(time.RFC3339) })},
