@@ -395,3 +395,28 @@ func TestLifetime(t *testing.T) {
 		}
 	}
 }
+
+// Messages of another group are told apart before any key is tried.
+func TestOtherGroup(t *testing.T) {
+	w, other := trio(t, testConfig()), trio(t, testConfig())
+	context := other.clients[0].g.now.context
+	context.GroupID = []byte("other")
+	other.clients[0].g.now.context = context
+	msg := other.seal(0, &commit{path: other.path(0)}, make([]byte, 32))
+	w.refused(t, msg, ErrInvalid, "another group")
+	if _, _, err := w.clients[1].g.Unprotect(protect(t, other.clients[0], "x")); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "another group") {
+		t.Fatalf("message: %v", err)
+	}
+}
+
+// An Update stands for its sender's leaf, so its sender must have one (RFC 9420 12.1.2).
+func TestUpdateNeedsAMember(t *testing.T) {
+	w := trio(t, testConfig())
+	leaf := w.public.Leaf(2).renewed(sourceUpdate, w.newcomer().kp.InitKey, nil)
+	for _, from := range []sender{{SenderExternal, 2}, {SenderMember, 3}, {kind: SenderNewMemberCommit}} {
+		err := w.public.now.verifyProposal(&w.cfg, queuedProposal{proposal: &proposal{kind: ProposalUpdate, update: leaf}, sender: from})
+		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "no member") {
+			t.Errorf("Update from %v: %v", from, err)
+		}
+	}
+}
