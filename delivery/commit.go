@@ -49,7 +49,7 @@ func (s *Service) Commit(ctx context.Context, r *api.CommitRequest) (*api.Commit
 	}
 	t, change := transition(current, next, staged)
 	t.Welcome = r.Welcome
-	t.Message = s.message(c.id, r.Mid, outside.Epoch, engine.Commit, leaf, r.Message)
+	t.Message = message(c.id, r.Mid, outside.Epoch, engine.Commit, leaf, c.group.clock, r.Message)
 	s.hub.expect(t.Message, change)
 	defer s.hub.forget(t.Message)
 	return s.commit(ctx, c, t, next, staged)

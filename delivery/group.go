@@ -24,7 +24,7 @@ const snapshotEvery = 16
 // group is the public group of a conversation.
 type group struct {
 	*mls.PublicGroup
-	clock time.Time // what its checks take for now
+	clock time.Time // what its checks take for now; stored with the message, so that a replay decides alike
 }
 
 func (s *Service) groupConfig(g *group) mls.Config {

@@ -32,7 +32,7 @@ func (s *Service) Append(ctx context.Context, r *api.AppendRequest) (*api.Append
 	if err != nil {
 		return s.appended(ctx, r, err)
 	}
-	m := s.message(r.Conversation, r.Mid, outside.Epoch, engine.Application, leaf, r.Message)
+	m := message(r.Conversation, r.Mid, outside.Epoch, engine.Application, leaf, s.now(), r.Message)
 	err = s.store.Append(ctx, m)
 	if errors.Is(err, engine.ErrConflict) {
 		c.doubt()
@@ -72,14 +72,14 @@ func inspect(conversation, mid, message []byte, max int) (*mls.Envelope, error) 
 	return outside, nil
 }
 
-func (s *Service) message(conversation, mid []byte, epoch uint64, kind engine.Kind, leaf uint32, body []byte) *engine.Message {
+func message(conversation, mid []byte, epoch uint64, kind engine.Kind, leaf uint32, at time.Time, body []byte) *engine.Message {
 	return &engine.Message{
 		Conversation: conversation,
 		Mid:          mid,
 		Epoch:        epoch,
 		Kind:         kind,
 		Sender:       leaf,
-		Received:     uint64(s.now().UnixMilli()),
+		Received:     uint64(at.UnixMilli()),
 		Body:         body,
 	}
 }

@@ -44,7 +44,7 @@ func (s *Service) Propose(ctx context.Context, r *api.ProposeRequest) (*api.Prop
 	if err := g.HandleProposal(r.Message); err != nil {
 		return nil, refused("%v", err)
 	}
-	m := s.message(c.id, r.Mid, outside.Epoch, engine.Proposal, leaf, r.Message)
+	m := message(c.id, r.Mid, outside.Epoch, engine.Proposal, leaf, g.clock, r.Message)
 	if err := s.store.Append(context.WithoutCancel(ctx), m); err != nil {
 		c.doubt()
 		return nil, s.storeFault(err, "mid")
