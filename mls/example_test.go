@@ -77,3 +77,44 @@ func Example() {
 	// mls: key already consumed
 	// epoch 2 by leaf 1
 }
+
+// A delivery service follows a group without its secrets, and proves a member's leaf
+// to somebody who knows the tree hash only.
+func ExamplePublicGroup() {
+	const suite = mls.X25519_CHACHA20POLY1305_SHA256_Ed25519
+	config := mls.Config{
+		Now:          func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) },
+		Authenticate: func(*mls.LeafNode) error { return nil }, // a real one looks names up
+	}
+	check := func(err error) {
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+	key, err := mls.GenerateSignatureKey(suite)
+	check(err)
+	alice, err := mls.NewGroup(config, suite, []byte("lunch"), mls.BasicCredential([]byte("alice")), key, mls.GroupOptions{})
+	check(err)
+
+	// The creator hands over a GroupInfo, once. After that, every commit goes by.
+	info, err := alice.GroupInfo(nil, true)
+	check(err)
+	service, err := mls.NewPublicGroup(config, info, nil)
+	check(err)
+	commit, err := alice.Commit(mls.CommitOptions{AuthenticatedData: []byte("at noon")})
+	check(err)
+	staged, err := service.Stage(commit.Message)
+	check(err)
+	fmt.Printf("leaf %d begins epoch %d %s\n", staged.Sender, staged.Epoch, staged.AuthenticatedData)
+	check(service.Apply(staged))
+
+	proof, err := service.ProveLeaf(0)
+	check(err)
+	leaf, err := mls.VerifyLeafProof(suite, service.Context().TreeHash, 0, proof)
+	check(err)
+	fmt.Printf("leaf 0 is %s\n", leaf.Credential.Identity)
+
+	// Output:
+	// leaf 0 begins epoch 1 at noon
+	// leaf 0 is alice
+}

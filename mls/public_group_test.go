@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -104,7 +105,7 @@ func TestPublicGroupRefusesForgeries(t *testing.T) {
 	if err := w.public.Apply(staged); !errors.Is(err, ErrInvalid) {
 		t.Fatalf("staged commit applied twice: %v", err)
 	}
-	if _, err := w.public.Stage(p.Message); !errors.Is(err, ErrInvalid) {
+	if _, err := w.public.Stage(p.Message); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "of epoch 1 in epoch 2") {
 		t.Fatalf("commit of a past epoch: %v", err)
 	}
 }
