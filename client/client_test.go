@@ -95,6 +95,17 @@ func TestUnreadUntilMarked(t *testing.T) {
 	}
 }
 
+// A device dies after it moved a page to the history and before it noted that.
+func TestPageIsInBothPlaces(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("a-pag", w.access), w.device("b-pag", w.access)
+	id := w.talk(anna, ben)
+	w.send(anna, id, "once")
+	c := anna.convs[id]
+	w.check(anna.save(c.historySpace(), []mls.Record{{Key: numbered("", c.page[0].Number), Value: encodeEvents(c.page)}}))
+	w.want(w.history(anna, id, Message), "message a-pag: once")
+}
+
 // R34: the law is there to be shown before the first message.
 func TestLawIsKnownFirst(t *testing.T) {
 	w := newWorld(t)

@@ -22,21 +22,29 @@ import (
 // each record and a journal.
 //
 //	DIR/lock               held while the Files is open
-//	DIR/SPACE/journal      the change under way, or nothing
+//	DIR/SPACE/journal      the last change, or nothing, then zeros
 //	DIR/SPACE/r-KEY        hash[32] over name and value, then the value
 //
-// A change is first written to the journal and synced; from there on it is
-// made, if need be by whoever opens the folder next. Then the records are
-// written in place and synced, deleted ones overwritten with zeros before they
-// are unlinked, and the journal is overwritten with zeros. On a file system that
-// copies on write, or a disk that does, old blocks may outlive the overwriting.
+// A change is first written over the change before it in the journal and synced;
+// from there on it is made, if need be by whoever opens the folder next. Then the
+// records are written in place and synced, deleted ones overwritten with zeros
+// before they are unlinked. So what is gone is nowhere once the next change is in the
+// journal. On a file system that copies on write, or a disk that does, old
+// blocks may outlive the overwriting.
 type Files struct {
 	disk   disk
 	unlock func() error
 
 	mu     sync.Mutex
-	spaces map[string]map[string]bool // the records of the spaces opened so far
-	broken error                      // the first failure of Apply, which ends the use of this Files
+	spaces map[string]*space // those opened so far
+	broken error             // the first failure of Apply, which ends the use of this Files
+}
+
+// A space is what is known of a space that was opened.
+type space struct {
+	name    string
+	records map[string]bool // their file names
+	journal int             // its size in bytes
 }
 
 const (
@@ -44,6 +52,7 @@ const (
 	recordPrefix = "r-"
 	maxFileName  = 200
 	maxJournal   = 64 << 20
+	keepJournal  = 64 << 10 // a journal up to this size is not cut, which saves a sync
 )
 
 // OpenFiles opens the folder, making it if need be, with access for this user
@@ -65,7 +74,7 @@ func OpenFiles(dir string) (*Files, error) {
 }
 
 func newFiles(d disk) *Files {
-	return &Files{disk: d, unlock: func() error { return nil }, spaces: map[string]map[string]bool{}}
+	return &Files{disk: d, unlock: func() error { return nil }, spaces: map[string]*space{}}
 }
 
 // Close lets another process open the folder.
@@ -79,19 +88,19 @@ func (f *Files) Close() error {
 }
 
 // Load is Storage.Load.
-func (f *Files) Load(space string) ([]mls.Record, error) {
+func (f *Files) Load(name string) ([]mls.Record, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.broken != nil {
 		return nil, f.broken
 	}
-	names, err := f.open(space)
+	s, err := f.open(name)
 	if err != nil {
 		return nil, fmt.Errorf("client: storage: %w", err)
 	}
 	var records []mls.Record
-	for name := range names {
-		r, err := f.read(space, name)
+	for file := range s.records {
+		r, err := f.read(s, file)
 		if err != nil {
 			return nil, fmt.Errorf("client: storage: %w", err)
 		}
@@ -102,124 +111,120 @@ func (f *Files) Load(space string) ([]mls.Record, error) {
 }
 
 // Apply is Storage.Apply.
-func (f *Files) Apply(space string, records []mls.Record) error {
+func (f *Files) Apply(name string, records []mls.Record) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.broken != nil {
 		return f.broken
 	}
-	if err := f.apply(space, records); err != nil {
+	if err := f.apply(name, records); err != nil {
 		f.broken = fmt.Errorf("client: storage: %w", err)
 	}
 	return f.broken
 }
 
-func (f *Files) apply(space string, records []mls.Record) error {
+func (f *Files) apply(name string, records []mls.Record) error {
+	s, err := f.open(name)
+	if err != nil {
+		return err
+	}
 	journal, err := encodeJournal(records)
 	if err != nil {
 		return err
 	}
+	if len(journal) < s.journal && s.journal <= keepJournal {
+		journal = append(journal, make([]byte, s.journal-len(journal))...)
+	}
 	defer clear(journal)
-	names, err := f.open(space)
-	if err != nil {
+	s.journal = len(journal)
+	if err := f.disk.put(name+"/"+journalName, journal); err != nil {
 		return err
 	}
-	if err := f.disk.put(space+"/"+journalName, journal); err != nil {
-		return err
-	}
-	return f.redo(space, names, records)
+	return f.redo(s, records)
 }
 
-// open finishes the change in the space's journal and lists its records. A
+// open makes the change that is in the space's journal and lists its records. A
 // space that is not there is made.
-func (f *Files) open(space string) (map[string]bool, error) {
-	if names, ok := f.spaces[space]; ok {
-		return names, nil
+func (f *Files) open(name string) (*space, error) {
+	if s, ok := f.spaces[name]; ok {
+		return s, nil
 	}
-	if !wire.ValidName(space) {
-		return nil, fmt.Errorf("invalid: %q is not the name of a space", space)
+	if !wire.ValidName(name) {
+		return nil, fmt.Errorf("invalid: %q is not the name of a space", name)
 	}
-	if err := f.disk.mkdir(space); err != nil {
+	if err := f.disk.mkdir(name); err != nil {
 		return nil, err
 	}
-	names, err := f.list(space)
+	s := &space{name: name, records: map[string]bool{}}
+	files, err := f.disk.list(name)
 	if err != nil {
 		return nil, err
 	}
-	journal, err := f.disk.read(space + "/" + journalName)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		err = f.start(space)
-	case err == nil && len(journal) > 0:
-		// A journal that does not parse was torn before it counted.
-		records, _ := parseJournal(journal)
-		err = f.redo(space, names, records)
-	}
-	if err != nil {
-		return nil, err
-	}
-	f.spaces[space] = names
-	return names, nil
-}
-
-func (f *Files) start(space string) error {
-	if err := f.disk.put(space+"/"+journalName, nil); err != nil {
-		return err
-	}
-	return f.disk.syncDir(space)
-}
-
-func (f *Files) list(space string) (map[string]bool, error) {
-	files, err := f.disk.list(space)
-	if err != nil {
-		return nil, err
-	}
-	names := map[string]bool{}
-	for _, name := range files {
-		if strings.HasPrefix(name, recordPrefix) {
-			names[name] = true
+	for _, file := range files {
+		if strings.HasPrefix(file, recordPrefix) {
+			s.records[file] = true
 		}
 	}
-	return names, nil
+	if err := f.recover(s); err != nil {
+		return nil, err
+	}
+	f.spaces[name] = s
+	return s, nil
 }
 
-// redo makes the change that the journal holds. Doing it twice does no harm.
-func (f *Files) redo(space string, names map[string]bool, records []mls.Record) error {
+func (f *Files) recover(s *space) error {
+	journal, err := f.disk.read(s.name + "/" + journalName)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := f.disk.put(s.name+"/"+journalName, nil); err != nil {
+			return err
+		}
+		return f.disk.syncDir(s.name)
+	}
+	if err != nil {
+		return err
+	}
+	defer clear(journal)
+	s.journal = len(journal)
+	// A journal that does not parse was torn before it counted.
+	records, _ := parseJournal(journal)
+	return f.redo(s, records)
+}
+
+// redo makes the change that is in the journal. Doing it twice does no harm.
+func (f *Files) redo(s *space, records []mls.Record) error {
 	relist := false
 	for _, r := range records {
-		name := recordName(r.Key)
-		path := space + "/" + name
+		file := recordName(r.Key)
+		path := s.name + "/" + file
 		switch {
 		case r.Value != nil:
-			relist = relist || !names[name]
-			if err := f.disk.put(path, encodeRecord(name, r.Value)); err != nil {
+			relist = relist || !s.records[file]
+			if err := f.disk.put(path, encodeRecord(file, r.Value)); err != nil {
 				return err
 			}
-			names[name] = true
-		case names[name]:
+			s.records[file] = true
+		case s.records[file]:
 			relist = true
 			if err := f.disk.erase(path); err != nil {
 				return err
 			}
-			delete(names, name)
+			delete(s.records, file)
 		}
 	}
-	if relist {
-		if err := f.disk.syncDir(space); err != nil {
-			return err
-		}
+	if !relist {
+		return nil
 	}
-	return f.disk.put(space+"/"+journalName, nil)
+	return f.disk.syncDir(s.name)
 }
 
-func (f *Files) read(space, name string) (mls.Record, error) {
-	b, err := f.disk.read(space + "/" + name)
+func (f *Files) read(s *space, name string) (mls.Record, error) {
+	b, err := f.disk.read(s.name + "/" + name)
 	if err != nil {
 		return mls.Record{}, err
 	}
 	key, ok := recordKey(name)
 	if !ok || len(b) < 32 || wire.Hash("client record", []byte(name), b[32:]) != [32]byte(b[:32]) {
-		return mls.Record{}, fmt.Errorf("malformed: %s/%s is damaged", space, name)
+		return mls.Record{}, fmt.Errorf("malformed: %s/%s is damaged", s.name, name)
 	}
 	return mls.Record{Key: key, Value: b[32:]}, nil
 }
@@ -229,7 +234,7 @@ func encodeRecord(name string, value []byte) []byte {
 	return append(h[:], value...)
 }
 
-// encodeJournal gives {string key; uint8 present; opaque value<V>} records<V>; hash[32].
+// encodeJournal gives {opaque key<V>; uint8 present; opaque value<V>} records<V>; hash[32].
 func encodeJournal(records []mls.Record) ([]byte, error) {
 	var w wire.Writer
 	w.Vector(func(w *wire.Writer) {
@@ -251,23 +256,39 @@ func encodeJournal(records []mls.Record) ([]byte, error) {
 	return append(w.Bytes(), h[:]...), nil
 }
 
+// parseJournal takes what encodeJournal gave, and zeros after it.
 func parseJournal(b []byte) ([]mls.Record, error) {
-	if len(b) < 32 || wire.Hash("client journal", b[:len(b)-32]) != [32]byte(b[len(b)-32:]) {
-		return nil, fmt.Errorf("client: journal: %w", wire.ErrMalformed)
+	r := wire.NewReader(b)
+	inside := r.Opaque(maxJournal)
+	var w wire.Writer
+	w.Opaque(inside)
+	if hash := r.Array32(); r.Err() == nil && hash != wire.Hash("client journal", w.Bytes()) {
+		r.Fail("torn")
 	}
-	r := wire.NewReader(b[:len(b)-32])
-	v := r.Vector(maxJournal)
+	for r.More() {
+		if r.Uint8() != 0 {
+			r.Fail("bytes after the end")
+		}
+	}
+	v := wire.NewReader(inside)
 	var records []mls.Record
 	for v.More() {
-		key, present, value := string(v.Opaque(maxFileName)), v.Uint8(), v.Opaque(maxRecord)
-		if present == 0 {
-			value = nil
-		}
-		records = append(records, mls.Record{Key: key, Value: value})
+		records = append(records, readChange(v))
 	}
 	r.Check(v.Done())
 	if err := r.Done(); err != nil {
 		return nil, fmt.Errorf("client: journal: %w", err)
 	}
 	return records, nil
+}
+
+func readChange(r *wire.Reader) mls.Record {
+	key, present, value := string(r.Opaque(maxFileName)), readFlag(r), r.Opaque(maxRecord)
+	if !present && len(value) > 0 {
+		r.Fail("a value that is not there")
+	}
+	if !present {
+		return mls.Record{Key: key}
+	}
+	return mls.Record{Key: key, Value: append([]byte{}, value...)}
 }

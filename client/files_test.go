@@ -397,7 +397,8 @@ func FuzzParseJournal(f *testing.F) {
 			}
 			return
 		}
-		if again, err := encodeJournal(records); err != nil || !bytes.Equal(again, b) {
+		again, err := encodeJournal(records)
+		if err != nil || !bytes.HasPrefix(b, again) || len(bytes.Trim(b[len(again):], "\x00")) > 0 {
 			t.Fatal(fmt.Errorf("%x parsed and encoded is %x, %v", b, again, err))
 		}
 	})
