@@ -420,3 +420,29 @@ func TestUpdateNeedsAMember(t *testing.T) {
 		}
 	}
 }
+
+// What a member may not send at all, though its signature and tag are right.
+func TestMessagesOfTheWrongKind(t *testing.T) {
+	w := trio(t, testConfig())
+	g := w.clients[0].g
+	for _, c := range []struct {
+		content framedContent
+		why     string
+	}{
+		{framedContent{kind: ContentApplication, application: []byte("in the clear")}, "application data in a PublicMessage"}, // 6.2
+		{framedContent{kind: ContentProposal, proposal: &proposal{kind: ProposalExternalInit}}, "ExternalInit by reference"},  // 12.2
+	} {
+		a := g.frame(false, c.content)
+		w.check(a.sign(g.now.signer, g.now.contextBytes))
+		msg := marshal(g.now.suite.protectPublic(g.now.secrets.membership, a, g.now.contextBytes))
+		_, member := w.clients[1].g.HandleProposal(msg)
+		for _, err := range []error{member, w.public.HandleProposal(msg)} {
+			if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.why) {
+				t.Errorf("error %v, want %q", err, c.why)
+			}
+		}
+		if _, _, err := w.clients[1].g.Unprotect(msg); !errors.Is(err, ErrInvalid) {
+			t.Errorf("Unprotect: %v", err)
+		}
+	}
+}
