@@ -105,7 +105,7 @@ func of(l *capsule.Label, c *api.Compartment) bool {
 
 func take(c *api.Compartment, chosen *capsule.Capsule) Compartment {
 	out := Compartment{Capsule: chosen.Bytes(), GroupContext: c.GroupContext, LeafProof: c.LeafProof,
-		RosterProof: c.RosterProof, Count: c.Count, Statement: c.CountSignature}
+		RosterProof: c.RosterProof, Opened: c.Opened, Count: c.Count, Statement: c.CountSignature}
 	for _, m := range c.Messages {
 		out.Messages = append(out.Messages, Message{m.Seq, m.ReceivedMs, m.Body})
 	}

@@ -55,6 +55,7 @@ type Compartment struct {
 	GroupContext []byte
 	LeafProof    []byte
 	RosterProof  []byte
+	Opened       uint64 // when the epoch was opened, Unix seconds
 	Messages     []Message
 	Count        uint32 // delivery's statement
 	Statement    []byte // its signature

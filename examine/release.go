@@ -15,7 +15,6 @@ import (
 	"writ/capsule"
 	"writ/ledger"
 	"writ/unseal"
-	"writ/warrant"
 )
 
 // tries is how often a custodian that can't answer now is asked.
@@ -136,12 +135,7 @@ func (x *examiner) sealedRequest(ctx context.Context, office, custodian string) 
 	for _, c := range x.out.Compartments {
 		q.Compartments = append(q.Compartments, unseal.Compartment{Capsule: c.Capsule, RosterProof: c.RosterProof})
 	}
-	content := q.Encode()
-	if len(content) > unseal.MaxRequest {
-		return nil, fmt.Errorf("examine: refused: a request of %d bytes, at most %d are allowed", len(content), unseal.MaxRequest)
-	}
-	mail := x.law.Custodian(office, custodian).Mail
-	return warrant.Seal(content, []warrant.Recipient{{ID: office + "/" + custodian, MailKey: mail}})
+	return seal(x.law, office, custodian, q)
 }
 
 // granted verifies a release: who signed it, that its intent was logged, and
