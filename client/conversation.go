@@ -2,16 +2,11 @@ package client
 
 import (
 	"bytes"
-	"context"
-	"crypto/rand"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
-	"writ/api"
 	"writ/directory"
 	"writ/mls"
 )
@@ -190,122 +185,4 @@ func (c *conversation) member() error {
 		return fmt.Errorf("client: conversation %v: %w", c.id, ErrNotMember)
 	}
 	return nil
-}
-
-// Create starts a conversation and invites accounts, with all their devices. The
-// conversation exists once an id is returned, even beside an error that wraps
-// ErrQueued.
-func (d *Device) Create(ctx context.Context, accounts ...string) (ConversationID, error) {
-	if err := d.lock(); err != nil {
-		return ConversationID{}, err
-	}
-	defer d.mu.Unlock()
-	if err := d.ready(ctx); err != nil {
-		return ConversationID{}, err
-	}
-	c, err := d.create(ctx)
-	if err != nil {
-		return ConversationID{}, err
-	}
-	for _, account := range accounts {
-		if err := c.enqueue(itemInvite, account); err != nil {
-			return c.id, err
-		}
-	}
-	return c.id, c.flushOwn(ctx, c.nextItem-1)
-}
-
-// create makes a group of one, stores it, and tells delivery.
-func (d *Device) create(ctx context.Context) (*conversation, error) {
-	var id ConversationID
-	if _, err := rand.Read(id[:]); err != nil {
-		return nil, err
-	}
-	c := newConversation(d, id)
-	var err error
-	c.group, err = mls.NewGroup(d.config(), Suite, id[:], mls.BasicCredential(d.self.Identity.Encode()), d.self.key,
-		mls.GroupOptions{LeafExtensions: d.homeLaw()})
-	if err != nil {
-		return nil, fmt.Errorf("client: create: %w", err)
-	}
-	opened := uint64(d.cfg.Now().Unix())
-	info, err := c.group.GroupInfo([]mls.Extension{{Type: openedExtension, Data: encodeTime(opened)}}, true)
-	if err != nil {
-		return nil, fmt.Errorf("client: create: %w", err)
-	}
-	// Nothing is stored until delivery has it: a group that nobody knows of is no loss.
-	res, err := call(ctx, d, d.cfg.Delivery.CreateConversation, &api.CreateConversationRequest{GroupInfo: info})
-	if err != nil {
-		return nil, fmt.Errorf("client: create: %w", err)
-	}
-	if !slices.Equal(res.Conversation, id[:]) {
-		return nil, fmt.Errorf("client: create: %w: another conversation id", ErrDelivery)
-	}
-	return c, c.begin(&step{}, opened, 0)
-}
-
-// begin stores a conversation that starts for this device after a seq.
-func (c *conversation) begin(s *step, opened, cursor uint64) error {
-	delta, err := c.group.State()
-	if err != nil {
-		return fmt.Errorf("client: %w", err)
-	}
-	s.records = append(s.records, groupRecords(delta)...)
-	c.cursor, c.synced, c.gone = cursor, c.device.cfg.Now(), false
-	if err := c.startEpoch(s, opened); err != nil {
-		return err
-	}
-	if err := c.device.save(deviceSpace, []mls.Record{{Key: keyConversation + c.id.String(), Value: []byte{}}}); err != nil {
-		return err
-	}
-	if err := c.finish(s); err != nil {
-		return err
-	}
-	c.device.convs[c.id] = c
-	return nil
-}
-
-// startEpoch notes what the labels of the current epoch need, and forgets what is too
-// old for late messages.
-func (c *conversation) startEpoch(s *step, opened uint64) error {
-	if err := c.device.pin(c.group); err != nil {
-		return err
-	}
-	e := &epoch{opened: opened, members: map[mls.LeafIndex]member{}}
-	var accounts []string
-	for i, leaf := range c.group.Members() {
-		m, err := memberOf(leaf)
-		if err != nil {
-			return err
-		}
-		e.members[i] = m
-		accounts = append(accounts, m.Account)
-	}
-	e.roster = directory.RosterRoot(accounts)
-	n := c.group.Epoch()
-	c.epochs[n] = e
-	s.put(numbered(keyEpoch, n), e.encode())
-	for old := range c.epochs {
-		if old+maxPastEpochs < n {
-			delete(c.epochs, old)
-			s.drop(numbered(keyEpoch, old))
-		}
-	}
-	for p := range c.compartments {
-		if p.epoch+maxPastEpochs < n {
-			delete(c.compartments, p)
-			s.drop(p.key())
-		}
-	}
-	c.renew = false
-	return nil
-}
-
-func encodeTime(t uint64) []byte { return binary.BigEndian.AppendUint64(nil, t) }
-
-func parseTime(b []byte) (uint64, error) {
-	if len(b) != 8 {
-		return 0, errors.New("client: malformed: opening time of the epoch")
-	}
-	return binary.BigEndian.Uint64(b), nil
 }

@@ -1,0 +1,87 @@
+package client
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"writ/api"
+	"writ/mls"
+)
+
+// join enters the conversation that a Welcome leads to. Once its state is stored the
+// key package is deleted, and with it the way to open the Welcome again.
+func (d *Device) join(w *api.Welcome) error {
+	if len(w.Conversation) != len(ConversationID{}) {
+		return fmt.Errorf("client: %w: conversation id of %d bytes", ErrDelivery, len(w.Conversation))
+	}
+	id := ConversationID(w.Conversation)
+	key, kp, secrets, err := d.welcomed(w.Welcome)
+	if err != nil {
+		return err
+	}
+	c := d.convs[id]
+	if c != nil && !c.gone {
+		return d.save(deviceSpace, []mls.Record{{Key: key}}) // joined before a crash
+	}
+	defer secrets.Erase()
+	group, info, err := mls.Join(d.config(), w.Welcome, kp, secrets, d.self.key, nil)
+	if err != nil {
+		return fmt.Errorf("client: welcome: %w", err)
+	}
+	if c == nil {
+		c = newConversation(d, id)
+	}
+	if !bytes.Equal(group.ID(), id[:]) || group.Epoch() != w.Epoch || group.Suite() != Suite {
+		return fmt.Errorf("client: welcome: %w: another conversation, epoch or suite", ErrDelivery)
+	}
+	c.group = group
+	opened, err := c.openedBy(info)
+	if err != nil {
+		c.group = nil
+		return err
+	}
+	adder, err := memberOf(group.Leaf(info.Signer()))
+	if err != nil {
+		return err
+	}
+	e := Event{Kind: Joined, Seq: w.Seq, Epoch: w.Epoch, Time: d.cfg.Now(), Sender: adder.Identity, Member: d.self.Identity}
+	if err := c.begin(&step{events: []Event{e}}, opened, w.Seq); err != nil {
+		return err
+	}
+	return d.save(deviceSpace, []mls.Record{{Key: key}})
+}
+
+// openedBy returns the opening time that a GroupInfo states, if it can be.
+func (c *conversation) openedBy(info *mls.GroupInfo) (uint64, error) {
+	data, _ := mls.FindExtension(info.Extensions, openedExtension)
+	opened, err := parseTime(data)
+	if err != nil {
+		return 0, err
+	}
+	c.synced = c.device.cfg.Now().Add(-keyPackageLife)
+	return opened, c.checkOpened(opened)
+}
+
+// welcomed finds the key package that a Welcome was made for.
+func (d *Device) welcomed(welcome []byte) (key string, kp *mls.KeyPackage, secrets *mls.KeyPackageSecrets, err error) {
+	envelope, err := mls.Inspect(welcome)
+	if err != nil {
+		return "", nil, nil, fmt.Errorf("client: welcome: %w", err)
+	}
+	records, err := d.cfg.Storage.Load(deviceSpace)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	for _, r := range records {
+		for _, ref := range envelope.KeyPackageRefs {
+			if r.Key == keyPackageKey(ref) {
+				kp, secrets, err := parseStoredKeyPackage(r.Value)
+				return r.Key, kp, secrets, err
+			}
+		}
+	}
+	return "", nil, nil, errNoKeyPackage
+}
+
+var errNoKeyPackage = errors.New("client: welcome: none of this device's key packages, or one that was used")

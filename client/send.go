@@ -1,0 +1,150 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"writ/api"
+	"writ/mls"
+)
+
+// speak says a text: it renews an old epoch, deposits the capsule of a new one,
+// seals the text, and posts what is sealed. One of these at a turn.
+func (c *conversation) speak(ctx context.Context, i *item) error {
+	if len(i.sealed) > 0 {
+		return c.post(ctx, i)
+	}
+	if c.halted != nil {
+		return fmt.Errorf("client: %w: %w", ErrHalted, c.halted)
+	}
+	if err := errors.Join(c.knownLaws(), c.device.checkClock()); err != nil {
+		return err
+	}
+	if c.stale() {
+		return c.commit(0, mls.CommitOptions{})
+	}
+	p := place{c.group.Epoch(), c.group.OwnLeaf()}
+	own, err := c.ownCapsule(ctx, p)
+	if err != nil {
+		return err
+	}
+	message, delta, err := c.group.Protect(own.want, []byte(i.text))
+	if err != nil {
+		return fmt.Errorf("client: send: %w", err)
+	}
+	i.sealed, i.epoch = message, p.epoch
+	s := &step{records: groupRecords(delta)}
+	s.put(numbered(keyOutbox, i.number), i.encode())
+	return c.finish(s)
+}
+
+// stale reports whether the epoch has to be renewed before this device may speak.
+func (c *conversation) stale() bool {
+	n := c.group.Epoch()
+	if n == 0 || c.renew {
+		return true
+	}
+	e := c.epochs[n]
+	age := c.maxAge(e.members[c.group.OwnLeaf()])
+	opened := time.Unix(int64(e.opened), 0)
+	return c.device.cfg.Now().After(opened.Add(age - age/epochMargin))
+}
+
+// maxAge is how old an epoch may be in which a member speaks.
+func (c *conversation) maxAge(m member) time.Duration {
+	law, ok := c.device.cfg.Laws.Charter(m.law)
+	if !ok || law.Limits.MaxEpochAge == 0 {
+		return openAge
+	}
+	return time.Duration(law.Limits.MaxEpochAge) * time.Second
+}
+
+// ownCapsule sees to it that the capsule of an own compartment is at delivery.
+func (c *conversation) ownCapsule(ctx context.Context, p place) (*compartment, error) {
+	if own := c.compartments[p]; own != nil {
+		return own, nil
+	}
+	sealed, err := c.seal(p)
+	if err != nil {
+		return nil, err
+	}
+	own := &compartment{stored: true}
+	if sealed != nil {
+		hash := sealed.Hash()
+		own.want = hash[:]
+		if _, err := call(ctx, c.device, c.device.cfg.Delivery.PutCapsule, &api.PutCapsuleRequest{Capsule: sealed.Bytes()}); err != nil {
+			return nil, fmt.Errorf("client: deposit capsule: %w", err)
+		}
+	}
+	c.compartments[p] = own
+	s := &step{}
+	s.put(p.key(), own.encode())
+	return own, c.finish(s)
+}
+
+// post hands a sealed message to delivery.
+func (c *conversation) post(ctx context.Context, i *item) error {
+	if i.seq == 0 {
+		res, err := call(ctx, c.device, c.device.cfg.Delivery.Append,
+			&api.AppendRequest{Conversation: c.id[:], Mid: i.mid[:], Message: i.sealed})
+		if err != nil {
+			return c.notPosted(ctx, i, err)
+		}
+		if res.Seq == c.cursor+1 {
+			return c.posted(i, res.Seq, c.device.cfg.Now())
+		}
+		i.seq = res.Seq
+		s := &step{}
+		s.put(numbered(keyOutbox, i.number), i.encode())
+		if err := c.finish(s); err != nil {
+			return err
+		}
+	}
+	if err := c.read(ctx); err != nil {
+		return err
+	}
+	if c.item(i.number) != nil {
+		return fmt.Errorf("client: %w: it took a message at %d and does not show it", ErrDelivery, i.seq)
+	}
+	return nil
+}
+
+// posted notes that an own message stands next in the conversation.
+func (c *conversation) posted(i *item, seq uint64, at time.Time) error {
+	s := &step{}
+	c.cursor = seq
+	c.done(s, i.number)
+	s.tell(Event{Kind: Message, Seq: seq, Epoch: i.epoch, Time: at, Sender: c.device.self.Identity, Text: i.text})
+	return c.finish(s)
+}
+
+// notPosted decides what to do after delivery refused a sealed message. The mid
+// stays, so that it can't arrive twice.
+func (c *conversation) notPosted(ctx context.Context, i *item, why error) error {
+	switch connect.CodeOf(why) {
+	case connect.CodeFailedPrecondition, connect.CodeAlreadyExists, connect.CodeAborted, connect.CodePermissionDenied:
+	default:
+		return fmt.Errorf("client: send: %w", why)
+	}
+	before := c.group.Epoch()
+	if err := c.read(ctx); err != nil {
+		return err
+	}
+	if c.gone || c.item(i.number) == nil {
+		return nil // carry looks
+	}
+	if connect.CodeOf(why) == connect.CodePermissionDenied {
+		return fmt.Errorf("client: send: %w", why)
+	}
+	// It is not stored: read has shown everything that is. Seal it again, in a
+	// newer epoch.
+	c.renew = c.renew || before == c.group.Epoch() && i.epoch == before
+	i.sealed, i.epoch = nil, 0
+	s := &step{}
+	s.put(numbered(keyOutbox, i.number), i.encode())
+	return c.finish(s)
+}
