@@ -1,0 +1,208 @@
+package bundle
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"writ/internal/wire"
+	"writ/mls"
+	"writ/warrant"
+)
+
+func TestBuildAndVerify(t *testing.T) {
+	for _, cs := range []mls.CipherSuite{suite, mls.XWING_CHACHA20POLY1305_SHA256_Ed25519} {
+		w := newWorld(t)
+		c := w.converse(cs, "lunch", "alice", "bob", "carol")
+		one := c.say("alice", "a", "b")
+		c.now = c.now.Add(2 * time.Hour)
+		c.next()
+		two, bob := c.say("alice", "c"), c.say("bob", "d\nline two", "\xff\x00")
+		contents := w.open(edits{order: func(o *warrant.Warrant) { o.Direction = warrant.SentAndReceived }}, one, two, bob)
+		b, err := Build(contents, w.policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Verify(b, w.policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Complete || len(r.Compartments) != 3 || len(r.Checks) != len(shows) || len(r.Warrant.Approvals) != 2 || len(r.Releases) != 2 {
+			t.Errorf("%s", r.JSON())
+		}
+		got := r.Compartments[2]
+		if got.Account != "bob" || got.Device != "phone" || got.Epoch != 2 || got.Leaf != 1 || got.Count != 2 ||
+			*got.Messages[0].Text != "d\nline two" || !bytes.Equal(got.Messages[1].Data, []byte("\xff\x00")) || *got.Messages[1].Generation != 1 {
+			t.Errorf("%+v", got)
+		}
+		parsed, err := parse(b)
+		if err != nil || !bytes.Equal(parsed.encode(), b) {
+			t.Errorf("parsing and encoding again gives other bytes: %v", err)
+		}
+	}
+}
+
+// Charters in two versions, and a custodian's key that came after them.
+func TestAmendedLawAndLaterKeys(t *testing.T) {
+	w := newWorld(t)
+	w.amend()
+	period := w.Charter.Period(w.now) + 2
+	w.now = time.Unix(int64(w.Charter.PeriodEnd(period-1))+86400, 0).UTC()
+	for _, o := range w.Charter.Offices {
+		for _, x := range o.Custodians {
+			w.keys = append(w.keys, w.log.add(keyEntry(w.Statement(o.ID, x.ID, period))))
+		}
+	}
+	_, contents := w.good()
+	r, err := w.verify(contents)
+	if err != nil || r.Charter.Version != 2 || !r.Complete {
+		t.Fatal(r, err)
+	}
+	contents.Keys = contents.Keys[1:]
+	wants(t, w, contents, checkKeys)
+}
+
+// R25: a bundle with any bit changed fails, whether or not the checksum is
+// made right again. One bit of each byte is tried; all of them with WRIT_ALL_BITS
+// set, which takes minutes.
+func TestR25AnyChangedBitFails(t *testing.T) {
+	w := newWorld(t)
+	c := w.converse(suite, "lunch", "alice", "bob")
+	alice, bob := c.say("alice", "hi"), c.say("bob", "x")
+	junk := c.receive(alice.Messages[0].Ciphertext)
+	junk.Ciphertext = append(junk.Ciphertext[:len(junk.Ciphertext)-1:len(junk.Ciphertext)-1], 0)
+	bob.Messages = append(bob.Messages, junk)
+	w.state(&bob)
+	b, err := Build(w.open(edits{order: func(o *warrant.Warrant) { o.Direction = warrant.SentAndReceived }}, alice, bob), w.policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d bytes", len(b))
+	patterns := func(i int) []byte { return []byte{1 << (i % 8)} }
+	if os.Getenv("WRIT_ALL_BITS") != "" {
+		patterns = func(int) []byte { return []byte{1, 2, 4, 8, 16, 32, 64, 128, 255} }
+	}
+	const workers = 2
+	var wait sync.WaitGroup
+	for k := range workers {
+		wait.Go(func() {
+			d := bytes.Clone(b)
+			for i := k; i < len(d); i += workers {
+				for _, p := range patterns(i) {
+					tamper(t, w, d, i, p)
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
+func tamper(t *testing.T, w *world, b []byte, i int, pattern byte) {
+	b[i] ^= pattern
+	if _, err := Verify(b, w.policy); err == nil {
+		t.Errorf("byte %d xor %#02x: verifies", i, pattern)
+	}
+	if body := len(b) - sha256.Size; i < body {
+		right := sha256.Sum256(b[:body])
+		if _, err := Verify(append(b[:body:body], right[:]...), w.policy); err == nil {
+			t.Errorf("byte %d xor %#02x, checksum made right: verifies", i, pattern)
+		}
+	}
+	b[i] ^= pattern
+}
+
+func TestCutOrLongerFails(t *testing.T) {
+	w := newWorld(t)
+	_, contents := w.good()
+	b := contents.encode()
+	for _, n := range []int{0, 1, len(magic), len(magic) + 31, len(b) / 2, len(b) - 33, len(b) - 1} {
+		for _, d := range [][]byte{b[:n], seal(bytes.Clone(b[:n]))} {
+			if _, err := Verify(d, w.policy); !errors.Is(err, wire.ErrMalformed) {
+				t.Errorf("%d bytes of %d: %v", n, len(b), err)
+			}
+		}
+	}
+	longer := seal(append(bytes.Clone(b[:len(b)-32]), 0))
+	if _, err := Verify(longer, w.policy); !errors.Is(err, wire.ErrMalformed) {
+		t.Errorf("a byte more: %v", err)
+	}
+}
+
+// R26: a message that somebody took out is missed, wherever it stood.
+func TestR26DroppedMessage(t *testing.T) {
+	w := newWorld(t)
+	_, contents := w.good()
+	for i := range 3 {
+		d := contents
+		d.Compartments = []Compartment{contents.Compartments[0]}
+		messages := d.Compartments[0].Messages
+		d.Compartments[0].Messages = append(append([]Message{}, messages[:i]...), messages[i+1:]...)
+		for name, count := range map[string]uint32{"delivery's count": 3, "the count lowered": 2} {
+			d.Compartments[0].Count = count
+			_, err := w.verify(d)
+			var check *CheckError
+			if !errors.As(err, &check) || check.Check != checkStatements {
+				t.Fatalf("message %d dropped, %s: %v", i+1, name, err)
+			}
+			atEnd := i == 2 && count == 2 // then only the signature is wrong
+			if errors.Is(err, ErrIncomplete) == atEnd {
+				t.Errorf("message %d dropped, %s: %v", i+1, name, err)
+			}
+			if gap := fmt.Sprintf("missing message %d", i+1); i < 2 && !bytes.Contains([]byte(err.Error()), []byte(gap)) {
+				t.Errorf("message %d dropped, %s: the gap is not named: %v", i+1, name, err)
+			}
+		}
+	}
+}
+
+// R26: what delivery itself leaves out and denies is a hole in the sender's
+// generations, and shown in every form of the report.
+func TestR26DroppedByDelivery(t *testing.T) {
+	w := newWorld(t)
+	c := w.converse(suite, "lunch", "alice", "bob")
+	part := c.say("alice", "one", "two", "three", "four", "five")
+	part.Messages = []Message{part.Messages[0], part.Messages[3]}
+	w.state(&part)
+	r, err := w.verify(w.open(edits{}, part))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Compartments[0].Gaps; r.Complete || len(r.Missing) != 1 || len(got) != 1 || got[0] != (Gap{1, 2}) {
+		t.Errorf("gaps %v, missing %q", got, r.Missing)
+	}
+	for name, form := range map[string][]byte{"text": []byte(r.Text()), "JSON": r.JSON(), "HTML": r.HTML()} {
+		if !bytes.Contains(form, []byte("messages 2 to 3")) {
+			t.Errorf("%s does not show the gap", name)
+		}
+	}
+	w.stateCount(&part, 3)
+	r, err = w.verify(w.open(edits{}, part))
+	if err != nil || r.Complete || len(r.Missing) != 2 {
+		t.Errorf("delivery contradicts itself: %v %v", r, err)
+	}
+}
+
+// A compartment in which nothing was said, and one that was not opened.
+func TestEmptyAndUnopened(t *testing.T) {
+	w := newWorld(t)
+	c := w.converse(suite, "lunch", "alice", "bob")
+	if r, err := w.verify(w.open(edits{}, c.say("alice"))); err != nil || !r.Complete {
+		t.Errorf("empty: %v %v", r, err)
+	}
+	c.next()
+	part := c.say("alice", "text")
+	part.Ratchet, part.SenderData = nil, nil
+	b, err := Build(w.open(edits{}, part), w.policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := must(Verify(b, w.policy))
+	if r.Complete || !r.Compartments[0].Unopened || r.Compartments[0].Messages[0].Text != nil || len(r.Missing) != 1 {
+		t.Errorf("unopened: %s", r.JSON())
+	}
+}
