@@ -273,6 +273,18 @@ func TestSmallMemory(t *testing.T) {
 			t.Errorf("%d messages, want 41", n)
 		}
 	}
+	used, done := w.service.use([]byte(first))
+	for _, conv := range convs {
+		_, done := w.service.use([]byte(conv))
+		done()
+	}
+	again, doneAgain := w.service.use([]byte(first))
+	if used != again {
+		t.Error("a copy in use was dropped, so that there are two")
+	}
+	done()
+	doneAgain()
+	w.service.use(randomBytes(16))
 	w.service.mu.Lock()
 	defer w.service.mu.Unlock()
 	if n := len(w.service.conversations); n > 1 {

@@ -568,6 +568,25 @@ func TestCopyBehindStore(t *testing.T) {
 	alice.say(conv, hash, "x")
 	behind()
 	alice.commit(conv, mls.CommitOptions{})
+
+	// The store refuses what the copy would let through, and says where it is.
+	late := alice.protect(conv, alice.deposit(conv), "late")
+	c, done := w.service.use([]byte(conv))
+	defer done()
+	old, err := w.service.recent(context.Background(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		alice.commit(conv, mls.CommitOptions{})
+	}
+	c.mu.Lock()
+	c.epochs = old
+	c.mu.Unlock()
+	_, err = alice.api().Append(context.Background(), late)
+	if hint := refusedWith(t, "late", err, connect.CodeFailedPrecondition); hint.Epoch != 7 {
+		t.Errorf("hint names epoch %d, want 7", hint.Epoch)
+	}
 }
 
 // A subscriber that does not take its events is told that it lagged, once.

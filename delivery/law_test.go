@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +42,9 @@ func TestLawWithoutAccess(t *testing.T) {
 		l.Account, l.Leaf, l.Charter = "carol", 1, plainLaw.Hash()
 	})})
 	refusedWith(t, "a capsule", err, connect.CodePermissionDenied)
+	if !strings.Contains(err.Error(), "nothing to seal") {
+		t.Errorf("a capsule is refused with %v", err)
+	}
 	refusedWith(t, "alice without a capsule", send(alice, nil), connect.CodeInvalidArgument)
 	w.clock.pass(30 * 24 * time.Hour)
 	carol.login()
