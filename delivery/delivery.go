@@ -199,9 +199,10 @@ func (s *Service) Close() error {
 }
 
 // Handler serves api.Delivery. Requests are bounded in size; their number and
-// duration are for the http.Server.
+// duration are for the http.Server. Nothing is compressed: ciphertext does not
+// shrink, and small answers would cost more time than they save.
 func (s *Service) Handler() http.Handler {
-	path, h := api.NewDeliveryHandler(s, connect.WithReadMaxBytes(maxRequest))
+	path, h := api.NewDeliveryHandler(s, connect.WithReadMaxBytes(maxRequest), connect.WithCompression("gzip", nil, nil))
 	mux := http.NewServeMux()
 	mux.Handle(path, s.authenticate(h))
 	return mux
