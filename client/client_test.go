@@ -95,6 +95,35 @@ func TestUnreadUntilMarked(t *testing.T) {
 	}
 }
 
+// What is said while delivery can't be reached is stored, and arrives later.
+func TestOffline(t *testing.T) {
+	w := newWorld(t)
+	offline := false
+	cable := between(func(_ context.Context, _ string, _ any, send func() (connect.AnyResponse, error)) (connect.AnyResponse, error) {
+		if offline {
+			return nil, connect.NewError(connect.CodeUnavailable, errors.New("no network"))
+		}
+		return send()
+	})
+	anna, ben := w.device("a-off", w.access, cable), w.device("b-off", w.access)
+	id := w.talk(anna, ben)
+	w.send(anna, id, "before")
+	offline = true
+	short, cancel := context.WithTimeout(background, 50*time.Millisecond)
+	defer cancel()
+	for _, text := range []string{"one", "two"} {
+		if err := anna.Send(short, id, text); !errors.Is(err, ErrQueued) {
+			t.Fatal(err)
+		}
+	}
+	again, err := Open(anna.cfg)
+	w.check(err)
+	offline = false
+	w.sync(again, ben)
+	w.want(w.history(ben, id, Message, Held, Fault), "message a-off: before", "message a-off: one", "message a-off: two")
+	w.want(w.history(again, id, Message, Unsent), "message a-off: before", "message a-off: one", "message a-off: two")
+}
+
 // A device dies after it moved a page to the history and before it noted that.
 func TestPageIsInBothPlaces(t *testing.T) {
 	w := newWorld(t)
