@@ -42,7 +42,8 @@
 //	d, err := client.Open(client.Config{Storage: s, Delivery: c, Laws: book, CheckCredential: check, Now: time.Now})
 //	err = d.Register(ctx, directory.Identity{Account: "anna", Device: "phone"}, law)
 //	id, err := d.Create(ctx, "ben")
-//	for _, l := range must(d.Law(id)) { fmt.Println(l.Account, l.Sentences) }
+//	laws, err := d.Law(id)
+//	for _, l := range laws { fmt.Println(l.Account, l.Explain) }
 //	err = d.Send(ctx, id, "hello")
 package client
 
