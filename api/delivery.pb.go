@@ -2243,12 +2243,13 @@ type Compartment struct {
 	Capsules     [][]byte               `protobuf:"bytes,11,rep,name=capsules,proto3" json:"capsules,omitempty"`
 	Messages     []*Message             `protobuf:"bytes,12,rep,name=messages,proto3" json:"messages,omitempty"` // the sender's application messages
 	// The number of the sender's application messages now; it is final when the epoch
-	// takes no more. Signed with the charter's delivery key over SignContent("compartment count",
-	// struct{opaque conversation<V>; uint64 epoch; uint32 leaf; uint32 count}).
-	Count          uint32 `protobuf:"varint,13,opt,name=count,proto3" json:"count,omitempty"`
-	CountSignature []byte `protobuf:"bytes,14,opt,name=count_signature,json=countSignature,proto3" json:"count_signature,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// takes no more. A later message may follow on a later page.
+	Count uint32 `protobuf:"varint,13,opt,name=count,proto3" json:"count,omitempty"`
+	// Signature with the charter's delivery key of a capsule.Statement, which covers
+	// opening time, group context and the first count messages.
+	Statement     []byte `protobuf:"bytes,14,opt,name=statement,proto3" json:"statement,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Compartment) Reset() {
@@ -2372,9 +2373,9 @@ func (x *Compartment) GetCount() uint32 {
 	return 0
 }
 
-func (x *Compartment) GetCountSignature() []byte {
+func (x *Compartment) GetStatement() []byte {
 	if x != nil {
-		return x.CountSignature
+		return x.Statement
 	}
 	return nil
 }
@@ -2518,7 +2519,7 @@ const file_delivery_proto_rawDesc = "" +
 	"\x05after\x18\x06 \x01(\fR\x05after\"`\n" +
 	"\x10DiscloseResponse\x128\n" +
 	"\fcompartments\x18\x01 \x03(\v2\x14.writ.v1.CompartmentR\fcompartments\x12\x12\n" +
-	"\x04next\x18\x02 \x01(\fR\x04next\"\xad\x03\n" +
+	"\x04next\x18\x02 \x01(\fR\x04next\"\xa2\x03\n" +
 	"\vCompartment\x12\"\n" +
 	"\fconversation\x18\x01 \x01(\fR\fconversation\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
@@ -2534,8 +2535,8 @@ const file_delivery_proto_rawDesc = "" +
 	" \x01(\fR\vrosterProof\x12\x1a\n" +
 	"\bcapsules\x18\v \x03(\fR\bcapsules\x12,\n" +
 	"\bmessages\x18\f \x03(\v2\x10.writ.v1.MessageR\bmessages\x12\x14\n" +
-	"\x05count\x18\r \x01(\rR\x05count\x12'\n" +
-	"\x0fcount_signature\x18\x0e \x01(\fR\x0ecountSignature*V\n" +
+	"\x05count\x18\r \x01(\rR\x05count\x12\x1c\n" +
+	"\tstatement\x18\x0e \x01(\fR\tstatement*V\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10KIND_APPLICATION\x10\x01\x12\x0f\n" +

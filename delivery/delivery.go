@@ -75,9 +75,9 @@ type Config struct {
 	// into a conversation.
 	Laws Laws
 
-	// CountKey signs counts of compartments: the private half of the charters'
+	// StatementKey signs statements about compartments: the private half of the charters'
 	// delivery key. Without it Disclose is unsupported.
-	CountKey CountKey
+	StatementKey StatementKey
 
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time

@@ -3,21 +3,22 @@ package delivery
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/binary"
 	"slices"
 	"time"
 
 	"connectrpc.com/connect"
 	"writ/api"
+	"writ/capsule"
 	"writ/directory"
 	"writ/engine"
-	"writ/internal/wire"
 	"writ/mls"
 	"writ/warrant"
 )
 
-// CountKey signs counts of compartments.
-type CountKey ed25519.PrivateKey
+// StatementKey signs what delivery states of compartments.
+type StatementKey ed25519.PrivateKey
 
 // Bounds of one page of a disclosure.
 const (
@@ -26,22 +27,10 @@ const (
 	epochPage          = 64
 )
 
-// CountContent is what delivery signs as "compartment count":
-//
-//	struct { opaque conversation<V>; uint64 epoch; uint32 leaf; uint32 count; }
-func CountContent(c engine.Compartment, count uint32) []byte {
-	var w wire.Writer
-	w.Opaque(c.Conversation)
-	w.Uint64(c.Epoch)
-	w.Uint32(c.Leaf)
-	w.Uint32(count)
-	return w.Bytes()
-}
-
 // Disclose implements api.Delivery.
 func (s *Service) Disclose(ctx context.Context, r *api.DiscloseRequest) (*api.DiscloseResponse, error) {
-	if s.config.CountKey == nil {
-		return nil, fault(connect.CodeUnimplemented, &api.Hint{Hint: "This deployment discloses nothing."}, "unsupported: no key for counts")
+	if s.config.StatementKey == nil {
+		return nil, fault(connect.CodeUnimplemented, &api.Hint{Hint: "This deployment discloses nothing."}, "unsupported: no key for statements")
 	}
 	w, err := s.authority(r)
 	if err != nil {
@@ -241,8 +230,8 @@ func (d *disclosure) span(ctx context.Context, c engine.Compartment, e engine.Ep
 
 // describe fills in all but the messages.
 func (d *disclosure) describe(ctx context.Context, out *api.Compartment, c engine.Compartment, e engine.Epoch, m engine.Member, accounts []string, span engine.Range) (err error) {
-	if out.Count, err = d.s.store.CountCompartment(ctx, span, c.Epoch, c.Leaf); err != nil {
-		return d.s.storeFault(err, "compartment")
+	if err := d.state(ctx, out, c, e, span); err != nil {
+		return err
 	}
 	if out.Capsules, err = d.s.store.Capsules(ctx, c); err != nil {
 		return d.s.storeFault(err, "capsules")
@@ -257,11 +246,32 @@ func (d *disclosure) describe(ctx context.Context, out *api.Compartment, c engin
 		return d.s.storeFault(err, "roster")
 	}
 	out.Account, out.Device, out.Opened, out.GroupContext, out.Roster = m.Account, m.Device, e.Opened, e.Context, accounts
-	out.CountSignature = ed25519.Sign(ed25519.PrivateKey(d.s.config.CountKey), wire.SignContent("compartment count", CountContent(c, out.Count)))
 	for _, b := range out.Capsules {
 		d.size += len(b)
 	}
 	d.size += len(e.Context) + len(out.LeafProof) + 16*len(accounts)
+	return nil
+}
+
+// state counts the compartment's messages and signs what they are.
+func (d *disclosure) state(ctx context.Context, out *api.Compartment, c engine.Compartment, e engine.Epoch, span engine.Range) error {
+	var messages capsule.MessageList
+	for {
+		list, err := d.s.store.ReadCompartment(ctx, span, c.Epoch, c.Leaf)
+		if err != nil {
+			return d.s.storeFault(err, "messages")
+		}
+		if len(list) == 0 {
+			break
+		}
+		for _, m := range list {
+			messages.Add(m.Seq, m.Received, sha256.Sum256(m.Body))
+			span.After = m.Seq
+		}
+	}
+	statement := capsule.Statement{Conversation: c.Conversation, Epoch: c.Epoch, Leaf: c.Leaf, Opened: e.Opened,
+		Context: sha256.Sum256(e.Context), Count: uint32(messages.Len()), Messages: messages.Hash()}
+	out.Count, out.Statement = statement.Count, statement.Sign(ed25519.PrivateKey(d.s.config.StatementKey))
 	return nil
 }
 

@@ -18,7 +18,6 @@ import (
 	"writ/api"
 	"writ/capsule"
 	"writ/directory"
-	"writ/engine"
 	"writ/ledger"
 	"writ/mls"
 	"writ/warrant"
@@ -157,9 +156,14 @@ func (w *world) verify(c *api.Compartment) {
 	if err := directory.VerifyRoster(directory.RosterRoot(c.Roster), "alice", c.RosterProof); err != nil {
 		w.Error(err)
 	}
-	count := CountContent(engine.Compartment{Conversation: c.Conversation, Epoch: c.Epoch, Leaf: c.Leaf}, c.Count)
-	if !w.law.Charter.Delivery.Verify("compartment count", count, c.CountSignature) || int(c.Count) != len(c.Messages) {
-		w.Errorf("count %d of %d messages, or its signature", c.Count, len(c.Messages))
+	var messages capsule.MessageList
+	for _, m := range c.Messages {
+		messages.Add(m.Seq, m.ReceivedMs, sha256.Sum256(m.Body))
+	}
+	stated := capsule.Statement{Conversation: c.Conversation, Epoch: c.Epoch, Leaf: c.Leaf, Opened: c.Opened,
+		Context: sha256.Sum256(c.GroupContext), Count: c.Count, Messages: messages.Hash()}
+	if !stated.Verify(w.law.Charter.Delivery, c.Statement) || int(c.Count) != len(c.Messages) {
+		w.Errorf("count %d of %d messages, or the statement's signature", c.Count, len(c.Messages))
 	}
 	for _, m := range c.Messages {
 		outside, err := mls.Inspect(m.Body)

@@ -49,10 +49,10 @@ func newWorld(t testing.TB, options ...func(*Config)) *world {
 	law := chartertest.New("delivery")
 	w := &world{TB: t, law: law, clock: &clock{t: chartertest.Now}}
 	w.config = Config{
-		Store:    engine.Config{Path: filepath.Join(t.TempDir(), "delivery.db")},
-		Laws:     FixedLaws(law.Charter),
-		CountKey: CountKey(law.Delivery),
-		Now:      w.clock.now,
+		Store:        engine.Config{Path: filepath.Join(t.TempDir(), "delivery.db")},
+		Laws:         FixedLaws(law.Charter),
+		StatementKey: StatementKey(law.Delivery),
+		Now:          w.clock.now,
 	}
 	for _, o := range options {
 		o(&w.config)

@@ -29,7 +29,7 @@ func (x *examiner) disclose(ctx context.Context) error {
 			x.out.Outside = append(x.out.Outside, Skipped{c.Conversation, c.Epoch, c.Leaf, why})
 			continue
 		}
-		x.out.Compartments = append(x.out.Compartments, take(c, chosen))
+		x.out.Compartments = append(x.out.Compartments, take(c, chosen, x.c.Warrant.Subject))
 	}
 	switch n := len(x.out.Compartments); {
 	case n == 0:
@@ -103,10 +103,16 @@ func of(l *capsule.Label, c *api.Compartment) bool {
 	return bytes.Equal(l.Conversation, c.Conversation) && l.Epoch == c.Epoch && l.Leaf == c.Leaf
 }
 
-func take(c *api.Compartment, chosen *capsule.Capsule) Compartment {
+// take keeps what a bundle needs. A roster proof is for others than the
+// subject. Messages that came after delivery's statement are not covered by it
+// and left for a later opening.
+func take(c *api.Compartment, chosen *capsule.Capsule, subject string) Compartment {
 	out := Compartment{Capsule: chosen.Bytes(), GroupContext: c.GroupContext, LeafProof: c.LeafProof,
-		RosterProof: c.RosterProof, Opened: c.Opened, Count: c.Count, Statement: c.CountSignature}
-	for _, m := range c.Messages {
+		RosterProof: c.RosterProof, Opened: c.Opened, Count: c.Count, Statement: c.Statement}
+	if chosen.Label().Account == subject {
+		out.RosterProof = nil
+	}
+	for _, m := range c.Messages[:min(len(c.Messages), int(c.Count))] { // what came later is in no statement
 		out.Messages = append(out.Messages, Message{m.Seq, m.ReceivedMs, m.Body})
 	}
 	return out

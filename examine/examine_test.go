@@ -19,6 +19,7 @@ import (
 	"connectrpc.com/connect"
 
 	"writ/api"
+	"writ/bundle"
 	"writ/capsule"
 	"writ/charter"
 	"writ/charter/chartertest"
@@ -59,7 +60,7 @@ func newStory(t testing.TB, change func(*charter.Charter)) *story {
 		keys: map[directory.Identity]mls.SignaturePublicKey{}}
 	s.book, _ = s.Book()
 	service, err := delivery.Open(delivery.Config{Store: engine.Config{Path: filepath.Join(t.TempDir(), "delivery.db")},
-		Laws: delivery.FixedLaws(s.Charter), CountKey: delivery.CountKey(s.World.Delivery)})
+		Laws: delivery.FixedLaws(s.Charter), StatementKey: delivery.StatementKey(s.World.Delivery)})
 	s.must(err)
 	server := httptest.NewServer(service.Handler())
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close(); service.Close() })
@@ -206,6 +207,41 @@ func TestOpenExactlyWhatIsNamed(t *testing.T) {
 		t.Errorf("findings %v", b.Findings())
 	}
 	s.checkEvidence(opened)
+	s.checkBundle(opened, "one", "two", "three")
+}
+
+// checkBundle builds the bundle, verifies it offline, and finds the texts in
+// its report.
+func (s *story) checkBundle(o *examine.Opened, texts ...string) {
+	s.t.Helper()
+	proven := func(list ...examine.Proven) (out []bundle.Proven) {
+		for _, p := range list {
+			out = append(out, bundle.Proven{Entry: p.Entry, Proof: p.Proof})
+		}
+		return out
+	}
+	c := bundle.Contents{Charters: proven(o.Charters...), Keys: proven(o.Keys...), Warrant: o.Warrant, Approvals: o.Approvals,
+		WarrantSalt: o.WarrantSalt, WarrantEntry: proven(o.WarrantEntry)[0], RequestEntry: proven(o.RequestEntry)[0], NoticeSalt: o.NoticeSalt}
+	for _, r := range o.Releases {
+		c.Releases = append(c.Releases, proven(r.Intent)...)
+	}
+	for _, x := range o.Compartments {
+		b := bundle.Compartment{Capsule: x.Capsule, Ratchet: x.Ratchet, SenderData: x.SenderData, GroupContext: x.GroupContext,
+			LeafProof: x.LeafProof, RosterProof: x.RosterProof, Count: x.Count, Statement: x.Statement}
+		for _, m := range x.Messages {
+			b.Messages = append(b.Messages, bundle.Message{Seq: m.Seq, Received: m.Received, Ciphertext: m.Ciphertext})
+		}
+		c.Compartments = append(c.Compartments, b)
+	}
+	file, err := bundle.Build(c, s.Policy)
+	s.must(err)
+	report, err := bundle.Verify(file, s.Policy)
+	s.must(err)
+	for _, text := range texts {
+		if !strings.Contains(string(report.Text()), text) {
+			s.t.Errorf("the report lacks %q", text)
+		}
+	}
 }
 
 // neighboursStayClosed takes every share that was released and tries it on all
@@ -383,6 +419,59 @@ func TestHostileCustodian(t *testing.T) {
 	s.must(err)
 	if len(opened.Refusals) != 0 || opened.Failed["judicial/judicial-1"] == nil {
 		t.Errorf("a refusal that nobody signed counts: %v", opened.Refusals)
+	}
+}
+
+// disclosing is a delivery service that changes what it discloses.
+type disclosing struct {
+	api.DeliveryClient
+	change func([]*api.Compartment)
+}
+
+func (d disclosing) Disclose(ctx context.Context, q *api.DiscloseRequest) (*api.DiscloseResponse, error) {
+	out, err := d.DeliveryClient.Disclose(ctx, q)
+	if err == nil {
+		d.change(out.Compartments)
+	}
+	return out, err
+}
+
+// A capsule of another compartment is not taken for this one's, nor one that
+// somebody put beside the right one; what can't be asked for is told.
+func TestWhichCapsule(t *testing.T) {
+	t.Parallel()
+	s := newStory(t, nil)
+	ann, ben, _ := s.device("ann"), s.device("ben"), s.device("eve")
+	with, err := ann.Create(ctx, "ben")
+	s.must(err)
+	s.sync(ann, ben)
+	s.say(ann, with, "one")
+	s.must(ann.Invite(ctx, with, "eve"))
+	s.say(ann, with, "two")
+	c := s.authorise("ann", func(*warrant.Warrant) {})
+	for name, x := range map[string]struct {
+		change  func([]*api.Compartment)
+		want    []string
+		outside int
+	}{
+		"another's only":   {func(l []*api.Compartment) { l[0].Capsules = l[1].Capsules }, []string{"ann: two"}, 1},
+		"another's before": {func(l []*api.Compartment) { l[0].Capsules = append(slices.Clone(l[1].Capsules), l[0].Capsules...) }, []string{"ann: one", "ann: two"}, 0},
+		"junk before":      {func(l []*api.Compartment) { l[0].Capsules = append([][]byte{{1}}, l[0].Capsules...) }, []string{"ann: one", "ann: two"}, 0},
+		"a forged one before": {func(l []*api.Compartment) {
+			forged := bytes.Clone(l[0].Capsules[0])
+			forged[len(forged)-1] ^= 1
+			l[0].Capsules = append([][]byte{forged}, l[0].Capsules...)
+		}, []string{"ann: one", "ann: two"}, 0},
+	} {
+		config := s.config()
+		config.Delivery = disclosing{s.delivery, x.change}
+		opened, err := examine.Open(ctx, config, c)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := s.read(opened); !slices.Equal(got, x.want) || len(opened.Outside) != x.outside {
+			t.Errorf("%s: %q, outside %v", name, got, opened.Outside)
+		}
 	}
 }
 

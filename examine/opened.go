@@ -57,8 +57,8 @@ type Compartment struct {
 	RosterProof  []byte
 	Opened       uint64 // when the epoch was opened, Unix seconds
 	Messages     []Message
-	Count        uint32 // delivery's statement
-	Statement    []byte // its signature
+	Count        uint32 // of messages, as delivery states
+	Statement    []byte // delivery's signature of a capsule.Statement
 }
 
 // Message is a ciphertext as delivery has it.
