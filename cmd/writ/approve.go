@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -228,20 +229,25 @@ func ignoreEOF(err error) error {
 	return err
 }
 
-// approve signs the warrant and hands the approval in.
-func (o *opened) approve(cmd *cobra.Command) error {
+// sign signs the warrant and hands the approval in.
+func (o *opened) sign(ctx context.Context) (*api.ApproveResponse, error) {
 	signing, err := warrant.ParseApproverKey(o.key.Signing)
+	if err != nil {
+		return nil, err
+	}
+	h := o.warrant.Hash()
+	a := warrant.Approve(o.warrant, o.key.Office, o.key.Name, signing)
+	r, err := o.docket.Approve(ctx, &api.ApproveRequest{WarrantHash: h[:], Approval: warrant.EncodeApprovals([]warrant.Approval{a})})
+	return r, callError(err)
+}
+
+// approve signs and says what is still missing.
+func (o *opened) approve(cmd *cobra.Command) error {
+	r, err := o.sign(cmd.Context())
 	if err != nil {
 		return err
 	}
 	h := o.warrant.Hash()
-	a := warrant.Approve(o.warrant, o.key.Office, o.key.Name, signing)
-	r, err := o.docket.Approve(cmd.Context(), &api.ApproveRequest{
-		WarrantHash: h[:], Approval: warrant.EncodeApprovals([]warrant.Approval{a}),
-	})
-	if err != nil {
-		return callError(err)
-	}
 	result := map[string]any{"warrant": hex.EncodeToString(h[:]), "state": stateWord(r.State), "missing": r.Missing}
 	return show(cmd, result, func(w io.Writer) {
 		fmt.Fprintf(w, "approved by %s/%s; the warrant is %s\n", o.key.Office, o.key.Name, stateWord(r.State))

@@ -57,9 +57,9 @@ compartments it names. A compartment is one sender, one conversation, one epoch.
 	)
 	root.AddCommand(
 		newRegister(), newConversations(), newSend(), newRead(), newChat(),
-		newCharter(), newWarrant(), newAudit(),
+		newCharter(), newWarrant(), newOpen(), newVerify(), newAudit(),
 		newServe(), newNotary(), newWitness(), newDocket(), newCustodian(), newKeygen(),
-		newLocalnet(),
+		newLocalnet(), newDemo(),
 	)
 	return root
 }

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"writ/bundle"
+	"writ/examine"
+	"writ/ledger"
+	"writ/setup"
+)
+
+func newOpen() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "open CASE",
+		GroupID: "law",
+		Short:   "Gather the custodians' shares of a published warrant and open what it names",
+		Long: `Open asks for the compartments in the warrant's scope (writ warrant request does
+so alone), sends the request to every custodian, combines what they release,
+checks every capsule and every signature, and writes one file of evidence.
+
+It can be repeated: an opening that was interrupted goes on where it stopped.
+The file holds what was said. It is as secret as that.`,
+		Args: cobra.ExactArgs(1),
+	}
+	dir := agencyFlag(cmd)
+	out := cmd.Flags().String("out", "", "the bundle to write (default CASE.writ among the agency's cases)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		a, err := openAgency(*dir)
+		if err != nil {
+			return err
+		}
+		c, err := a.loadCase(args[0])
+		if err != nil {
+			return err
+		}
+		if *out == "" {
+			*out = filepath.Join(a.dir, "cases", args[0]+".writ")
+		}
+		fresh, err := a.freshness(cmd, c)
+		if err != nil {
+			return err
+		}
+		o, err := openCase(cmd, a.config(fresh), c)
+		if err != nil {
+			return examineError(err)
+		}
+		report, err := writeBundle(o, a.trust.policy, *out)
+		if err != nil {
+			return err
+		}
+		result := map[string]any{"bundle": *out, "compartments": len(report.Compartments),
+			"complete": report.Complete, "releases": len(report.Releases), "bad_custodians": o.Bad}
+		return show(cmd, result, func(w io.Writer) { printOpened(w, *out, o, report) })
+	}
+	return cmd
+}
+
+// openCase opens with a line of progress.
+func openCase(cmd *cobra.Command, config examine.Config, c *examine.Case) (*examine.Opened, error) {
+	bars := map[string]*progress{}
+	config.Progress = func(p examine.Progress) {
+		if bars[p.Stage] == nil {
+			bars[p.Stage] = newProgress(p.Stage + ":")
+		}
+		bars[p.Stage].at(p.Done, p.Total)
+	}
+	defer func() {
+		for _, b := range bars {
+			b.end()
+		}
+	}()
+	return examine.Open(cmd.Context(), config, c)
+}
+
+// writeBundle makes evidence of an opening and keeps it in a file.
+func writeBundle(o *examine.Opened, policy *ledger.Policy, path string) (*bundle.Report, error) {
+	b, err := bundle.Build(contents(o), policy)
+	if err != nil {
+		return nil, fail(codeInvalid, err, "nothing was written: what was opened does not hold as evidence")
+	}
+	report, err := bundle.Verify(b, policy)
+	if err != nil {
+		return nil, fail(codeInvalid, err, "")
+	}
+	return report, setup.Write(path, b, 0o600)
+}
+
+// contents puts what was opened into the form of a bundle.
+func contents(o *examine.Opened) bundle.Contents {
+	c := bundle.Contents{
+		Warrant: o.Warrant, Approvals: o.Approvals, WarrantSalt: o.WarrantSalt, NoticeSalt: o.NoticeSalt,
+		WarrantEntry: proven(o.WarrantEntry), RequestEntry: proven(o.RequestEntry),
+	}
+	for _, p := range o.Charters {
+		c.Charters = append(c.Charters, proven(p))
+	}
+	for _, p := range o.Keys {
+		c.Keys = append(c.Keys, proven(p))
+	}
+	for _, r := range o.Releases {
+		c.Releases = append(c.Releases, proven(r.Intent))
+	}
+	for _, x := range o.Compartments {
+		part := bundle.Compartment{Capsule: x.Capsule, Ratchet: x.Ratchet, SenderData: x.SenderData,
+			GroupContext: x.GroupContext, LeafProof: x.LeafProof, RosterProof: x.RosterProof,
+			Count: x.Count, Statement: x.Statement}
+		for _, m := range x.Messages {
+			part.Messages = append(part.Messages, bundle.Message{Seq: m.Seq, Received: m.Received, Ciphertext: m.Ciphertext})
+		}
+		c.Compartments = append(c.Compartments, part)
+	}
+	return c
+}
+
+func proven(p examine.Proven) bundle.Proven { return bundle.Proven{Entry: p.Entry, Proof: p.Proof} }
+
+func printOpened(w io.Writer, path string, o *examine.Opened, r *bundle.Report) {
+	fmt.Fprintf(w, "opened %d compartments with the shares of %d custodians\n", len(r.Compartments), len(r.Releases))
+	for _, refusal := range o.Refusals {
+		fmt.Fprintf(w, "%s/%s refused: %s\n", refusal.Office, refusal.Custodian, refusal.Reason)
+	}
+	for _, name := range o.Bad {
+		fmt.Fprintf(w, "WRONG SHARE from custodian %s: it failed its commitment and was left out\n", name)
+	}
+	for _, s := range o.Outside {
+		fmt.Fprintf(w, "left closed: %x, epoch %d, leaf %d: %s\n", s.Conversation, s.Epoch, s.Leaf, s.Why)
+	}
+	fmt.Fprintf(w, "%s\nevidence: %s (as secret as what was said)\n", r.Verdict(), path)
+}
+
+func newVerify() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "verify BUNDLE",
+		GroupID: "law",
+		Short:   "Check a bundle of evidence offline, with a witness policy and nothing else",
+		Long: `Verify recomputes everything in a bundle: law, approvals, log entries, custodians'
+releases, capsules, and the signature of every message. It needs no server and
+trusts nobody but the witnesses in the policy.
+
+It ends with 0 if all holds, with 4 if anything does not. A bundle that holds
+but lacks messages says so, and ends with 4 unless --allow-gaps is given.`,
+		Args: cobra.ExactArgs(1),
+	}
+	f := cmd.Flags()
+	policy := f.String("policy", "", "file with the witness policy (default policy.txt beside the bundle, else here)")
+	html := f.String("html", "", "also write the report as a page to this file")
+	etsi := f.String("etsi", "", "also write the ETSI TS 103 120 delivery manifest to this file")
+	gaps := f.Bool("allow-gaps", false, "accept a bundle that lacks messages")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		report, err := verify(args[0], *policy)
+		if err != nil {
+			return err
+		}
+		for path, b := range map[string][]byte{*html: report.HTML(), *etsi: report.Delivery103120()} {
+			if path == "" {
+				continue
+			}
+			if err := setup.Write(path, b, 0o600); err != nil {
+				return err
+			}
+		}
+		if err := show(cmd, report, func(w io.Writer) { fmt.Fprint(w, report.Text()) }); err != nil {
+			return err
+		}
+		if !report.Complete && !*gaps {
+			return fail(codeInvalid, errors.New("messages are missing from the bundle"), "what is there holds; --allow-gaps accepts it")
+		}
+		return nil
+	}
+	return cmd
+}
+
+func verify(path, policyFile string) (*bundle.Report, error) {
+	policy, err := findPolicy(path, policyFile)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, bundle.MaxSize+1))
+	if err != nil {
+		return nil, err
+	}
+	report, err := bundle.Verify(b, policy)
+	if err != nil {
+		return nil, fail(codeInvalid, err, "this file proves nothing; ask for it again from whoever made it")
+	}
+	return report, nil
+}
+
+// findPolicy reads the witness policy: the one named, else policy.txt beside the
+// bundle, else here.
+func findPolicy(bundle, named string) (*ledger.Policy, error) {
+	candidates := []string{filepath.Join(filepath.Dir(bundle), setup.PolicyFile), setup.PolicyFile}
+	if named != "" {
+		candidates = []string{named}
+	}
+	var first error
+	for _, path := range candidates {
+		b, err := os.ReadFile(path)
+		if err == nil {
+			return ledger.ParsePolicy(string(b))
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, fail(codeFailed, first, "--policy names the witness policy; it is public, but take it from someone you trust")
+}
