@@ -27,7 +27,8 @@
 // # What it does not do
 //
 // It doesn't check the warrant behind a commitment, nor the cap: each custodian
-// does. It serves envelopes and approvals to anybody who asks.
+// does. It serves envelopes and approvals to anybody who asks. It takes Ed25519
+// approvals only: WebAuthn ones are refused here, though custodians take them.
 //
 // # Example
 //
