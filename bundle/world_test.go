@@ -13,6 +13,7 @@ import (
 	"writ/charter"
 	"writ/charter/chartertest"
 	"writ/directory"
+	"writ/internal/wire"
 	"writ/ledger"
 	"writ/mls"
 	"writ/notice"
@@ -321,4 +322,26 @@ func wants(t testing.TB, w *world, c Contents, check string) {
 	if !errors.As(err, &failed) || failed.Check != check {
 		t.Errorf("%v, want check %q to fail", err, check)
 	}
+}
+
+// leafOf is the request's leaf of a capsule under the salt of [world.open].
+func leafOf(c []byte) [32]byte {
+	return notice.Leaf(capsule.HashOf(c), sha256.Sum256([]byte("notice salt")))
+}
+
+// otherStructure doubles the last share of a capsule.
+func otherStructure(b []byte) []byte {
+	c := must(capsule.Parse(b))
+	var w wire.Writer
+	w.Uint16(capsule.Version)
+	w.Fixed(c.Label().Encode())
+	w.Opaque(c.Body())
+	w.Vector(func(w *wire.Writer) {
+		for _, s := range append(slices.Clone(c.Shares()), c.Shares()[2]) {
+			w.Fixed(s.Commitment[:])
+			w.Opaque(s.Enc)
+			w.Opaque(s.Ciphertext)
+		}
+	})
+	return w.Bytes()
 }

@@ -3,6 +3,7 @@ package docket_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"writ/docket"
 	"writ/examine"
 	"writ/internal/testlaw"
+	"writ/internal/wire"
 	"writ/ledger"
 	"writ/warrant"
 )
@@ -165,6 +167,25 @@ func TestRefuses(t *testing.T) {
 		code(t, name, a.Lodge(ctx, bad, w.Charter), connect.CodeInvalidArgument)
 	}
 
+	got, err := d.GetWarrant(ctx, &api.GetWarrantRequest{WarrantHash: h[:]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := ed25519.Sign(w.AgencyKey, wire.SignContent("docket lodge", got.Lodgement))
+	_, err = d.Lodge(ctx, &api.LodgeRequest{Agency: testlaw.Agency, Lodgement: got.Lodgement, Envelope: []byte("another"), Signature: signed})
+	code(t, "another envelope than signed", err, connect.CodeInvalidArgument)
+
+	next := *w.Charter // on the ledger, and in force only after the activation delay
+	next.Number, next.Previous = 2, w.Charter.Hash()
+	w.Add(ledger.CharterEntry(w.Sign(&next)))
+	x, reader := w.Warrant("bob")
+	x.Charter = next.Hash()
+	early, err := examine.NewCase(x, reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code(t, "a charter not yet in force", a.Lodge(ctx, early, w.Charter), connect.CodeInvalidArgument)
+
 	good := w.Approvals(c.Warrant)[0]
 	for name, change := range map[string]func(*warrant.Approval){
 		"signature":       func(x *warrant.Approval) { x.Signature = append([]byte{1}, x.Signature[1:]...) },
@@ -180,7 +201,7 @@ func TestRefuses(t *testing.T) {
 	code(t, "unknown warrant", err, connect.CodeNotFound)
 	_, err = d.Approve(ctx, &api.ApproveRequest{WarrantHash: h[:], Approval: []byte("junk")})
 	code(t, "junk", err, connect.CodeInvalidArgument)
-	got, err := d.GetWarrant(ctx, &api.GetWarrantRequest{WarrantHash: h[:]})
+	got, err = d.GetWarrant(ctx, &api.GetWarrantRequest{WarrantHash: h[:]})
 	if err != nil || len(got.Approvals) > 0 || got.Warrant.State != api.WarrantState_WARRANT_STATE_LODGED {
 		t.Errorf("after refusals: %v, %v", got, err)
 	}
