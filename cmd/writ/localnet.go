@@ -179,7 +179,7 @@ From other terminals, as anna and as ben (writ is %s):
 As the law, one step after the other:
 
   export WRIT_AGENCY=%s
-  writ warrant template --subject anna --reference R-1 --entity "the agency" \
+  writ warrant template --subject anna --subject-again anna --reference R-1 --entity "the agency" \
     --necessity "why" --least-intrusive "why nothing less" > draft.json
   writ warrant draft draft.json --case case-1
   writ warrant approve HASH --deployment %[1]s/deployment.json --key %[1]s/keys/judge-1.key

@@ -43,7 +43,8 @@ Approvers of the offices that the charter names, each with their own key:
 
 // template is what a draft begins with.
 type template struct {
-	subject, law, caseType   string
+	subject, again           string
+	law, caseType            string
 	window, life, notice     time.Duration
 	from                     string
 	received, test, urgent   bool
@@ -64,6 +65,7 @@ empty unless given: a warrant without them is malformed.`,
 	dir := agencyFlag(cmd)
 	f := cmd.Flags()
 	f.StringVar(&t.subject, "subject", "", "the account")
+	f.StringVar(&t.again, "subject-again", "", "the account once more: a slip of the hand must not open another person's words")
 	f.StringVar(&t.law, "law", "", "hash of the charter; needed only if several are in force")
 	f.StringVar(&t.caseType, "case-type", "", "one of the charter's (default its first)")
 	f.StringVar(&t.from, "from", "", "start of the window, RFC 3339 (default one window before now)")
@@ -113,7 +115,7 @@ func (t *template) warrant(c *charter.Charter, reader []byte, now time.Time) (*w
 	end := start.Add(t.window)
 	w := &warrant.Warrant{
 		Charter: c.Hash(), Reference: t.reference, LegalType: t.legalType, CaseType: t.caseType,
-		Jurisdiction: c.Jurisdiction, LegalEntity: t.entity, Subject: t.subject, SubjectAgain: t.subject,
+		Jurisdiction: c.Jurisdiction, LegalEntity: t.entity, Subject: t.subject, SubjectAgain: t.again,
 		Direction: warrant.Sent, WindowStart: start.Format(time.RFC3339), WindowEnd: end.Format(time.RFC3339),
 		NotBefore: uint64(now.Unix()), NotAfter: uint64(now.Add(t.life).Unix()), Necessity: t.necessity,
 		LeastIntrusive: t.least, ReaderKey: reader, NoticeDue: uint64(end.Add(t.notice).Unix()),
