@@ -144,14 +144,19 @@ func (f approverFlags) read(cmd *cobra.Command, prefix string) (*opened, error) 
 	return &opened{docket, key, w}, nil
 }
 
+// latest names the warrant that was lodged last.
+const latest = "latest"
+
+// findWarrant returns the warrant that a word names: a prefix of its hash, or
+// [latest].
 func findWarrant(cmd *cobra.Command, docket api.DocketClient, prefix string) (h warrant.Hash, err error) {
 	list, err := listWarrants(cmd, docket)
 	if err != nil {
 		return h, err
 	}
 	var found []string
-	for _, l := range list {
-		if strings.HasPrefix(l.Warrant, strings.ToLower(prefix)) {
+	for i, l := range list {
+		if prefix == latest && i == len(list)-1 || strings.HasPrefix(l.Warrant, strings.ToLower(prefix)) {
 			found = append(found, l.Warrant)
 		}
 	}
@@ -167,7 +172,7 @@ func findWarrant(cmd *cobra.Command, docket api.DocketClient, prefix string) (h 
 
 func newWarrantShow() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "show HASH --key APPROVER.key",
+		Use:   "show HASH|latest --key APPROVER.key",
 		Short: "Read a lodged warrant, as one of its approvers",
 		Args:  cobra.ExactArgs(1),
 	}
@@ -189,7 +194,7 @@ func newWarrantShow() *cobra.Command {
 
 func newWarrantApprove() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "approve HASH --key APPROVER.key",
+		Use:   "approve HASH|latest --key APPROVER.key",
 		Short: "Read a lodged warrant and approve it",
 		Long: `Approve shows the warrant in plain words, asks, and then signs it with the
 approver's key. --yes doesn't ask. There is nothing to undo an approval.`,

@@ -182,8 +182,8 @@ As the law, one step after the other:
   writ warrant template --subject anna --subject-again anna --reference R-1 --entity "the agency" \
     --necessity "why" --least-intrusive "why nothing less" > draft.json
   writ warrant draft draft.json --case case-1
-  writ warrant approve HASH --deployment %[1]s/deployment.json --key %[1]s/keys/judge-1.key
-  writ warrant approve HASH --deployment %[1]s/deployment.json --key %[1]s/keys/commissioner-1.key
+  writ warrant approve latest --deployment %[1]s/deployment.json --key %[1]s/keys/judge-1.key
+  writ warrant approve latest --deployment %[1]s/deployment.json --key %[1]s/keys/commissioner-1.key
   writ warrant publish case-1
   writ open case-1
   writ verify %[1]s/agency/cases/case-1.writ --policy %[1]s/policy.txt

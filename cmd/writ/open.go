@@ -121,7 +121,7 @@ func contents(o *examine.Opened) bundle.Contents {
 func proven(p examine.Proven) bundle.Proven { return bundle.Proven{Entry: p.Entry, Proof: p.Proof} }
 
 func printOpened(w io.Writer, path string, o *examine.Opened, r *bundle.Report) {
-	fmt.Fprintf(w, "opened %d compartments with the shares of %d custodians\n", len(r.Compartments), len(r.Releases))
+	fmt.Fprintf(w, "opened %s with the shares of %d custodians\n", count(len(r.Compartments), "compartment"), len(r.Releases))
 	for _, refusal := range o.Refusals {
 		fmt.Fprintf(w, "%s/%s refused: %s\n", refusal.Office, refusal.Custodian, refusal.Reason)
 	}
@@ -132,6 +132,14 @@ func printOpened(w io.Writer, path string, o *examine.Opened, r *bundle.Report) 
 		fmt.Fprintf(w, "left closed: %x, epoch %d, leaf %d: %s\n", s.Conversation, s.Epoch, s.Leaf, s.Why)
 	}
 	fmt.Fprintf(w, "%s\nevidence: %s (as secret as what was said)\n", r.Verdict(), path)
+}
+
+// count is a number of things in words.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 func newVerify() *cobra.Command {

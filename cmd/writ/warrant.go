@@ -68,7 +68,7 @@ empty unless given: a warrant without them is malformed.`,
 	f.StringVar(&t.again, "subject-again", "", "the account once more: a slip of the hand must not open another person's words")
 	f.StringVar(&t.law, "law", "", "hash of the charter; needed only if several are in force")
 	f.StringVar(&t.caseType, "case-type", "", "one of the charter's (default its first)")
-	f.StringVar(&t.from, "from", "", "start of the window, RFC 3339 (default one window before now)")
+	f.StringVar(&t.from, "from", "", "start of the window, RFC 3339 (default: the window ends now)")
 	f.DurationVar(&t.window, "window", 24*time.Hour, "length of the window")
 	f.DurationVar(&t.life, "life", 24*time.Hour, "how long it may be used, from now")
 	f.DurationVar(&t.notice, "notice", 30*24*time.Hour, "when the subject is told, from the window's end")
@@ -105,7 +105,7 @@ empty unless given: a warrant without them is malformed.`,
 // when the draft is read.
 func (t *template) warrant(c *charter.Charter, reader []byte, now time.Time) (*warrant.Warrant, error) {
 	now = now.UTC().Truncate(time.Second)
-	start := now.Add(-t.window)
+	start := now.Add(time.Second - t.window) // up to now, this second included
 	if t.from != "" {
 		var err error
 		if start, err = time.Parse(time.RFC3339, t.from); err != nil {
