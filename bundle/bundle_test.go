@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -231,5 +232,48 @@ func TestEmptyAndUnopened(t *testing.T) {
 	r := must(Verify(b, w.policy))
 	if r.Complete || !r.Compartments[0].Unopened || r.Compartments[0].Messages[0].Text != nil || len(r.Missing) != 1 {
 		t.Errorf("unopened: %s", r.JSON())
+	}
+}
+
+// Every list and the whole have a bound.
+func TestBounds(t *testing.T) {
+	w := newWorld(t)
+	_, contents := w.good()
+	if _, err := Verify(make([]byte, MaxSize+1), w.policy); !errors.Is(err, wire.ErrMalformed) || !strings.Contains(err.Error(), "at most") {
+		t.Errorf("too large: %v", err)
+	}
+	for name, change := range map[string]func(*Contents){
+		"releases":     func(c *Contents) { c.Releases = slices.Repeat(c.Releases, maxReleases) },
+		"compartments": func(c *Contents) { c.Compartments = slices.Repeat([]Compartment{{}}, MaxCompartments+1) },
+		"messages":     func(c *Contents) { c.Compartments[0].Messages = slices.Repeat([]Message{{}}, MaxMessages+1) },
+		"ratchet":      func(c *Contents) { c.Compartments[0].Ratchet = make([]byte, maxSecret+1) },
+		"aside":        func(c *Contents) { c.Compartments[0].Messages = []Message{{Seq: 1, Aside: true}} },
+	} {
+		c := contents
+		c.Compartments = slices.Clone(c.Compartments)
+		change(&c)
+		b := c.encode()
+		if name == "aside" { // its byte is the one before the empty ciphertext, the count and the statement
+			at := bytes.LastIndex(b, []byte{1, 0, 0, 0, 0, 3})
+			b[at] = 2
+			b = seal(b[:len(b)-32])
+		}
+		if _, err := Verify(b, w.policy); !errors.Is(err, wire.ErrMalformed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	contents.Compartments[0].Messages = []Message{{Ciphertext: make([]byte, MaxSize)}}
+	if _, err := Build(contents, w.policy); !errors.Is(err, ErrRefused) {
+		t.Errorf("Build of too much: %v", err)
+	}
+}
+
+// A builder verifies what it built.
+func TestBuildVerifies(t *testing.T) {
+	w := newWorld(t)
+	_, contents := w.good()
+	contents.NoticeSalt[0]++
+	if b, err := Build(contents, w.policy); b != nil || !errors.Is(err, ErrInvalid) {
+		t.Errorf("%d bytes, %v", len(b), err)
 	}
 }

@@ -432,7 +432,7 @@ func TestSetAsideAndRepeated(t *testing.T) {
 	if len(got.Gaps) != 0 || got.Messages[2].Aside == "" || *got.Messages[2].Generation != 2 || got.Messages[3].Repeated || !got.Messages[4].Repeated {
 		t.Errorf("%s", r.JSON())
 	}
-	if r.Complete || len(r.Missing) != 1 || !strings.Contains(r.Text(), "same place in the sender's count") {
+	if r.Complete || len(r.Missing) != 1 || !strings.Contains(r.Text(), "Same place in the sender's count") {
 		t.Errorf("%q\n%s", r.Missing, r.Text())
 	}
 }

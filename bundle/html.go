@@ -4,6 +4,8 @@ import (
 	"bytes"
 	_ "embed"
 	"html/template"
+
+	"writ/warrant"
 )
 
 //go:embed report.html
@@ -11,6 +13,7 @@ var page string
 
 var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"visible": visible,
+	"clock":   clock,
 	"add":     func(a, b int) int { return a + b },
 }).Parse(page))
 
@@ -37,8 +40,24 @@ func (r *Report) HTML() []byte {
 	return b.Bytes()
 }
 
+// clock writes an RFC 3339 time in UTC for people, to the second.
+func clock(t string) string {
+	if len(t) < len("2006-01-02T15:04:05") {
+		return t
+	}
+	return t[:10] + " " + t[11:19]
+}
+
 // Plain is the message as the page shows it.
 func (m *MessageReport) Plain() string { return m.plain() }
 
 // Note says what is odd about a message, or is empty.
 func (m *MessageReport) Note() string { return m.note() }
+
+// Whose says whose words they are.
+func (r *Report) Whose() string {
+	if r.Warrant.Direction != direction(warrant.Sent) {
+		return "sent and received"
+	}
+	return "sent"
+}

@@ -169,7 +169,7 @@ var shows = map[string]string{
 	checkScope:      "Each compartment is one the warrant names: the subject, the conversation, the time.",
 	checkCapsules:   "The keys in this file are those the sender had sealed to the custodians: sealed again they give the same bytes.",
 	checkSenders:    "The device that sent is the one named, in this conversation at this time, under this law.",
-	checkMessages:   "Each message shown was signed by that device. Nobody else could have written it, not even all services together.",
+	checkMessages:   "Each message shown was signed with that device's key. Without that key nobody could have made it, not even all services together.",
 	checkStatements: "Delivery signed the list of messages, their times and the state of the conversation, as they stand here.",
 }
 
@@ -179,7 +179,7 @@ var limits = []string{
 	"The times at which messages were received: they are delivery's word.",
 	"That delivery listed the last messages of a compartment: a hole in the middle shows, one at the end only if delivery states the true number.",
 	"What messages mean, and what others said, unless it is in this file.",
-	"How many warrants there were: the public log shows that to an auditor.",
+	"How many warrants there were in all: the public log shows that to an auditor.",
 }
 
 func (v *verifier) passed(check string, count int) {

@@ -42,7 +42,7 @@ func (c *CompartmentReport) text(n int, line func(string, ...any)) {
 	line("  conversation %s, epoch %d, opened %s", c.Conversation, c.Epoch, c.Opened)
 	line("  signing key %s", c.SigningKey)
 	if c.Unopened {
-		line("  ! not opened; delivery counts %d messages", c.Count)
+		line("  ! not opened; messages by delivery's count: %d", c.Count)
 		return
 	}
 	for _, row := range c.rows() {
@@ -51,7 +51,10 @@ func (c *CompartmentReport) text(n int, line func(string, ...any)) {
 			continue
 		}
 		m := row.Message
-		line("  [%d] %s%s", m.Seq, m.Received, m.note())
+		line("  [%d] %s", m.Seq, m.Received)
+		if note := m.note(); note != "" {
+			line("  ! %s", note)
+		}
 		if m.Aside != "" {
 			continue
 		}
@@ -65,9 +68,9 @@ func (c *CompartmentReport) text(n int, line func(string, ...any)) {
 func (m *MessageReport) note() string {
 	switch {
 	case m.Aside != "":
-		return "  ! set aside: " + m.Aside
+		return "Set aside, no evidence: " + m.Aside + "."
 	case m.Repeated:
-		return "  ! same place in the sender's count as a message before it; recipients' devices show the first only"
+		return "Same place in the sender's count as a message before it: recipients' devices show only the first."
 	}
 	return ""
 }
@@ -122,11 +125,7 @@ func (c *CompartmentReport) rows() []row {
 func (r *Report) Verdict() string {
 	n := 0
 	for _, c := range r.Compartments {
-		for _, m := range c.Messages {
-			if m.Aside == "" {
-				n++
-			}
-		}
+		n += c.shown()
 	}
 	verdict := fmt.Sprintf("Every check passed: %d messages, each signed by the device of its sender.", n)
 	if n == 1 {
@@ -149,10 +148,8 @@ func (r *Report) facts() []fact {
 		{"Asked for by", w.LegalEntity},
 		{"Kind", w.LegalType + ", case type " + w.CaseType},
 		{"Jurisdiction", w.Jurisdiction},
-		{"Messages from", w.WindowStart},
-		{"until", w.WindowEnd},
-		{"Valid from", w.NotBefore},
-		{"until", w.NotAfter},
+		{"Reaches messages", "from " + w.WindowStart + " until " + w.WindowEnd},
+		{"In force", "from " + w.NotBefore + " until " + w.NotAfter},
 		{"Conversations", conversations(w.Conversations)},
 		{"Why it was needed", w.Necessity},
 		{"Why nothing milder", w.LeastIntrusive},
