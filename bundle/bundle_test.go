@@ -268,10 +268,14 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// A builder verifies what it built.
+// A builder verifies what it built. It takes a roster proof that isn't needed.
 func TestBuildVerifies(t *testing.T) {
 	w := newWorld(t)
 	_, contents := w.good()
+	contents.Compartments[0].RosterProof = []byte("what delivery sends along")
+	if _, err := Build(contents, w.policy); err != nil {
+		t.Error(err)
+	}
 	contents.NoticeSalt[0]++
 	if b, err := Build(contents, w.policy); b != nil || !errors.Is(err, ErrInvalid) {
 		t.Errorf("%d bytes, %v", len(b), err)

@@ -2,7 +2,6 @@ package bundle
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 )
 
@@ -54,11 +53,7 @@ func (r *Report) Delivery103120() []byte {
 				"delivery:Checksum": r.SHA256, "delivery:ChecksumType": "SHA-256", "writ:Size": r.Size},
 		},
 	}
-	b, err := json.MarshalIndent(map[string]any{"HI1Object": object}, "", "  ")
-	if err != nil {
-		panic("bundle: manifest: " + err.Error()) // strings, numbers and maps only
-	}
-	return append(b, '\n')
+	return encodeJSON(map[string]any{"HI1Object": object})
 }
 
 // uuid derives a UUID of version 8 (RFC 9562 section 5.8) from 16 bytes of the

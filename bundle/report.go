@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"writ/warrant"
 )
@@ -132,13 +135,26 @@ func (g Gap) String() string {
 	return fmt.Sprintf("messages %d to %d", uint64(g.From)+1, uint64(g.To)+1)
 }
 
-// JSON returns the report as JSON, indented.
-func (r *Report) JSON() []byte {
-	b, err := json.MarshalIndent(r, "", "  ")
+// JSON returns the report as JSON, indented. Characters that control, hide or
+// reorder text are escaped, so that showing it is safe too.
+func (r *Report) JSON() []byte { return encodeJSON(r) }
+
+func encodeJSON(v any) []byte {
+	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
-		panic("bundle: report: " + err.Error()) // strings, numbers and bytes only
+		panic("bundle: report: " + err.Error()) // strings, numbers, bytes and maps only
 	}
-	return append(b, '\n')
+	var out []byte
+	for _, c := range string(append(b, '\n')) { // outside of strings it is ASCII
+		if c == '\n' || unicode.IsGraphic(c) {
+			out = utf8.AppendRune(out, c)
+			continue
+		}
+		for _, u := range utf16.AppendRune(nil, c) {
+			out = fmt.Appendf(out, "\\u%04x", u)
+		}
+	}
+	return out
 }
 
 // Names of checks.

@@ -93,6 +93,9 @@ func TestReportEscapes(t *testing.T) {
 			t.Errorf("line %q", line)
 		}
 	}
+	if strings.Contains(string(r.JSON()), "\u202e") || !strings.Contains(string(r.JSON()), `\u202egnorw\u202c | Checks`) {
+		t.Error("JSON holds a character that reorders text")
+	}
 	var back Report
 	if err := json.Unmarshal(r.JSON(), &back); err != nil || *back.Compartments[0].Messages[3].Text != "\u202egnorw\u202c | Checks" {
 		t.Errorf("JSON: %v", err)
