@@ -49,7 +49,8 @@
 // # What it does not do
 //
 // It doesn't open capsules: the secrets are inside, so a bundle is as secret as
-// the words. It can't know whether a key was the person's: nothing outside of
+// the words. It can't show that the secrets came out of the releases, since
+// every member of the conversation knows them. It can't know whether a key was the person's: nothing outside of
 // delivery binds a key to an account until the directory log exists; a report
 // shows the key's fingerprint, to be compared with the person's device. It
 // doesn't see the whole log: the cap on warrants is for custodians and auditors.

@@ -194,6 +194,7 @@ var limits = []string{
 	"That a device belongs to the person: compare the fingerprint of the signing key with the person's device.",
 	"The times at which messages were received: they are delivery's word.",
 	"That delivery listed the last messages of a compartment: a hole in the middle shows, one at the end only if delivery states the true number.",
+	"That the keys in it came out of the custodians' releases: every member of the conversation has them too.",
 	"What messages mean, and what others said, unless it is in this file.",
 	"How many warrants there were in all: the public log shows that to an auditor.",
 }
