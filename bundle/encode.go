@@ -16,6 +16,7 @@ const (
 	MaxSize         = 256 << 20        // bytes
 	MaxCompartments = ledger.MaxLeaves // 1024
 	MaxMessages     = 1 << 16          // of a compartment
+	MaxAllMessages  = 1 << 20
 )
 
 const (
@@ -128,8 +129,16 @@ func parse(b []byte) (*Contents, error) {
 		Charters: readList(r, maxCharters, readProven), Keys: readList(r, maxKeys, readProven),
 		Warrant: r.Opaque(warrant.MaxSize), Approvals: r.Opaque(maxApprovals), WarrantSalt: r.Array32(),
 		WarrantEntry: readProven(r), RequestEntry: readProven(r), NoticeSalt: r.Array32(),
-		Releases: readList(r, maxReleases, readProven), Compartments: readList(r, MaxCompartments, readCompartment),
+		Releases: readList(r, maxReleases, readProven),
 	}
+	messages := 0
+	c.Compartments = readList(r, MaxCompartments, func(r *wire.Reader) Compartment {
+		x := readCompartment(r)
+		if messages += len(x.Messages); messages > MaxAllMessages {
+			r.Fail("more than %d messages", MaxAllMessages)
+		}
+		return x
+	})
 	if err := r.Done(); err != nil {
 		return nil, malformed("%v", err)
 	}

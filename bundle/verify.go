@@ -21,11 +21,11 @@ type verifier struct {
 	policy *ledger.Policy
 	report *Report
 
-	law        *charter.Charter           // charters: that of the warrant
-	statements []*charter.KeyStatement    // keys
-	warrant    *warrant.Warrant           // entries
-	warrantIn  *ledger.Included           //
-	requestIn  *ledger.Included           //
+	law        *charter.Charter        // charters: that of the warrant
+	statements []*charter.KeyStatement // keys
+	warrant    *warrant.Warrant        // entries
+	warrantIn  *ledger.Included
+	requestIn  *ledger.Included
 	released   map[string]bool            // releases, by custodian
 	times      []time.Time                // when their intents were logged at the latest
 	sealers    map[uint32]*capsule.Sealer // compartments, by key period
@@ -113,8 +113,10 @@ func (v *verifier) charters() error {
 	return nil
 }
 
+// keys takes the custodians' key statements that stand outside charters. Which
+// of them count is for [charter.Charter.Access].
 func (v *verifier) keys() error {
-	err := v.included(checkKeys, "key statement", v.c.Keys, ledger.TypeCustodianKey, func(where string, in *ledger.Included) error {
+	return v.included(checkKeys, "key statement", v.c.Keys, ledger.TypeCustodianKey, func(where string, in *ledger.Included) error {
 		k := in.Entry().CustodianKey
 		if k.CharterName != v.law.Name {
 			return fail(checkKeys, where, "it is for charter %q", k.CharterName)
@@ -122,7 +124,6 @@ func (v *verifier) keys() error {
 		v.statements = append(v.statements, k)
 		return nil
 	})
-	return err
 }
 
 // entries verifies that warrant and request are on the log, the warrant first,
