@@ -50,7 +50,7 @@ type Config struct {
 	URL      string           // of the log, and of the notary's /add
 	Policy   *ledger.Policy   // which checkpoints count
 	Charters []charter.Hash   // first versions that count; see ledger.NewBook
-	MaxAge   time.Duration    // oldest checkpoint to work with
+	MaxAge   time.Duration    // oldest checkpoint to work with; required
 	Every    time.Duration    // pause between two looks; 0 means 2 s
 	HTTP     *http.Client     // nil means follower's own
 	Now      func() time.Time // nil means time.Now
@@ -96,6 +96,9 @@ func Open(ctx context.Context, c Config) (*Replica, error) {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.MaxAge <= 0 {
+		return nil, errors.New("replica: refused: incomplete Config: without MaxAge no checkpoint would be too old")
 	}
 	records, err := engine.OpenRecords(engine.Config{Path: c.Path, Fatal: c.Fatal})
 	if err != nil {

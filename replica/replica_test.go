@@ -101,6 +101,16 @@ func (w *world) open(path string) *replica.Replica {
 	return r
 }
 
+// TestAgeIsRequired is R36: a copy that no checkpoint is too old for would go on
+// when the ledger stands still.
+func TestAgeIsRequired(t *testing.T) {
+	r, err := replica.Open(ctx, replica.Config{Path: filepath.Join(t.TempDir(), "ledger.db"), Policy: new(ledger.Policy)})
+	if err == nil {
+		r.Close()
+		t.Fatal("opened without MaxAge")
+	}
+}
+
 func (w *world) add(r *replica.Replica, entry []byte) uint64 {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
