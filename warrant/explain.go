@@ -13,7 +13,7 @@ import (
 func (w *Warrant) Explain() []string {
 	start, end := w.Window()
 	lines := []string{
-		fmt.Sprintf("This is warrant %x under charter %x.", w.ID, w.Charter),
+		fmt.Sprintf("This is warrant %x under charter %s.", w.ID, w.Charter),
 		fmt.Sprintf("%q asks for it under reference %q (%q, case type %s) in jurisdiction %q.",
 			w.LegalEntity, w.Reference, w.LegalType, w.CaseType, w.Jurisdiction),
 		fmt.Sprintf("It opens what account %s sent%s.", w.Subject, received(w)),

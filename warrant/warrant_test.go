@@ -256,6 +256,7 @@ func TestExplainSaysAll(t *testing.T) {
 	for _, want := range []string{
 		"alice", "every other member", "2 named conversations", "2026-11-01T00:00:00+01:00", "24.0 hours", "2.0 days",
 		"A child is missing", "names no place", "2026-11-06T10:00:00Z", "EMERGENCY", "TEST", "Ref. 17/2026", "Federal Police",
+		w.Charter.String(),
 	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no %q in:\n%s", want, all)
