@@ -41,6 +41,7 @@ type Docket struct {
 	Deployment string            `json:"deployment"` // path, from the directory
 	Agencies   map[string][]byte `json:"agencies"`   // name to Ed25519 public key
 	Poll       Duration          `json:"poll,omitempty"`
+	Freshness  Duration          `json:"freshness,omitempty"` // oldest checkpoint to work with: the charter's; 0: 10m
 }
 
 // Delivery is config.json of a delivery service. Its key is delivery.key.
@@ -56,6 +57,7 @@ type Custodian struct {
 	Deployment string   `json:"deployment"`
 	WorkFactor int      `json:"work_factor,omitempty"` // of scrypt; 0 takes about a second
 	Poll       Duration `json:"poll,omitempty"`
+	Freshness  Duration `json:"freshness,omitempty"` // oldest checkpoint to work with: the charter's; 0: 10m
 }
 
 // role is the set of configurations, each the content of a config.json.

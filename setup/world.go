@@ -3,8 +3,8 @@ package setup
 import (
 	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -60,6 +60,8 @@ const (
 	worldLaw  = "Localnet Communications Act"
 	worldLog  = "localnet.example/ledger"
 	keyPeriod = 30 * 24 * time.Hour // as UsualLimits has it
+
+	worldFreshness = Duration(time.Minute) // of checkpoints, in the law and at the services
 )
 
 // BuildWorld makes a world in a directory that must not hold one yet.
@@ -276,7 +278,7 @@ func (b *builder) law() *charter.Charter {
 	}
 	const day = 24 * 3600
 	c.Limits.CapSubjects, c.Limits.CapPeriod = 5, day
-	c.Limits.ActivationDelay, c.Limits.Freshness = 1, 60
+	c.Limits.ActivationDelay, c.Limits.Freshness = 1, uint64(time.Duration(worldFreshness)/time.Second)
 	if b.options.Cap > 0 {
 		c.Limits.CapSubjects = b.options.Cap
 	}
@@ -307,13 +309,14 @@ func (b *builder) configure() error {
 	}
 	delivery := &Delivery{Listen: next(), Deployment: "../" + DeploymentFile, Poll: Duration(time.Second)}
 	docket := &Docket{Listen: next(), Deployment: "../" + DeploymentFile, Poll: Duration(time.Second),
-		Agencies: map[string][]byte{"agency": b.agency}}
+		Agencies: map[string][]byte{"agency": b.agency}, Freshness: worldFreshness}
 	b.deployment.Ledger, b.deployment.Delivery, b.deployment.Docket = url(notary.Listen), url(delivery.Listen), url(docket.Listen)
 	for _, p := range b.parts {
 		if p.Role != RoleCustodian {
 			continue
 		}
-		c := &Custodian{Listen: next(), Deployment: "../../" + DeploymentFile, WorkFactor: b.options.WorkFactor, Poll: Duration(time.Second)}
+		c := &Custodian{Listen: next(), Deployment: "../../" + DeploymentFile, WorkFactor: b.options.WorkFactor,
+			Poll: Duration(time.Second), Freshness: worldFreshness}
 		b.deployment.Custodians[p.Office+"/"+p.Name] = url(c.Listen)
 		if err := SaveConfig(b.path("custodian", p.Name), c); err != nil {
 			return err
@@ -332,13 +335,19 @@ func (b *builder) configure() error {
 
 func url(listen string) string { return "http://" + listen }
 
-// freePorts finds loopback addresses that nobody listens on now.
+// freePorts finds loopback addresses that nobody listens on now. They are below
+// the ports that systems lend to outgoing connections, so that a service that
+// was killed finds its own again.
 func freePorts(n int) ([]string, error) {
+	const first, last = 20000, 32000
 	var found []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+	for tries := 0; len(found) < n; tries++ {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+mathrand.IntN(last-first)))
+		if err != nil && tries > 20*n {
 			return nil, fmt.Errorf("setup: %w", err)
+		}
+		if err != nil {
+			continue
 		}
 		defer l.Close() // all are held until all are found, so that they differ
 		found = append(found, l.Addr().String())
@@ -362,17 +371,4 @@ func (w *World) Services() (ledger, rest []string, err error) {
 	}
 	slices.Sort(rest[2:])
 	return append(ledger, "notary"), rest, nil
-}
-
-// Listens returns the host and port of the service of a subdirectory.
-func (w *World) Listens(sub string) (string, error) {
-	var c struct{ Listen string }
-	b, err := os.ReadFile(filepath.Join(w.Dir, sub, ConfigFile))
-	if err == nil {
-		err = json.Unmarshal(b, &c)
-	}
-	if err != nil {
-		return "", fmt.Errorf("setup: %w", err)
-	}
-	return c.Listen, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -63,7 +64,8 @@ func newWarrantList() *cobra.Command {
 				fmt.Fprintln(w, "nothing is lodged")
 			}
 			for _, l := range list {
-				fmt.Fprintf(w, "%3d  %.16s  %-9s  by %s  approved by: %s\n", l.Number, l.Warrant, l.State, l.Agency, strings.Join(l.Offices, ", "))
+				fmt.Fprintf(w, "%3d  %.16s  %-9s  by %s  approved by: %s\n", l.Number, l.Warrant, l.State, l.Agency,
+					cmp.Or(strings.Join(l.Offices, ", "), "nobody yet"))
 			}
 		})
 	}
@@ -116,7 +118,7 @@ func (f approverFlags) read(cmd *cobra.Command, prefix string) (*opened, error) 
 	}
 	key, err := setup.LoadKeyFile(*f.key, setup.RoleApprover)
 	if err != nil {
-		return nil, err
+		return nil, fail(codeFailed, err, "--key names the key file of an approver (writ keygen approver)")
 	}
 	hash, err := findWarrant(cmd, docket, prefix)
 	if err != nil {
@@ -149,6 +151,8 @@ const latest = "latest"
 
 // findWarrant returns the warrant that a word names: a prefix of its hash, or
 // [latest].
+// findWarrant returns the warrant that a word names: a prefix of its hash, or "-"
+// for the only one that waits for approvals.
 func findWarrant(cmd *cobra.Command, docket api.DocketClient, prefix string) (h warrant.Hash, err error) {
 	list, err := listWarrants(cmd, docket)
 	if err != nil {
@@ -161,7 +165,7 @@ func findWarrant(cmd *cobra.Command, docket api.DocketClient, prefix string) (h 
 		}
 	}
 	if len(found) != 1 {
-		return h, usage(fmt.Errorf("%q names %d warrants", prefix, len(found)), "writ warrant list prints them")
+		return h, usage(fmt.Errorf("%q names %d warrants", prefix, len(found)), "writ warrant list prints them; a prefix of the hash is enough, - is the only one that waits")
 	}
 	b, err := hex.DecodeString(found[0])
 	if err != nil || len(b) != len(h) {
@@ -197,7 +201,8 @@ func newWarrantApprove() *cobra.Command {
 		Use:   "approve HASH|latest --key APPROVER.key",
 		Short: "Read a lodged warrant and approve it",
 		Long: `Approve shows the warrant in plain words, asks, and then signs it with the
-approver's key. --yes doesn't ask. There is nothing to undo an approval.`,
+approver's key. --yes doesn't ask. There is nothing to undo an approval. HASH is
+the warrant's hash or a prefix of it, or - for the only one that waits.`,
 		Args: cobra.ExactArgs(1),
 	}
 	f := newApproverFlags(cmd)
@@ -253,7 +258,7 @@ func (o *opened) approve(cmd *cobra.Command) error {
 		return err
 	}
 	h := o.warrant.Hash()
-	result := map[string]any{"warrant": hex.EncodeToString(h[:]), "state": stateWord(r.State), "missing": r.Missing}
+	result := map[string]any{"warrant": hex.EncodeToString(h[:]), "state": stateWord(r.State), "missing": append([]string{}, r.Missing...)}
 	return show(cmd, result, func(w io.Writer) {
 		fmt.Fprintf(w, "approved by %s/%s; the warrant is %s\n", o.key.Office, o.key.Name, stateWord(r.State))
 		if len(r.Missing) > 0 {

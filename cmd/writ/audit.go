@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,11 +40,7 @@ a log that shows two histories.`,
 	maxAge := cmd.Flags().Duration("max-age", 0, "oldest checkpoint to accept; 0: any, as for files")
 	firsts := cmd.Flags().StringSlice("charter", nil, "hash of a charter's first version that counts (default any)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		text, err := os.ReadFile(*policy)
-		if err != nil {
-			return fail(codeFailed, err, "--policy names the witness policy of the log")
-		}
-		p, err := ledger.ParsePolicy(string(text))
+		p, err := readPolicy(*policy)
 		if err != nil {
 			return err
 		}
@@ -80,7 +77,11 @@ func audit(ctx context.Context, log string, p *ledger.Policy, maxAge time.Durati
 		return nil, err
 	}
 	config := follower.Config{URL: log, Policy: p, MaxAge: maxAge}
-	if !strings.Contains(log, "://") {
+	files := !strings.Contains(log, "://")
+	if files {
+		if _, err := os.Stat(filepath.Join(log, "checkpoint")); err != nil {
+			return nil, fail(codeFailed, err, logHint)
+		}
 		config.URL, config.HTTP = logFiles(log)
 	}
 	f, err := follower.New(config)
@@ -99,11 +100,18 @@ func audit(ctx context.Context, log string, p *ledger.Policy, maxAge time.Durati
 	if errors.As(err, &fork) || errors.Is(err, follower.ErrRefused) || errors.Is(err, ledger.ErrRefused) {
 		return nil, fail(codeInvalid, err, "the log or the policy is not what it should be: tell the witnesses")
 	}
-	if err != nil {
-		return nil, fail(codeUnavailable, err, "LOG is the address of a notary, or the directory of its log")
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil && files: // a service may come back, a file is there or not
+		return nil, fail(codeInvalid, err, "the directory does not hold what its checkpoint says")
+	case err != nil:
+		return nil, fail(codeUnavailable, err, logHint)
 	}
 	return examineBook(p, f.Last(), book)
 }
+
+const logHint = "LOG is the address of a notary, or the directory of its log (DIR/log of a notary's DIR)"
 
 // logFiles lets a follower read a directory as if a server had it; the name in
 // the address means nothing.

@@ -87,7 +87,7 @@ func (h *home) find(word string) (client.ConversationID, error) {
 	case 0:
 		return client.ConversationID{}, usage(fmt.Errorf("no conversation %q", word), "writ conversations lists them; a prefix of the id is enough")
 	}
-	return client.ConversationID{}, usage(fmt.Errorf("%q names %d conversations", word, len(found)), "give more of the id")
+	return client.ConversationID{}, usage(fmt.Errorf("%q names %d conversations", word, len(found)), "give more of the id; writ conversations lists them")
 }
 
 func newCreate(dir *string) *cobra.Command {
@@ -97,7 +97,14 @@ func newCreate(dir *string) *cobra.Command {
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withHome(cmd, *dir, func(h *home) error {
+				if slices.Contains(args, h.device.Identity().Account) {
+					return usage(fmt.Errorf("you are %s", h.device.Identity()), "name the others; you are in it anyway")
+				}
 				id, err := h.device.Create(cmd.Context(), args...)
+				if err != nil && id != (client.ConversationID{}) {
+					err = personError(err)
+					return fail(codeOf(err), err, fmt.Sprintf("conversation %.8s is there all the same; to bring in more: writ conversations invite %.8s ACCOUNT", id, id))
+				}
 				if err != nil {
 					return err
 				}
@@ -218,7 +225,7 @@ func printLaws(w io.Writer, list []lawOf) {
 				who = append(who, other.Account)
 			}
 		}
-		fmt.Fprintf(w, "What %s say is sealed under charter %.16s:\n", strings.Join(who, ", "), l.Charter)
+		fmt.Fprintf(w, "Said by %s: sealed under charter %.16s.\n", strings.Join(who, ", "), l.Charter)
 		if !l.Known {
 			fmt.Fprintln(w, "  - It is NOT on the ledger this device reads: nothing can be sent here.")
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,7 +64,8 @@ func runCustodian(cmd *cobra.Command, s *service, passphraseFile string) error {
 	defer cancel()
 	server, err := custodian.Open(ctx, custodian.Config{
 		Dir: s.dir, Passphrase: pass, WorkFactor: c.WorkFactor, Ledger: d.Ledger, Charters: t.firsts,
-		Policy: t.policy, Poll: time.Duration(c.Poll), Log: logger(cmd), Fatal: endProcess,
+		Policy: t.policy, Poll: time.Duration(c.Poll),
+		MaxAge: cmp.Or(time.Duration(c.Freshness), ledgerAge), Log: logger(cmd), Fatal: endProcess,
 	})
 	clear(pass)
 	if errors.Is(err, custodian.ErrPassphrase) {

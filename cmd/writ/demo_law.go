@@ -249,10 +249,11 @@ func (s *story) openCompartment(cmd *cobra.Command) error {
 	}
 	took := time.Since(began)
 	s.bundle = filepath.Join(s.world.Dir, "bundle.writ")
-	report, err := writeBundle(o, s.agency.trust.policy, s.bundle)
+	list, err := writeBundles(o, s.agency.trust.policy, s.bundle)
 	if err != nil {
 		return err
 	}
+	report := list[0].report
 	s.say("One custodian of each office is away; the four others suffice. It takes %.1f s:", took.Seconds())
 	s.say("request logged, each intent logged before its share, shares combined, capsule\nre-sealed and compared, signatures of messages verified.")
 	var texts []string
@@ -266,7 +267,7 @@ func (s *story) openCompartment(cmd *cobra.Command) error {
 	}
 	s.must(equal(texts, s.talk.wanted), "these are all %d messages %s sent there in that epoch, and nothing else", len(s.talk.wanted), s.talk.subject)
 	s.fact("open_seconds", took.Seconds())
-	return s.openOthers(o)
+	return s.openOthers(list[0].opened)
 }
 
 func equal(a, b []string) bool { return strings.Join(a, "\x00") == strings.Join(b, "\x00") }

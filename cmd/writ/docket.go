@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -57,7 +58,8 @@ func runDocket(cmd *cobra.Command, s *service) error {
 	defer cancel()
 	server, err := docket.Open(ctx, docket.Config{
 		Dir: s.dir, Key: ledger.DocketSigner(key), Agencies: agencies, Ledger: d.Ledger,
-		Charters: t.firsts, Policy: t.policy, Poll: time.Duration(c.Poll), Log: logger(cmd), Fatal: endProcess,
+		Charters: t.firsts, Policy: t.policy, Poll: time.Duration(c.Poll),
+		MaxAge: cmp.Or(time.Duration(c.Freshness), ledgerAge), Log: logger(cmd), Fatal: endProcess,
 	})
 	if err != nil {
 		return err

@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
 )
 
 // code is an exit code that scripts can rely on.
@@ -37,27 +41,44 @@ func fail(c code, err error, hint string) error {
 // usage is the failure of a command line that can't be understood.
 func usage(err error, hint string) error { return fail(codeUsage, err, hint) }
 
+// codeOf is the exit code of an error.
+func codeOf(err error) code {
+	if f := (&failure{}); errors.As(err, &f) {
+		return f.code
+	}
+	return codeFailed
+}
+
 // report prints an error the way every subcommand does and returns its code.
-func report(w io.Writer, err error) int {
+func report(w io.Writer, cmd *cobra.Command, err error) int {
 	f := &failure{err: err, code: codeFailed}
-	if !errors.As(err, &f) && errors.Is(err, context.Canceled) {
+	switch {
+	case errors.As(err, &f):
+	case errors.Is(err, context.Canceled):
 		f = &failure{err: errors.New("interrupted"), code: codeFailed,
 			hint: "nothing is lost: the same command again goes on from here"}
+		err = f
+	case wrongLine(err):
+		f.code, f.hint = codeUsage, cmd.CommandPath()+" --help"
+	case errors.Is(err, syscall.EAGAIN):
+		f.hint = "another process runs on this directory; only one may"
+	case errors.Is(err, os.ErrNotExist):
+		f.hint = cmd.CommandPath() + " --help says which files it reads"
 	}
-	if unknownCommand(err) {
-		f.code, f.hint = codeUsage, "writ --help lists the commands"
-	}
-	fmt.Fprintf(w, "error: %s\n", err)
+	fmt.Fprintf(w, "error: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 	if f.hint != "" {
 		fmt.Fprintf(w, "hint: %s\n", f.hint)
 	}
 	return int(f.code)
 }
 
-// unknownCommand recognises the errors cobra makes of a wrong command line
-// before any command of ours runs; it gives them no type.
-func unknownCommand(err error) bool {
-	s := err.Error()
-	return strings.HasPrefix(s, "unknown command") || strings.HasPrefix(s, "accepts ") ||
-		strings.HasPrefix(s, "requires at least") || strings.HasPrefix(s, "required flag")
+// wrongLine recognises the errors cobra makes of a wrong command line before
+// any command of ours runs; it gives them no type.
+func wrongLine(err error) bool {
+	for _, prefix := range []string{"unknown command", "accepts ", "requires at least", "required flag", "if any flags in the group"} {
+		if strings.HasPrefix(err.Error(), prefix) {
+			return true
+		}
+	}
+	return false
 }

@@ -1,12 +1,13 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,7 +51,7 @@ the same DIR.`,
 		if err := show(cmd, w.Deployment, func(out io.Writer) { printWorld(out, w) }); err != nil {
 			return err
 		}
-		return p.watch(cmd.Context())
+		return p.watch(cmd)
 	}
 	return cmd
 }
@@ -132,67 +133,98 @@ func registerPeople(cmd *cobra.Command, w *setup.World) error {
 
 func personHome(w *setup.World, name string) string { return filepath.Join(w.Dir, "people", name) }
 
-// watch returns when the context ends, or with an error when a service does.
-func (p *processes) watch(ctx context.Context) error {
+// quickEnd is how soon after its start a service that ends is not started again.
+const quickEnd = 5 * time.Second
+
+// watch returns when the context ends. A service that ends, such as by kill -9,
+// is started again on its directory; one that ends at once is an error.
+func (p *processes) watch(cmd *cobra.Command) error {
+	ctx := cmd.Context()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(500 * time.Millisecond):
+		case <-time.After(200 * time.Millisecond):
 		}
-		p.mu.Lock()
-		for _, s := range p.running {
-			select {
-			case <-s.done:
-				p.mu.Unlock()
-				if ctx.Err() != nil {
-					return nil
-				}
-				return fail(codeFailed, fmt.Errorf("%s ended: %s", s.name, lastLine(s.log)), "its log is "+s.log)
-			default:
+		for _, s := range p.gone() {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if time.Since(s.started) < quickEnd {
+				return s.ended()
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "%v; it is started again\n", s.ended())
+			if err := p.start(ctx, s.sub); err != nil {
+				return ended(ctx, err)
 			}
 		}
-		p.mu.Unlock()
 	}
+}
+
+// gone returns the processes that ended by themselves.
+func (p *processes) gone() (list []*process) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.running {
+		select {
+		case <-s.done:
+			list = append(list, s)
+		default:
+		}
+	}
+	return list
 }
 
 func printWorld(out io.Writer, w *setup.World) {
 	d := w.Deployment
-	fmt.Fprintf(out, `The world is up in %s
+	fmt.Fprintf(out, `The world is up in %[1]s
 
-  delivery    %s
-  ledger      %s
-  docket      %s
-  custodians  %d, in %s
-  the law     %s
-  people      %v, each with a device in %s
+  delivery    %[2]s
+  ledger      %[3]s
+  docket      %[4]s
+  custodians  %[5]d, in %[1]s/custodian
+  the law     %[1]s/charter.json
+  people      %[6]s, each with a device in %[1]s/people
+  logs        %[1]s/log
 
-From other terminals, as anna and as ben (writ is %s):
+%[7]sFrom another terminal, as anna:
 
-  export WRIT_HOME=%s
+  export WRIT_HOME=%[1]s/people/anna
   writ conversations new ben
+  writ send - "It was me who moved the money."
   writ chat -
 
-  export WRIT_HOME=%s
+From a third, as ben:
+
+  export WRIT_HOME=%[1]s/people/ben
   writ chat -
 
 As the law, one step after the other:
 
-  export WRIT_AGENCY=%s
-  writ warrant template --subject anna --subject-again anna --reference R-1 --entity "the agency" \
+  export WRIT_AGENCY=%[1]s/agency
+  writ warrant template --subject anna --reference R-1 --entity "the agency" \
     --necessity "why" --least-intrusive "why nothing less" > draft.json
   writ warrant draft draft.json --case case-1
-  writ warrant approve latest --deployment %[1]s/deployment.json --key %[1]s/keys/judge-1.key
-  writ warrant approve latest --deployment %[1]s/deployment.json --key %[1]s/keys/commissioner-1.key
+  writ warrant approve - --deployment %[1]s/deployment.json --key %[1]s/keys/judge-1.key
+  writ warrant approve - --deployment %[1]s/deployment.json --key %[1]s/keys/commissioner-1.key
   writ warrant publish case-1
   writ open case-1
   writ verify %[1]s/agency/cases/case-1.writ --policy %[1]s/policy.txt
+  writ audit %[3]s --policy %[1]s/policy.txt
 
-Ctrl-C ends it; the same command starts it again where it was.
-`,
-		w.Dir, d.Delivery, d.Ledger, d.Docket, len(d.Custodians), filepath.Join(w.Dir, "custodian"),
-		filepath.Join(w.Dir, "charter.json"), people, filepath.Join(w.Dir, "people"),
-		self(), personHome(w, "anna"), personHome(w, "ben"), filepath.Join(w.Dir, "agency"))
+Ctrl-C ends it; the same command starts it again where it was. A service that is
+killed is started again.
+`, w.Dir, d.Delivery, d.Ledger, d.Docket, len(d.Custodians), strings.Join(people, ", "), path())
+}
+
+// path says what a terminal needs so that "writ" is this binary, if anything.
+func path() string {
+	if found, err := exec.LookPath("writ"); err == nil {
+		if found, err = filepath.EvalSymlinks(found); err == nil && found == self() {
+			return ""
+		}
+	}
+	return "In each other terminal first:\n\n  export PATH=" + filepath.Dir(self()) + ":$PATH\n\n"
 }
 
 // self is the path of this binary.

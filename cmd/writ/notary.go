@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
 
 	"writ/ledger"
 	"writ/notary"
@@ -46,6 +47,7 @@ func runNotary(cmd *cobra.Command, s *service) error {
 	if err != nil {
 		return err
 	}
+	klog.SetSlogLogger(logger(cmd).With("part", "tessera")) // the log library writes to it
 	ctx, cancel := s.context(cmd.Context(), cmd.InOrStdin())
 	defer cancel()
 	n, err := notary.New(ctx, notary.Config{

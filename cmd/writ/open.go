@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -50,19 +51,17 @@ The file holds what was said. It is as secret as that.`,
 		if err != nil {
 			return examineError(err)
 		}
-		report, err := writeBundle(o, a.trust.policy, *out)
+		list, err := writeBundles(o, a.trust.policy, *out)
 		if err != nil {
 			return err
 		}
-		result := map[string]any{"bundle": *out, "compartments": len(report.Compartments),
-			"complete": report.Complete, "releases": len(report.Releases), "bad_custodians": o.Bad}
-		return show(cmd, result, func(w io.Writer) { printOpened(w, *out, o, report) })
+		return show(cmd, resultOf(o, list), func(w io.Writer) { printOpening(w, o, list) })
 	}
 	return cmd
 }
 
 // openCase opens with a line of progress.
-func openCase(cmd *cobra.Command, config examine.Config, c *examine.Case) (*examine.Opened, error) {
+func openCase(cmd *cobra.Command, config examine.Config, c *examine.Case) (*examine.Opening, error) {
 	bars := map[string]*progress{}
 	config.Progress = func(p examine.Progress) {
 		if bars[p.Stage] == nil {
@@ -78,7 +77,31 @@ func openCase(cmd *cobra.Command, config examine.Config, c *examine.Case) (*exam
 	return examine.Open(cmd.Context(), config, c)
 }
 
-// writeBundle makes evidence of an opening and keeps it in a file.
+// evidence is a bundle that was written, one for each request of an opening.
+type evidence struct {
+	path   string
+	opened *examine.Opened
+	report *bundle.Report
+}
+
+// writeBundles makes evidence of an opening and keeps it: in the file named, and
+// for each further request in another beside it.
+func writeBundles(o *examine.Opening, policy *ledger.Policy, path string) (list []evidence, err error) {
+	for i, part := range o.Parts {
+		e := evidence{path: path, opened: part}
+		if i > 0 {
+			ext := filepath.Ext(path)
+			e.path = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(path, ext), i+1, ext)
+		}
+		if e.report, err = writeBundle(part, policy, e.path); err != nil {
+			return nil, err
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+// writeBundle makes evidence of one request and keeps it in a file.
 func writeBundle(o *examine.Opened, policy *ledger.Policy, path string) (*bundle.Report, error) {
 	b, err := bundle.Build(contents(o), policy)
 	if err != nil {
@@ -120,18 +143,40 @@ func contents(o *examine.Opened) bundle.Contents {
 
 func proven(p examine.Proven) bundle.Proven { return bundle.Proven{Entry: p.Entry, Proof: p.Proof} }
 
-func printOpened(w io.Writer, path string, o *examine.Opened, r *bundle.Report) {
-	fmt.Fprintf(w, "opened %s with the shares of %d custodians\n", count(len(r.Compartments), "compartment"), len(r.Releases))
-	for _, refusal := range o.Refusals {
-		fmt.Fprintf(w, "%s/%s refused: %s\n", refusal.Office, refusal.Custodian, refusal.Reason)
+// resultOf is what --json prints of an opening.
+func resultOf(o *examine.Opening, list []evidence) any {
+	type part struct {
+		Bundle       string   `json:"bundle"`
+		Compartments int      `json:"compartments"`
+		Complete     bool     `json:"complete"`
+		Releases     int      `json:"releases"`
+		Bad          []string `json:"bad_custodians"`
 	}
-	for _, name := range o.Bad {
-		fmt.Fprintf(w, "WRONG SHARE from custodian %s: it failed its commitment and was left out\n", name)
+	result := struct {
+		Parts  []part `json:"bundles"`
+		Closed int    `json:"left_closed"`
+	}{Closed: len(o.Outside)}
+	for _, e := range list {
+		result.Parts = append(result.Parts, part{e.path, len(e.report.Compartments), e.report.Complete,
+			len(e.report.Releases), append([]string{}, e.opened.Bad...)})
+	}
+	return result
+}
+
+func printOpening(w io.Writer, o *examine.Opening, list []evidence) {
+	for _, e := range list {
+		fmt.Fprintf(w, "opened %s with the shares of %d custodians\n", count(len(e.report.Compartments), "compartment"), len(e.report.Releases))
+		for _, r := range e.opened.Refusals {
+			fmt.Fprintf(w, "%s/%s refused: %s\n", r.Office, r.Custodian, r.Reason)
+		}
+		for _, name := range e.opened.Bad {
+			fmt.Fprintf(w, "WRONG SHARE from custodian %s: it failed its commitment and was left out\n", name)
+		}
+		fmt.Fprintf(w, "%s\nevidence: %s (as secret as what was said)\n", e.report.Verdict(), e.path)
 	}
 	for _, s := range o.Outside {
 		fmt.Fprintf(w, "left closed: %x, epoch %d, leaf %d: %s\n", s.Conversation, s.Epoch, s.Leaf, s.Why)
 	}
-	fmt.Fprintf(w, "%s\nevidence: %s (as secret as what was said)\n", r.Verdict(), path)
 }
 
 // count is a number of things in words.
@@ -185,16 +230,16 @@ but lacks messages says so, and ends with 4 unless --allow-gaps is given.`,
 }
 
 func verify(path, policyFile string) (*bundle.Report, error) {
-	policy, err := findPolicy(path, policyFile)
-	if err != nil {
-		return nil, err
-	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, fail(codeFailed, err, "BUNDLE is the file that writ open wrote")
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, bundle.MaxSize+1))
+	if err != nil {
+		return nil, fail(codeFailed, err, "BUNDLE is the file that writ open wrote")
+	}
+	policy, err := findPolicy(path, policyFile)
 	if err != nil {
 		return nil, err
 	}
@@ -208,19 +253,28 @@ func verify(path, policyFile string) (*bundle.Report, error) {
 // findPolicy reads the witness policy: the one named, else policy.txt beside the
 // bundle, else here.
 func findPolicy(bundle, named string) (*ledger.Policy, error) {
-	candidates := []string{filepath.Join(filepath.Dir(bundle), setup.PolicyFile), setup.PolicyFile}
 	if named != "" {
-		candidates = []string{named}
+		return readPolicy(named)
 	}
-	var first error
-	for _, path := range candidates {
-		b, err := os.ReadFile(path)
-		if err == nil {
-			return ledger.ParsePolicy(string(b))
-		}
-		if first == nil {
-			first = err
+	p, err := readPolicy(filepath.Join(filepath.Dir(bundle), setup.PolicyFile))
+	if errors.Is(err, os.ErrNotExist) {
+		if here, hereErr := readPolicy(setup.PolicyFile); !errors.Is(hereErr, os.ErrNotExist) {
+			return here, hereErr
 		}
 	}
-	return nil, fail(codeFailed, first, "--policy names the witness policy; it is public, but take it from someone you trust")
+	return p, err
+}
+
+// readPolicy reads a witness policy from a file.
+func readPolicy(path string) (*ledger.Policy, error) {
+	const hint = "--policy names the witness policy of the log; it is public, but take it from someone you trust"
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fail(codeFailed, err, hint)
+	}
+	p, err := ledger.ParsePolicy(string(b))
+	if err != nil {
+		return nil, fail(codeFailed, fmt.Errorf("%s: %w", path, err), hint)
+	}
+	return p, nil
 }

@@ -61,6 +61,9 @@ func register(cmd *cobra.Command, dir string, d *setup.Deployment, id directory.
 		return err
 	}
 	defer h.close()
+	if was := h.device.Identity(); was != id && was != (directory.Identity{}) {
+		return fail(codeFailed, fmt.Errorf("the device in %s is %s already", dir, was), "another device needs a directory of its own: --home")
+	}
 	if err := h.laws.copy.Refresh(cmd.Context()); err != nil {
 		return fail(codeUnavailable, fmt.Errorf("the ledger can't be read: %w", err), "a device begins with a law it has seen on the ledger; try again")
 	}

@@ -252,22 +252,16 @@ satisfy the charter. The entry shows neither the subject nor the grounds.`,
 		if err != nil {
 			return callError(err)
 		}
-		return showLogged(cmd, "warrant", e, nil)
+		return showLogged(cmd, "warrant", e)
 	}
 	return cmd
 }
 
 // showLogged prints where an entry stands.
-func showLogged(cmd *cobra.Command, what string, e *api.LoggedEntry, more map[string]any) error {
+func showLogged(cmd *cobra.Command, what string, e *api.LoggedEntry) error {
 	result := map[string]any{"entry": what, "index": e.Index}
-	for k, v := range more {
-		result[k] = v
-	}
 	return show(cmd, result, func(w io.Writer) {
 		fmt.Fprintf(w, "%s entry on the ledger at index %d\n", what, e.Index)
-		if n, ok := more["compartments"]; ok {
-			fmt.Fprintf(w, "compartments asked for: %d\n", n)
-		}
 	})
 }
 
@@ -298,10 +292,21 @@ act on exactly these, all or nothing.`,
 		if err != nil {
 			return examineError(err)
 		}
-		return showLogged(cmd, "request", &api.LoggedEntry{Entry: r.Entry.Entry, Index: r.Entry.Index},
-			map[string]any{"compartments": r.Compartments})
+		return showRequested(cmd, r)
 	}
 	return cmd
+}
+
+// showRequested prints where the requests stand.
+func showRequested(cmd *cobra.Command, r *examine.Requested) error {
+	indexes := []uint64{}
+	for _, e := range r.Entries {
+		indexes = append(indexes, e.Index)
+	}
+	result := map[string]any{"entry": "request", "indexes": indexes, "compartments": r.Compartments}
+	return show(cmd, result, func(w io.Writer) {
+		fmt.Fprintf(w, "request entry on the ledger at index %d\ncompartments asked for: %d\n", indexes, r.Compartments)
+	})
 }
 
 // examineError says what to do about an error of an opening.
@@ -312,6 +317,8 @@ func examineError(err error) error {
 		return fail(codeRefused, err, blockedHint(blocked))
 	case errors.Is(err, examine.ErrNotPublished):
 		return fail(codeRefused, err, "writ warrant publish CASE, after the approvals")
+	case errors.Is(err, examine.ErrSpoiled):
+		return fail(codeInvalid, err, "their senders sealed something else; the custodians' refusals on the ledger show it")
 	case errors.Is(err, examine.ErrNothing):
 		return fail(codeFailed, err, "is the window right, and the subject's name?")
 	}
