@@ -162,9 +162,14 @@ func (h handler) Publish(ctx context.Context, q *api.PublishRequest) (*api.Publi
 	if err := h.agency(q.Agency, "docket publish", q.WarrantHash, q.Signature); err != nil {
 		return nil, err
 	}
-	r, _, err := h.load(ctx, q.WarrantHash)
+	give, err := h.takeTurn(ctx)
 	if err != nil {
-		return nil, storeError(err)
+		return nil, err
+	}
+	defer give()
+	r, err := h.own(ctx, q.WarrantHash, q.Agency)
+	if err != nil {
+		return nil, err
 	}
 	if len(r.published.entry) > 0 {
 		return &api.PublishResponse{Entry: r.published.message()}, nil
@@ -214,9 +219,14 @@ func (h handler) RequestRelease(ctx context.Context, q *api.RequestReleaseReques
 	if err := h.agency(q.Agency, "docket request", requestContent(q.WarrantHash, q.Leaves), q.Signature); err != nil {
 		return nil, err
 	}
-	r, _, err := h.load(ctx, q.WarrantHash)
+	give, err := h.takeTurn(ctx)
 	if err != nil {
-		return nil, storeError(err)
+		return nil, err
+	}
+	defer give()
+	r, err := h.own(ctx, q.WarrantHash, q.Agency)
+	if err != nil {
+		return nil, err
 	}
 	if len(r.published.entry) == 0 {
 		return nil, fail(connect.CodeFailedPrecondition, "publish the warrant first", "refused: the warrant is not on the ledger")
@@ -235,12 +245,7 @@ func (h handler) RequestRelease(ctx context.Context, q *api.RequestReleaseReques
 	if err != nil {
 		return nil, err
 	}
-	if _, err := h.change(ctx, q.WarrantHash, func(r *record) error {
-		if r.request(entry) == nil {
-			r.requests = append(r.requests, *l)
-		}
-		return nil
-	}); err != nil {
+	if _, err := h.change(ctx, q.WarrantHash, func(r *record) error { r.requests = append(r.requests, *l); return nil }); err != nil {
 		return nil, err
 	}
 	h.config.Log.Info("requested", "warrant", warrant.Hash(q.WarrantHash), "index", l.index, "compartments", len(q.Leaves))
@@ -257,15 +262,33 @@ func (r *record) request(entry []byte) *logged {
 	return nil
 }
 
-// add puts an entry on the ledger and returns when the docket's own copy shows
-// that it counts. One call at a time, so that the same entry isn't added twice.
-func (s *Server) add(ctx context.Context, entry []byte) (*logged, error) {
+// own returns a warrant's record to the agency that lodged it.
+func (s *Server) own(ctx context.Context, hash []byte, agency string) (*record, error) {
+	r, _, err := s.load(ctx, hash)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	if r.agency != agency {
+		return nil, fail(connect.CodePermissionDenied, "", "refused: another agency lodged the warrant")
+	}
+	return r, nil
+}
+
+// takeTurn waits until no other call logs an entry. The caller keeps the turn from
+// reading the record to storing what it logged, so that no entry is added twice and
+// bounds hold.
+func (s *Server) takeTurn(ctx context.Context) (give func(), err error) {
 	select {
 	case <-s.turn:
-		defer func() { s.turn <- struct{}{} }()
+		return func() { s.turn <- struct{}{} }, nil
 	case <-ctx.Done():
 		return nil, fail(connect.CodeUnavailable, "try the same call again", "%w", ctx.Err())
 	}
+}
+
+// add puts an entry on the ledger and returns when the docket's own copy shows
+// that it counts.
+func (s *Server) add(ctx context.Context, entry []byte) (*logged, error) {
 	in, _, err := s.ledger.Add(ctx, entry)
 	if errors.Is(err, ledger.ErrInvalid) {
 		return nil, fail(connect.CodeFailedPrecondition, "", "refused: the entry would not count on the ledger: %w", err)

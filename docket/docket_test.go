@@ -216,6 +216,68 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// One agency's key doesn't act on another's warrant: it could publish it before its
+// time, or use up its requests.
+func TestOtherAgency(t *testing.T) {
+	t.Parallel()
+	w := testlaw.New(t, nil, testlaw.Small...)
+	_, customs, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, d := w.StartDocketFor(t.TempDir(), map[string]ed25519.PrivateKey{testlaw.Agency: w.AgencyKey, "customs": customs})
+	a := &examine.Agency{Name: testlaw.Agency, Key: examine.AgencyKey(w.AgencyKey), Docket: d}
+	b := &examine.Agency{Name: "customs", Key: examine.AgencyKey(customs), Docket: d}
+	c := lodge(t, w, a)
+	h := c.Warrant.Hash()
+	w.ReadAndApprove(d, h)
+	_, err = b.Publish(ctx, h)
+	code(t, "publish another agency's warrant", err, connect.CodePermissionDenied)
+	if _, err := a.Publish(ctx, h); err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.Request(ctx, h, [][]byte{bytes.Repeat([]byte{7}, 32)})
+	code(t, "request under another agency's warrant", err, connect.CodePermissionDenied)
+	if _, entries := w.Book(); len(entries) != 2 {
+		t.Errorf("%d entries on the ledger, want charter and warrant", len(entries))
+	}
+}
+
+// The bound on requests holds against calls at the same time: a record that grew past
+// what is parsed would end the whole list of warrants.
+func TestRequestsAtOnce(t *testing.T) {
+	t.Parallel()
+	w := testlaw.New(t, nil, testlaw.Small...)
+	s, d := w.StartDocket(t.TempDir())
+	a := &examine.Agency{Name: testlaw.Agency, Key: examine.AgencyKey(w.AgencyKey), Docket: d}
+	h := lodge(t, w, a).Warrant.Hash()
+	w.ReadAndApprove(d, h)
+	if _, err := a.Publish(ctx, h); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Fill(ctx, h[:], docket.MaxRequests-1); err != nil {
+		t.Fatal(err)
+	}
+	errs := make(chan error, 4)
+	for i := range cap(errs) {
+		go func() {
+			_, err := a.Request(ctx, h, [][]byte{bytes.Repeat([]byte{byte(i + 1)}, 32)})
+			errs <- err
+		}()
+	}
+	taken := 0
+	for range cap(errs) {
+		if err := <-errs; err == nil {
+			taken++
+		} else {
+			code(t, "one request too many", err, connect.CodeResourceExhausted)
+		}
+	}
+	if _, entries := w.Book(); taken != 1 || len(entries) != 3 {
+		t.Errorf("%d requests taken where one was left; %d entries on the ledger", taken, len(entries))
+	}
+}
+
 // A docket that is killed between adding an entry and storing it finds the
 // entry on the ledger: no entry is logged twice. Here the store is put back to
 // what it was before.

@@ -197,12 +197,21 @@ func (w *World) StartCustodian(config custodian.Config) (*custodian.Server, api.
 	return s, api.NewCustodianClient(http.DefaultClient, srv.URL)
 }
 
-// StartDocket runs a docket in this process.
+// StartDocket runs a docket in this process, for the one agency.
 func (w *World) StartDocket(dir string) (*docket.Server, api.DocketClient) {
 	w.T.Helper()
+	return w.StartDocketFor(dir, map[string]ed25519.PrivateKey{Agency: w.AgencyKey})
+}
+
+// StartDocketFor runs a docket for agencies with these keys.
+func (w *World) StartDocketFor(dir string, keys map[string]ed25519.PrivateKey) (*docket.Server, api.DocketClient) {
+	w.T.Helper()
+	agencies := map[string]docket.AgencyKey{}
+	for name, key := range keys {
+		agencies[name] = docket.AgencyKey(key.Public().(ed25519.PublicKey))
+	}
 	s, err := docket.Open(context.Background(), docket.Config{Dir: dir, Key: ledger.DocketSigner(w.Docket), Ledger: w.Ledger,
-		Agencies: map[string]docket.AgencyKey{Agency: docket.AgencyKey(w.AgencyKey.Public().(ed25519.PublicKey))},
-		Policy:   w.Policy, Charters: []charter.Hash{w.Charter.Hash()}, MaxAge: time.Minute, Poll: 200 * time.Millisecond})
+		Agencies: agencies, Policy: w.Policy, Charters: []charter.Hash{w.Charter.Hash()}, MaxAge: time.Minute, Poll: 200 * time.Millisecond})
 	w.must(err)
 	srv := httptest.NewServer(s.Handler())
 	w.T.Cleanup(w.run(s.Run, srv.Close, s.Close))
