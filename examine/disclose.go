@@ -8,34 +8,28 @@ import (
 
 	"writ/api"
 	"writ/capsule"
-	"writ/ledger"
+	"writ/charter"
 	"writ/mls"
 	"writ/notice"
 )
 
-// disclose takes the compartments in scope from delivery and chooses the
-// capsule of each.
+// disclose takes the compartments in scope from delivery and finds the capsules
+// that may be theirs.
 func (x *examiner) disclose(ctx context.Context) error {
 	list, err := x.pages(ctx)
 	if err != nil {
 		return err
 	}
 	for _, c := range list {
-		chosen, why := choose(c)
-		if why == "" && chosen.Label().Charter != x.c.Warrant.Charter {
-			why = "sealed under another charter"
-		}
-		if why != "" {
-			x.out.Outside = append(x.out.Outside, Skipped{c.Conversation, c.Epoch, c.Leaf, why})
+		found := candidates(c, x.c.Warrant.Charter)
+		if len(found) == 0 {
+			x.outside = append(x.outside, Skipped{c.Conversation, c.Epoch, c.Leaf, "no capsule of it under the warrant's charter is stored"})
 			continue
 		}
-		x.out.Compartments = append(x.out.Compartments, take(c, chosen, x.c.Warrant.Subject))
+		x.sealed = append(x.sealed, sealed{c, found})
 	}
-	switch n := len(x.out.Compartments); {
-	case n == 0:
+	if len(x.sealed) == 0 {
 		return ErrNothing
-	case n > ledger.MaxLeaves:
-		return fmt.Errorf("examine: refused: %d compartments in scope, at most %d fit in one request", n, ledger.MaxLeaves)
 	}
 	return nil
 }
@@ -72,30 +66,23 @@ func same(a, b *api.Compartment) bool {
 	return bytes.Equal(a.Conversation, b.Conversation) && a.Epoch == b.Epoch && a.Leaf == b.Leaf
 }
 
-// choose returns the capsule that most of the compartment's messages carry in
-// their authenticated data, the first of several: others may have been
-// deposited by anybody in the conversation. Without messages it takes the first.
-func choose(c *api.Compartment) (chosen *capsule.Capsule, why string) {
+// candidates returns the capsules of a compartment, first those that most of its
+// messages carry in their authenticated data, else in the order they came.
+func candidates(c *api.Compartment, law charter.Hash) []*capsule.Capsule {
 	votes := map[capsule.Hash]int{}
 	for _, m := range c.Messages {
 		if e, err := mls.Inspect(m.Body); err == nil && len(e.AuthenticatedData) == 32 {
 			votes[capsule.Hash(e.AuthenticatedData)]++
 		}
 	}
-	best := -1
+	var found []*capsule.Capsule
 	for _, b := range c.Capsules {
-		parsed, err := capsule.Parse(b)
-		if err != nil || !of(parsed.Label(), c) {
-			continue
-		}
-		if v := votes[parsed.Hash()]; v > best {
-			chosen, best = parsed, v
+		if parsed, err := capsule.Parse(b); err == nil && of(parsed.Label(), c) && parsed.Label().Charter == law {
+			found = append(found, parsed)
 		}
 	}
-	if chosen == nil {
-		return nil, "no capsule of this compartment is stored"
-	}
-	return chosen, ""
+	slices.SortStableFunc(found, func(a, b *capsule.Capsule) int { return votes[b.Hash()] - votes[a.Hash()] })
+	return found
 }
 
 // of reports whether a label names the compartment.

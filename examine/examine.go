@@ -23,9 +23,12 @@
 // Open can be repeated with the same Case: docket and custodians answer as
 // before, so an interrupted opening goes on where it stopped. A custodian whose
 // share fails its commitment is named and the opening goes on with the others.
-// Refusals are verified like releases and reported. A compartment that does not
-// open is an error or, if its sender sealed something else, a verdict in
-// [Compartment.Forged]; nothing is left out in silence.
+// Refusals are verified like releases and reported. Custodians answer a request
+// whole, so one that they refuse for a capsule's sake is asked again in halves:
+// nobody can close others' compartments with a capsule of their own making. A
+// compartment whose sender sealed something else has the verdict in
+// [Compartment.Forged] and is tried with the next capsule that is stored of it.
+// What stays closed is listed in [Opening.Outside]; nothing is left out in silence.
 //
 // # What it does not do
 //
@@ -37,7 +40,7 @@
 //
 //	a := &examine.Agency{Name: "police", Key: key, Docket: docket}
 //	err := a.Lodge(ctx, c, law)
-//	opened, err := examine.Open(ctx, examine.Config{Agency: a, ...}, c)
+//	opening, err := examine.Open(ctx, examine.Config{Agency: a, ...}, c)
 package examine
 
 import (
@@ -60,6 +63,9 @@ var (
 
 	// ErrNothing means that delivery has nothing in the warrant's scope.
 	ErrNothing = errors.New("examine: nothing is in the warrant's scope")
+
+	// ErrSpoiled means that no capsule in the warrant's scope opens.
+	ErrSpoiled = errors.New("examine: nothing opens")
 
 	// ErrTooFew means that the releases don't satisfy the access structure. It
 	// comes as a [*BlockedError].
@@ -118,7 +124,12 @@ type examiner struct {
 	reader *follower.Follower
 	chain  *chain
 	law    *charter.Charter
-	out    *Opened
+	sealed []sealed // what delivery has in scope
+
+	parts   []*Opened
+	outside []Skipped
+
+	out    *Opened // of the request under way, or what all have in common
 	shares []unseal.Share
 }
 
@@ -146,40 +157,6 @@ func run(ctx context.Context, steps ...func(context.Context) error) error {
 		}
 	}
 	return nil
-}
-
-// Requested is what was asked for.
-type Requested struct {
-	Entry        Proven
-	Compartments int
-	Outside      []Skipped
-}
-
-// Request logs which compartments are asked for and asks no custodian. [Open]
-// does it too: as long as delivery has nothing new in scope, with the same
-// entry.
-func Request(ctx context.Context, config Config, c *Case) (*Requested, error) {
-	x, err := newExaminer(config, c)
-	if err != nil {
-		return nil, err
-	}
-	if err := run(ctx, x.readLedger, x.findWarrant, x.disclose, x.request); err != nil {
-		return nil, err
-	}
-	return &Requested{Entry: x.out.RequestEntry, Compartments: len(x.out.Compartments), Outside: x.out.Outside}, nil
-}
-
-// Open opens what the case's warrant names. The warrant must be on the ledger.
-// If too few custodians release, the error is a [*BlockedError].
-func Open(ctx context.Context, config Config, c *Case) (*Opened, error) {
-	x, err := newExaminer(config, c)
-	if err != nil {
-		return nil, err
-	}
-	if err := run(ctx, x.readLedger, x.findWarrant, x.disclose, x.request, x.prove, x.release, x.combine); err != nil {
-		return nil, err
-	}
-	return x.out, nil
 }
 
 // prove adds the proofs of the law to what was opened, each under a checkpoint

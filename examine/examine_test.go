@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -135,11 +136,26 @@ func (s *story) config() examine.Config {
 		MaxAge: time.Minute, Charters: []charter.Hash{s.Charter.Hash()}}
 }
 
+// openOne opens what fits in one request.
+func openOne(config examine.Config, c *examine.Case) (*examine.Opened, error) {
+	opening, err := examine.Open(ctx, config, c)
+	if err != nil {
+		return nil, err
+	}
+	if len(opening.Parts) != 1 || len(opening.Outside) != 0 {
+		return nil, fmt.Errorf("%d parts, outside %v", len(opening.Parts), opening.Outside)
+	}
+	return opening.Parts[0], nil
+}
+
 // read decrypts what was opened, as "account epoch: text".
 func (s *story) read(o *examine.Opened) []string {
 	s.t.Helper()
 	var lines []string
 	for _, c := range o.Compartments {
+		if c.Forged != nil {
+			continue
+		}
 		parsed, err := capsule.Parse(c.Capsule)
 		s.must(err)
 		l := parsed.Label()
@@ -149,7 +165,7 @@ func (s *story) read(o *examine.Opened) []string {
 		s.must(err)
 		opener, err := mls.NewSenderOpener(group.Suite, c.Ratchet, c.SenderData, mls.LeafIndex(l.Leaf), c.GroupContext, leaf.SignatureKey)
 		s.must(err)
-		if int(c.Count) != len(c.Messages) {
+		if len(c.Messages) > 0 && int(c.Count) != len(c.Messages) {
 			s.t.Errorf("%d messages, delivery counts %d", len(c.Messages), c.Count)
 		}
 		for _, m := range c.Messages {
@@ -185,12 +201,12 @@ func TestOpenExactlyWhatIsNamed(t *testing.T) {
 	var stages []string
 	config := s.config()
 	config.Progress = func(p examine.Progress) { stages = append(stages, p.Stage) }
-	opened, err := examine.Open(ctx, config, c)
+	opened, err := openOne(config, c)
 	s.must(err)
 	if got := s.read(opened); !slices.Equal(got, []string{"ann: one", "ann: two", "ann: three"}) {
 		t.Errorf("read %q", got)
 	}
-	if len(opened.Compartments) != 2 || len(opened.Releases) != 5 || len(opened.Bad)+len(opened.Refusals)+len(opened.Outside) != 0 {
+	if len(opened.Compartments) != 2 || len(opened.Releases) != 5 || len(opened.Bad)+len(opened.Refusals) != 0 {
 		t.Errorf("%d compartments, %d releases, bad %v, refusals %v", len(opened.Compartments), len(opened.Releases), opened.Bad, opened.Refusals)
 	}
 	if !slices.Contains(stages, "release") || !slices.Contains(stages, "combine") {
@@ -198,7 +214,7 @@ func TestOpenExactlyWhatIsNamed(t *testing.T) {
 	}
 	s.neighboursStayClosed(opened, c)
 	_, before := s.Book()
-	again, err := examine.Open(ctx, s.config(), c)
+	again, err := openOne(s.config(), c)
 	s.must(err)
 	if _, after := s.Book(); len(after) != len(before) || !slices.Equal(s.read(again), s.read(opened)) {
 		t.Errorf("opening again added %d entries", len(after)-len(before))
@@ -257,7 +273,7 @@ func (s *story) neighboursStayClosed(opened *examine.Opened, c *examine.Case) {
 		shares = append(shares, list...)
 	}
 	wider := s.authorise("ann", func(w *warrant.Warrant) { w.Direction = warrant.SentAndReceived })
-	all, err := examine.Open(ctx, s.config(), wider)
+	all, err := openOne(s.config(), wider)
 	s.must(err)
 	closed := 0
 	for _, n := range all.Compartments {
@@ -330,7 +346,7 @@ func TestBlocked(t *testing.T) {
 			}
 			config.Custodians[who] = client
 		}
-		opened, err := examine.Open(ctx, config, c)
+		opened, err := openOne(config, c)
 		var blocked *examine.BlockedError
 		if opened != nil || !errors.As(err, &blocked) || !errors.Is(err, examine.ErrTooFew) {
 			t.Fatalf("%s: %v", name, err)
@@ -339,7 +355,7 @@ func TestBlocked(t *testing.T) {
 			t.Errorf("%s: %+v", name, blocked)
 		}
 	}
-	if opened, err := examine.Open(ctx, s.config(), c); err != nil || len(s.read(opened)) != 1 {
+	if opened, err := openOne(s.config(), c); err != nil || len(s.read(opened)) != 1 {
 		t.Errorf("with all: %v", err)
 	}
 }
@@ -369,10 +385,10 @@ func TestHostileCustodian(t *testing.T) {
 	s.sync(ann, ben)
 	s.say(ann, with, "one")
 	s.say(ben, with, "two")
-	other, err := examine.Open(ctx, s.config(), s.authorise("ben", func(*warrant.Warrant) {}))
+	other, err := openOne(s.config(), s.authorise("ben", func(*warrant.Warrant) {}))
 	s.must(err)
 	c := s.authorise("ann", func(*warrant.Warrant) {})
-	honest, err := examine.Open(ctx, s.config(), c)
+	honest, err := openOne(s.config(), c)
 	s.must(err)
 	of := func(o *examine.Opened, custodian string) examine.Release {
 		i := slices.IndexFunc(o.Releases, func(r examine.Release) bool { return r.Custodian == custodian })
@@ -400,7 +416,7 @@ func TestHostileCustodian(t *testing.T) {
 		config := s.config()
 		config.Custodians = maps.Clone(s.custodians)
 		config.Custodians["judicial/judicial-1"] = twisted{s.custodians["judicial/judicial-1"], func(out *api.ReleaseResponse) { twist(out.GetGranted()) }}
-		opened, err := examine.Open(ctx, config, c)
+		opened, err := openOne(config, c)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -415,7 +431,7 @@ func TestHostileCustodian(t *testing.T) {
 	config.Custodians["judicial/judicial-1"] = twisted{s.custodians["judicial/judicial-1"], func(out *api.ReleaseResponse) {
 		out.Answer = &api.ReleaseResponse_Refused{Refused: forged}
 	}}
-	opened, err := examine.Open(ctx, config, c)
+	opened, err := openOne(config, c)
 	s.must(err)
 	if len(opened.Refusals) != 0 || opened.Failed["judicial/judicial-1"] == nil {
 		t.Errorf("a refusal that nobody signed counts: %v", opened.Refusals)
@@ -458,21 +474,51 @@ func TestWhichCapsule(t *testing.T) {
 		"another's before": {func(l []*api.Compartment) { l[0].Capsules = append(slices.Clone(l[1].Capsules), l[0].Capsules...) }, []string{"ann: one", "ann: two"}, 0},
 		"junk before":      {func(l []*api.Compartment) { l[0].Capsules = append([][]byte{{1}}, l[0].Capsules...) }, []string{"ann: one", "ann: two"}, 0},
 		"a forged one before": {func(l []*api.Compartment) {
-			forged := bytes.Clone(l[0].Capsules[0])
-			forged[len(forged)-1] ^= 1
-			l[0].Capsules = append([][]byte{forged}, l[0].Capsules...)
+			l[0].Capsules = append([][]byte{spoil(l[0].Capsules[0], 1)}, l[0].Capsules...)
 		}, []string{"ann: one", "ann: two"}, 0},
+		// Nothing says which is right where nobody has spoken. Of the first, one
+		// custodian refuses and the others' shares prove it forged; of the second an
+		// office refuses all.
+		"a forged one": {func(l []*api.Compartment) {
+			l[0].Capsules, l[0].Messages = [][]byte{spoil(l[0].Capsules[0], 1), l[0].Capsules[0]}, nil
+		}, []string{"ann: two"}, 0},
+		"a broken one": {func(l []*api.Compartment) {
+			l[0].Capsules, l[0].Messages = [][]byte{spoil(l[0].Capsules[0], 2), l[0].Capsules[0]}, nil
+		}, []string{"ann: two"}, 0},
+		"a broken one only": {func(l []*api.Compartment) {
+			l[0].Capsules = [][]byte{spoil(l[0].Capsules[0], 2)}
+		}, []string{"ann: two"}, 1},
 	} {
 		config := s.config()
 		config.Delivery = disclosing{s.delivery, x.change}
-		opened, err := examine.Open(ctx, config, c)
+		opening, err := examine.Open(ctx, config, c)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if got := s.read(opened); !slices.Equal(got, x.want) || len(opened.Outside) != x.outside {
-			t.Errorf("%s: %q, outside %v", name, got, opened.Outside)
+		var got []string
+		for _, part := range opening.Parts {
+			got = append(got, s.read(part)...)
+		}
+		if slices.Sort(got); !slices.Equal(got, x.want) || len(opening.Outside) != x.outside {
+			t.Errorf("%s: %q, outside %v", name, got, opening.Outside)
+		}
+		if opened := 2 - x.outside; opening.Compartments() != opened {
+			t.Errorf("%s: %d compartments, want %d", name, opening.Compartments(), opened)
 		}
 	}
+}
+
+// spoil breaks the last shares of a capsule, which are oversight's.
+func spoil(b []byte, shares int) []byte {
+	parsed, err := capsule.Parse(b)
+	if err != nil {
+		panic(err)
+	}
+	b = bytes.Clone(b)
+	for _, share := range parsed.Shares()[len(parsed.Shares())-shares:] {
+		b[bytes.Index(b, share.Ciphertext)] ^= 1
+	}
+	return b
 }
 
 // What isn't published opens nothing; over the cap every custodian refuses.
@@ -489,16 +535,16 @@ func TestRefused(t *testing.T) {
 	w, reader := s.Warrant("ann")
 	unpublished, err := examine.NewCase(w, reader)
 	s.must(err)
-	if _, err := examine.Open(ctx, s.config(), unpublished); connect.CodeOf(err) != connect.CodeNotFound {
+	if _, err := openOne(s.config(), unpublished); connect.CodeOf(err) != connect.CodeNotFound {
 		t.Errorf("not lodged: %v", err)
 	}
 	s.must(s.agency.Lodge(ctx, unpublished, s.Charter))
-	if _, err := examine.Open(ctx, s.config(), unpublished); !errors.Is(err, examine.ErrNotPublished) {
+	if _, err := openOne(s.config(), unpublished); !errors.Is(err, examine.ErrNotPublished) {
 		t.Errorf("not published: %v", err)
 	}
 	first := s.authorise("ann", func(*warrant.Warrant) {})
 	second := s.authorise("ben", func(*warrant.Warrant) {})
-	_, err = examine.Open(ctx, s.config(), second)
+	_, err = openOne(s.config(), second)
 	var blocked *examine.BlockedError
 	if !errors.As(err, &blocked) || len(blocked.Refusals) != 5 {
 		t.Fatalf("over the cap: %v", err)
@@ -508,11 +554,11 @@ func TestRefused(t *testing.T) {
 			t.Errorf("refusal %+v", r)
 		}
 	}
-	if _, err := examine.Open(ctx, s.config(), first); err != nil {
+	if _, err := openOne(s.config(), first); err != nil {
 		t.Errorf("within the cap: %v", err)
 	}
 	nobody := s.authorise("nobody", func(*warrant.Warrant) {})
-	if _, err := examine.Open(ctx, s.config(), nobody); !errors.Is(err, examine.ErrNothing) {
+	if _, err := openOne(s.config(), nobody); !errors.Is(err, examine.ErrNothing) {
 		t.Errorf("unknown subject: %v", err)
 	}
 	other, err := unseal.NewReaderKey()

@@ -2,7 +2,7 @@ package examine
 
 import "writ/unseal"
 
-// Opened is all that an opening gave: what a bundle holds.
+// Opened is all that the request of an opening gave: what a bundle holds.
 type Opened struct {
 	Charters []Proven // the charter of the warrant and those before it, from version 1
 	Keys     []Proven // custodians' keys that stand outside charters, of the periods used
@@ -20,7 +20,6 @@ type Opened struct {
 	Bad      []string         // "custodian": its share of some compartment failed its commitment; sorted
 
 	Compartments []Compartment
-	Outside      []Skipped // disclosed, but not asked for
 }
 
 // Proven is an entry with its tlog-proof.
