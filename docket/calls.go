@@ -35,20 +35,23 @@ func (h handler) Lodge(ctx context.Context, q *api.LodgeRequest) (*api.LodgeResp
 	case err == nil:
 		return nil, fail(connect.CodeAlreadyExists, "a changed warrant needs a new id", "refused: the warrant is lodged with other content")
 	case !errors.Is(err, engine.ErrNotFound):
-		return nil, storeError(err)
+		return nil, h.storeError(err)
 	}
 	if err := h.acceptable(ctx, l); err != nil {
 		return nil, err
 	}
 	r := &record{lodged: uint64(h.config.Now().Unix()), agency: q.Agency, lodgement: q.Lodgement}
 	err = h.insert(ctx, l.Warrant[:], r, q.Envelope)
-	if errors.Is(err, engine.ErrConflict) {
+	switch {
+	case errors.Is(err, engine.ErrFull):
+		return nil, fail(connect.CodeResourceExhausted, "wait a day, or ask the docket's operator who uses the key",
+			"refused: %d warrants lodged by this agency within a day", maxLodged)
+	case errors.Is(err, engine.ErrConflict):
 		return nil, fail(connect.CodeAborted, "try the same call again", "the warrant is being lodged by another call")
+	case err != nil:
+		return nil, h.storeError(err)
 	}
-	if err != nil {
-		return nil, storeError(err)
-	}
-	h.config.Log.Info("lodged", "warrant", l.Warrant, "agency", q.Agency)
+	h.config.Log.Info("lodged", "warrant", l.Warrant)
 	return &api.LodgeResponse{}, nil
 }
 
@@ -79,13 +82,13 @@ func (s *Server) acceptable(ctx context.Context, l *Lodgement) error {
 func (h handler) ListWarrants(ctx context.Context, q *api.ListWarrantsRequest) (*api.ListWarrantsResponse, error) {
 	list, err := h.records.Scan(ctx, numbers, binary.BigEndian.AppendUint64(nil, q.After), page+1)
 	if err != nil {
-		return nil, storeError(err)
+		return nil, h.storeError(err)
 	}
 	out := &api.ListWarrantsResponse{More: len(list) > page}
 	for _, n := range list[:min(len(list), page)] {
 		r, _, err := h.load(ctx, n.Value)
 		if err != nil {
-			return nil, storeError(err)
+			return nil, h.storeError(err)
 		}
 		out.Warrants = append(out.Warrants, r.message(n.Value))
 	}
@@ -96,11 +99,11 @@ func (h handler) ListWarrants(ctx context.Context, q *api.ListWarrantsRequest) (
 func (h handler) GetWarrant(ctx context.Context, q *api.GetWarrantRequest) (*api.GetWarrantResponse, error) {
 	r, _, err := h.load(ctx, q.WarrantHash)
 	if err != nil {
-		return nil, storeError(err)
+		return nil, h.storeError(err)
 	}
 	envelope, err := h.records.Get(ctx, envelopes, q.WarrantHash)
 	if err != nil {
-		return nil, storeError(err)
+		return nil, h.storeError(err)
 	}
 	out := &api.GetWarrantResponse{Warrant: r.message(q.WarrantHash), Lodgement: r.lodgement, Envelope: envelope,
 		Approvals: warrant.EncodeApprovals(r.approvals), Entry: r.published.entry, Index: r.published.index}
@@ -122,7 +125,7 @@ func (h handler) Approve(ctx context.Context, q *api.ApproveRequest) (*api.Appro
 	r, err := h.change(ctx, q.WarrantHash, func(r *record) error {
 		l, err := ParseLodgement(r.lodgement)
 		if err != nil {
-			return storeError(err)
+			return h.storeError(err)
 		}
 		c, err := h.charter(l.Charter)
 		if err != nil {
@@ -143,7 +146,7 @@ func (h handler) Approve(ctx context.Context, q *api.ApproveRequest) (*api.Appro
 	if err != nil {
 		return nil, err
 	}
-	h.config.Log.Info("approved", "warrant", hash, "office", a.Office, "approver", a.Approver)
+	h.config.Log.Info("approved", "warrant", hash, "office", a.Office)
 	return &api.ApproveResponse{State: r.state(), Missing: missing}, nil
 }
 
@@ -193,7 +196,7 @@ func (h handler) Publish(ctx context.Context, q *api.PublishRequest) (*api.Publi
 func (s *Server) publishable(r *record) ([]byte, error) {
 	l, err := ParseLodgement(r.lodgement)
 	if err != nil {
-		return nil, storeError(err)
+		return nil, s.storeError(err)
 	}
 	c, err := s.charter(l.Charter)
 	if err != nil {
@@ -266,7 +269,7 @@ func (r *record) request(entry []byte) *logged {
 func (s *Server) own(ctx context.Context, hash []byte, agency string) (*record, error) {
 	r, _, err := s.load(ctx, hash)
 	if err != nil {
-		return nil, storeError(err)
+		return nil, s.storeError(err)
 	}
 	if r.agency != agency {
 		return nil, fail(connect.CodePermissionDenied, "", "refused: another agency lodged the warrant")

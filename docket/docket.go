@@ -88,7 +88,8 @@ type Server struct {
 	ledger  *replica.Replica
 	turn    chan struct{} // holds one token: whoever has it may add to the ledger
 
-	mu sync.Mutex // serialises read-change-write of records
+	mu     sync.Mutex             // serialises read-change-write of records; guards lodged
+	lodged map[string][]time.Time // by agency, within the last day and since the start
 }
 
 // Open opens or makes the docket in its directory.
@@ -111,7 +112,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("docket: %w", err), ledger.Close())
 	}
-	s := &Server{config: c, records: records, ledger: ledger, turn: make(chan struct{}, 1)}
+	s := &Server{config: c, records: records, ledger: ledger, turn: make(chan struct{}, 1), lodged: map[string][]time.Time{}}
 	s.turn <- struct{}{}
 	return s, nil
 }
@@ -141,15 +142,17 @@ func fail(code connect.Code, hint, format string, args ...any) error {
 	return err
 }
 
-// storeError is the error of a call that the store failed.
-func storeError(err error) error {
+// storeError is the error of a call that the store failed. What is nobody's fault
+// outside goes to the log and not to the caller.
+func (s *Server) storeError(err error) error {
 	switch {
 	case errors.Is(err, engine.ErrNotFound):
 		return fail(connect.CodeNotFound, "list the warrants to see their hashes", "no such warrant")
 	case errors.Is(err, engine.ErrBusy):
 		return fail(connect.CodeUnavailable, "try the same call again", "busy")
 	}
-	return fail(connect.CodeInternal, "", "store: %w", err)
+	s.config.Log.Error("store", "error", err)
+	return fail(connect.CodeInternal, "this is a fault of the docket", "internal error")
 }
 
 // agency verifies that a known agency signed a call.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -276,6 +277,23 @@ func TestRequestsAtOnce(t *testing.T) {
 	if _, entries := w.Book(); taken != 1 || len(entries) != 3 {
 		t.Errorf("%d requests taken where one was left; %d entries on the ledger", taken, len(entries))
 	}
+}
+
+// An agency's key, stolen perhaps, can't fill the docket's disk.
+func TestLodgedWithinADay(t *testing.T) {
+	t.Parallel()
+	w := testlaw.New(t, nil, testlaw.Small...)
+	s, d := w.StartDocket(t.TempDir())
+	a := &examine.Agency{Name: testlaw.Agency, Key: examine.AgencyKey(w.AgencyKey), Docket: d}
+	s.Lodged(testlaw.Agency, docket.MaxLodged, time.Now().Add(-25*time.Hour))
+	s.Lodged(testlaw.Agency, docket.MaxLodged-1, time.Now())
+	lodge(t, w, a)
+	x, reader := w.Warrant("bob")
+	c, err := examine.NewCase(x, reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code(t, "one too many", a.Lodge(ctx, c, w.Charter), connect.CodeResourceExhausted)
 }
 
 // A docket that is killed between adding an entry and storing it finds the

@@ -1,6 +1,21 @@
 package docket
 
-import "context"
+import (
+	"context"
+	"time"
+)
+
+// MaxLodged is how many warrants an agency lodges within a day.
+const MaxLodged = maxLodged
+
+// Lodged makes as if an agency had lodged n warrants at a time.
+func (s *Server) Lodged(agency string, n int, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for range n {
+		s.lodged[agency] = append(s.lodged[agency], at)
+	}
+}
 
 // MaxRequests is how many requests one warrant takes.
 const MaxRequests = maxRequests

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"writ/api"
 	"writ/engine"
@@ -23,7 +24,8 @@ const (
 
 const (
 	maxEnvelope = 512 << 10
-	maxRequests = 64 // of one warrant
+	maxRequests = 64  // of one warrant
+	maxLodged   = 512 // warrants of one agency within a day
 	maxRecord   = 8 << 20
 	page        = 256
 )
@@ -145,7 +147,7 @@ func (s *Server) change(ctx context.Context, hash []byte, f func(*record) error)
 	defer s.mu.Unlock()
 	r, old, err := s.load(ctx, hash)
 	if err != nil {
-		return nil, storeError(err)
+		return nil, s.storeError(err)
 	}
 	if err := f(r); err != nil {
 		return nil, err
@@ -155,15 +157,21 @@ func (s *Server) change(ctx context.Context, hash []byte, f func(*record) error)
 		return r, nil
 	}
 	if err := s.records.Apply(ctx, engine.Replace(warrants, hash, old, now)); err != nil {
-		return nil, storeError(err)
+		return nil, s.storeError(err)
 	}
 	return r, nil
 }
 
-// insert stores a new warrant under the next number.
+// insert stores a new warrant under the next number; engine.ErrFull if its agency
+// lodged too many.
 func (s *Server) insert(ctx context.Context, hash []byte, r *record, envelope []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := s.config.Now()
+	recent := slices.DeleteFunc(s.lodged[r.agency], func(at time.Time) bool { return now.Sub(at) > 24*time.Hour })
+	if s.lodged[r.agency] = recent; len(recent) >= maxLodged {
+		return engine.ErrFull
+	}
 	last, err := s.records.Last(ctx, numbers)
 	switch {
 	case errors.Is(err, engine.ErrNotFound):
@@ -173,6 +181,7 @@ func (s *Server) insert(ctx context.Context, hash []byte, r *record, envelope []
 	default:
 		r.number = binary.BigEndian.Uint64(last.Key) + 1
 	}
+	s.lodged[r.agency] = append(recent, now)
 	return s.records.Apply(ctx,
 		engine.Insert(warrants, hash, r.encode()),
 		engine.Insert(envelopes, hash, envelope),
