@@ -421,6 +421,45 @@ func TestActivationDelay(t *testing.T) {
 	w.refused("under a superseded law", "superseded", x.Entry())
 }
 
+// An amendment that shortens the delay shortens it for what follows once it is
+// in force, not before: two amendments at once don't go round the delay.
+func TestActivationDelayOfPendingVersion(t *testing.T) {
+	w := newWorld(t)
+	delay := time.Duration(w.Charter.Limits.ActivationDelay) * time.Second
+	w.seen = lawTime.Add(time.Hour)
+	w.Charter = w.amend(func(c *charter.Charter) { c.Limits.ActivationDelay = 1 })
+	second := w.seen.Add(delay)
+	w.seen = w.seen.Add(time.Minute)
+	c3 := w.amend(func(c *charter.Charter) { c.Limits.CapSubjects = 1000 })
+	for _, x := range []struct {
+		at   time.Time
+		want uint32
+	}{{w.seen.Add(time.Minute), 1}, {second.Add(-1), 1}, {second, 2}, {second.Add(time.Second), 3}} {
+		if c, ok := w.book.InForce(c3.Name, x.at); !ok || c.Number != x.want {
+			t.Errorf("at %v version %d is in force, want %d", x.at, c.Number, x.want)
+		}
+	}
+}
+
+// A reader that finds a law and its amendment at one moment can't tell how long
+// the amendment stood there. It acts on neither before the delay is over: the
+// older one may be long out of force, and who it lets approve be struck off.
+func TestActivationForANewReader(t *testing.T) {
+	w := newWorld(t)
+	first := w.entries[0]
+	c2 := w.amend(func(*charter.Charter) {})
+	late := &world{World: w.World, t: t, book: NewBook(), seen: lawTime.AddDate(1, 0, 0)}
+	late.mustApply(first)
+	late.mustApply(w.entries[1])
+	delay := time.Duration(w.Charter.Limits.ActivationDelay) * time.Second
+	if c, ok := late.book.InForce(c2.Name, late.seen.Add(delay-1)); ok {
+		t.Errorf("version %d is in force for a reader who saw both at once", c.Number)
+	}
+	if c, ok := late.book.InForce(c2.Name, late.seen.Add(delay)); !ok || c.Number != 2 {
+		t.Error("version 2 is not in force after the delay")
+	}
+}
+
 func TestCharterRefused(t *testing.T) {
 	w := newWorld(t)
 	c := *w.Charter

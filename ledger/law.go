@@ -15,6 +15,7 @@ type law struct {
 	charter *charter.Charter
 	hash    charter.Hash
 	index   uint64
+	seen    time.Time // when this reader first saw it
 	active  time.Time // when it comes into force, for this reader
 	prev    *law
 	last    bool // whether it or its successor is the newest version
@@ -43,14 +44,25 @@ func (b *Book) Head(name string) (*charter.Charter, bool) {
 }
 
 // InForce returns the version of the charter of a name that is in force: the
-// newest that was seen on the log at least the activation delay ago, the delay
-// being that of the version before it. A first version is in force
-// at once: there is no older law that it could break by surprise.
+// newest whose activation delay is over. The delay is that of the version
+// before it, and runs once this reader has seen the one and the other is in
+// force: a version that still waits gives nobody its shorter delay. A first
+// version is in force at once: there is no older law that it could break by
+// surprise.
+//
+// While a version waits the one before it is in force, but only for a reader
+// who saw that one earlier. Who finds both at one moment can't know how long
+// they stood there, and acts on neither.
 func (b *Book) InForce(name string, now time.Time) (*charter.Charter, bool) {
-	for l := b.heads[name]; l != nil; l = l.prev {
-		if !l.active.After(now) {
-			return l.charter, true
+	var next *law
+	for l := b.heads[name]; l != nil; next, l = l, l.prev {
+		if l.active.After(now) {
+			continue
 		}
+		if next != nil && !l.seen.Before(next.seen) {
+			break
+		}
+		return l.charter, true
 	}
 	return nil, false
 }
@@ -105,11 +117,14 @@ func (b *Book) charter(s *charter.Signed, index uint64, seen time.Time) (func(),
 	if err != nil {
 		return nil, err
 	}
-	l := &law{hash: s.Hash(), index: index, active: seen, prev: b.heads[c.Name], last: true}
+	l := &law{hash: s.Hash(), index: index, seen: seen, active: seen, prev: b.heads[c.Name], last: true}
 	var before *charter.Charter
 	if l.prev != nil {
 		before = l.prev.charter
-		l.active = seen.Add(time.Duration(before.Limits.ActivationDelay) * time.Second)
+		if l.prev.active.After(seen) {
+			l.active = l.prev.active
+		}
+		l.active = l.active.Add(time.Duration(before.Limits.ActivationDelay) * time.Second)
 	} else if len(b.firsts) > 0 && !slices.Contains(b.firsts, l.hash) {
 		return nil, refused("a first charter that nobody named: %v", l.hash)
 	}

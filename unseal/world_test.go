@@ -53,7 +53,7 @@ var roster = []string{"alice", "bob"}
 
 // newWorld logs a charter, changed by each of change.
 func newWorld(t testing.TB, change ...func(*charter.Charter)) *world {
-	w := &world{t: t, World: chartertest.New("vault", offices...), log: newTestLog(t), now: chartertest.Now}
+	w := &world{t: t, World: chartertest.New("vault", offices...), log: newTestLog(t), now: chartertest.Now.Add(-time.Hour)}
 	w.Charter.Policy = w.log.policyText()
 	for _, c := range change {
 		c(w.Charter)
@@ -61,6 +61,7 @@ func newWorld(t testing.TB, change ...func(*charter.Charter)) *world {
 	w.policy = must(ledger.ParsePolicy(w.Charter.Policy))
 	w.book = ledger.NewBook(w.Charter.Hash())
 	w.publish(ledger.CharterEntry(w.Sign(w.Charter)))
+	w.now = chartertest.Now
 	w.reader = must(NewReaderKey())
 	w.access = w.Access()
 	w.sealer = must(capsule.NewSealer(w.access))
