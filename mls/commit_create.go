@@ -209,7 +209,7 @@ func (g *Group) ownPath(t *transition, c *commit, extensions []Extension) (*fres
 		return nil, nil, err
 	}
 	t.tree.set(g.now.own.node(), treeNode{leaf: leaf})
-	if err := t.tree.verifyMembers(t.context.Extensions); err != nil { // 12.2
+	if err := t.tree.verifyMembers(t.context.Extensions, len(t.list.extensions) > 0); err != nil { // 12.2
 		return nil, nil, err
 	}
 	t.context.TreeHash = t.tree.rootHash()
@@ -256,14 +256,17 @@ func (g *Group) welcome(o CommitOptions, t *transition, next *epoch, joiner []by
 	s := next.suite
 	k := s.welcomeKey(joiner, psk)
 	m := &welcome{suite: s.id, encryptedGroupInfo: s.sealAEAD(k.key, k.nonce, nil, marshal(info))}
-	for n, q := range t.list.adds {
-		kp := q.proposal.add
-		secrets := &groupSecrets{joiner, path.secretFor(t.added[n]), t.list.pskIDs()}
-		c, err := s.encryptWithLabel(kp.InitKey, "Welcome", m.encryptedGroupInfo, marshal(secrets))
-		if err != nil {
-			return nil, err
-		}
-		m.secrets = append(m.secrets, encryptedGroupSecrets{kp.Ref(), c})
+	m.secrets = make([]encryptedGroupSecrets, len(t.list.adds))
+	err = parallel(len(m.secrets), func(n int) error {
+		kp := t.list.adds[n].proposal.add
+		secrets := marshal(&groupSecrets{joiner, path.secretFor(t.added[n]), t.list.pskIDs()})
+		defer clear(secrets)
+		c, err := s.encryptWithLabel(kp.InitKey, "Welcome", m.encryptedGroupInfo, secrets)
+		m.secrets[n] = encryptedGroupSecrets{kp.Ref(), c}
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return marshal(&message{format: WireWelcome, welcome: m}), nil
 }

@@ -123,7 +123,7 @@ func NewGroup(cfg Config, cs CipherSuite, groupID []byte, cred Credential, key *
 		return nil, err
 	}
 	tree := newTree(s, leaf)
-	if err := tree.verifyMembers(o.GroupContextExtensions); err != nil {
+	if err := tree.verifyMembers(o.GroupContextExtensions, true); err != nil {
 		return nil, err
 	}
 	if err := ask(cfg.Authenticate, leaf); err != nil {

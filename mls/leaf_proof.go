@@ -52,7 +52,7 @@ func (p *PublicGroup) ProveLeaf(i LeafIndex) ([]byte, error) {
 	proof := leafProof{leaf: t.leaf(i)}
 	for _, x := range directPath(i, t.width()) {
 		sibling := t.treeHash(x.child(i.node()).sibling())
-		proof.steps = append(proof.steps, proofStep{t.nodes[x].parent, sibling})
+		proof.steps = append(proof.steps, proofStep{t.node(x).parent, sibling})
 	}
 	return marshal(proof), nil
 }

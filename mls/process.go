@@ -159,7 +159,7 @@ func (st *publicState) process(cfg *Config, a *authenticatedContent, queue []que
 			return nil, err
 		}
 	}
-	if err := t.tree.verifyMembers(t.context.Extensions); err != nil { // 12.2
+	if err := t.tree.verifyMembers(t.context.Extensions, len(list.extensions) > 0); err != nil { // 12.2
 		return nil, err
 	}
 	t.context.TreeHash = t.tree.rootHash()
@@ -206,11 +206,7 @@ func (st *publicState) mergePath(cfg *Config, t *transition, path *updatePath) e
 	if err := ask(cfg.Authenticate, path.leaf); err != nil {
 		return err
 	}
-	before := t.tree.clone()
-	if t.external {
-		before.set(t.committer.node(), treeNode{})
-	}
-	if err := before.verifyPath(t.tree.filteredPath(t.committer), t.added, path); err != nil {
+	if err := t.tree.verifyPath(t.committer.node(), t.tree.filteredPath(t.committer), t.added, path); err != nil {
 		return err
 	}
 	if hash := t.merge(path); !bytes.Equal(hash, path.leaf.parentHash) {

@@ -69,39 +69,83 @@ func decodeTreeNode(r *reader) treeNode {
 }
 
 // A ratchetTree is the public part of the ratchet tree (RFC 9420 4 and 7), always
-// full: a power of two leaves. Nodes never change, so that a clone shares them; a
-// tree that others can see is only replaced, never changed.
+// full: a power of two leaves. Nodes never change, so that trees share them, and a
+// clone shares all that is not written after: it costs little, whatever the size.
 type ratchetTree struct {
-	suite  *suite
-	nodes  []treeNode
-	hashes [][]byte // tree hash of each subtree, nil when not known
+	suite *suite
+	slots table[treeSlot]
+
+	encryption, signature keySet // the nodes by their keys
+
+	free        LeafIndex         // no leaf below it is blank
+	credentials []credentialCount // of the members
+	fresh       []LeafIndex       // leaves set since the clone; the others were verified together
+	verified    bool              // false: all leaves count as fresh
+}
+
+// treeSlot is a node with the tree hash of its subtree, nil when not known. When the
+// hash of a node is known, so are those below it.
+type treeSlot struct {
+	treeNode
+	hash []byte
+}
+
+type credentialCount struct {
+	kind  CredentialType
+	count int
+	fresh bool // none was there when the tree was cloned
+}
+
+func emptyTree(s *suite, width uint32) *ratchetTree {
+	t := &ratchetTree{suite: s, slots: table[treeSlot]{owner: new(owner)}, encryption: newKeySet(), signature: newKeySet()}
+	t.slots.resize(int(nodeWidth(width)))
+	return t
 }
 
 func newTree(s *suite, first *LeafNode) *ratchetTree {
-	return &ratchetTree{s, []treeNode{{leaf: first}}, make([][]byte, 1)}
+	t := emptyTree(s, 1)
+	t.set(0, treeNode{leaf: first})
+	return t
 }
 
+// clone returns a tree to change; t, whose members were verified, is only read after.
 func (t *ratchetTree) clone() *ratchetTree {
-	return &ratchetTree{t.suite, slices.Clone(t.nodes), slices.Clone(t.hashes)}
+	c := &ratchetTree{suite: t.suite, slots: t.slots.clone(), encryption: t.encryption.clone(), signature: t.signature.clone(), free: t.free, verified: true}
+	for _, k := range t.credentials {
+		if k.count > 0 {
+			c.credentials = append(c.credentials, credentialCount{k.kind, k.count, false})
+		}
+	}
+	return c
 }
 
-// width is the number of leaves, blank or not.
-func (t *ratchetTree) width() uint32   { return uint32(len(t.nodes)+1) / 2 }
+// size is the number of nodes, width that of leaves, blank or not.
+func (t *ratchetTree) size() int       { return t.slots.size }
+func (t *ratchetTree) width() uint32   { return uint32(t.size()+1) / 2 }
 func (t *ratchetTree) root() nodeIndex { return root(t.width()) }
+
+func (t *ratchetTree) node(x nodeIndex) treeNode { return t.slots.get(int(x)).treeNode }
+
+func (t *ratchetTree) nodeOrBlank(x int) treeNode {
+	if x >= t.size() {
+		return treeNode{}
+	}
+	return t.node(nodeIndex(x))
+}
 
 // leaf returns the member at i, or nil.
 func (t *ratchetTree) leaf(i LeafIndex) *LeafNode {
 	if uint32(i) >= t.width() {
 		return nil
 	}
-	return t.nodes[i.node()].leaf
+	return t.node(i.node()).leaf
 }
 
 // members yields the leaves that aren't blank, in order.
 func (t *ratchetTree) members() iter.Seq2[LeafIndex, *LeafNode] {
 	return func(yield func(LeafIndex, *LeafNode) bool) {
-		for x := 0; x < len(t.nodes); x += 2 {
-			if l := t.nodes[x].leaf; l != nil && !yield(LeafIndex(x/2), l) {
+		for x := 0; x < t.size(); x += 2 {
+			if l := t.node(nodeIndex(x)).leaf; l != nil && !yield(LeafIndex(x/2), l) {
 				return
 			}
 		}
@@ -110,28 +154,81 @@ func (t *ratchetTree) members() iter.Seq2[LeafIndex, *LeafNode] {
 
 // set replaces a node and forgets the hashes above it.
 func (t *ratchetTree) set(x nodeIndex, n treeNode) {
-	t.nodes[x] = n
-	t.hashes[x] = nil
-	for x != t.root() {
-		x = x.parent()
-		t.hashes[x] = nil
+	old := t.node(x)
+	if old == n {
+		return
 	}
+	t.unlist(x, old)
+	*t.slots.at(int(x)) = treeSlot{treeNode: n}
+	t.list(x, n)
+	for x != t.root() {
+		if x = x.parent(); t.slots.get(int(x)).hash == nil {
+			return
+		}
+		t.slots.at(int(x)).hash = nil
+	}
+}
+
+// list and unlist keep what is known of all keys and credentials.
+func (t *ratchetTree) list(x nodeIndex, n treeNode) {
+	if n.blank() {
+		if x.isLeaf() {
+			t.free = min(t.free, x.leaf())
+		}
+		return
+	}
+	t.encryption.insert(x, t.encryptionKey)
+	if n.leaf == nil {
+		return
+	}
+	t.signature.insert(x, t.signatureKey)
+	t.fresh = append(t.fresh, x.leaf())
+	k := slices.IndexFunc(t.credentials, func(c credentialCount) bool { return c.kind == n.leaf.Credential.Type })
+	if k < 0 {
+		k = len(t.credentials)
+		t.credentials = append(t.credentials, credentialCount{kind: n.leaf.Credential.Type, fresh: true})
+	}
+	t.credentials[k].count++
+}
+
+func (t *ratchetTree) unlist(x nodeIndex, n treeNode) {
+	if n.blank() {
+		return
+	}
+	t.encryption.remove(x, n.encryptionKey())
+	if n.leaf == nil {
+		return
+	}
+	t.signature.remove(x, n.leaf.SignatureKey)
+	for k := range t.credentials {
+		if t.credentials[k].kind == n.leaf.Credential.Type {
+			t.credentials[k].count--
+		}
+	}
+}
+
+// encryptionKey and signatureKey are nil where there is none.
+func (t *ratchetTree) encryptionKey(x nodeIndex) []byte {
+	if n := t.nodeOrBlank(int(x)); !n.blank() {
+		return n.encryptionKey()
+	}
+	return nil
+}
+
+func (t *ratchetTree) signatureKey(x nodeIndex) []byte {
+	if n := t.nodeOrBlank(int(x)); n.leaf != nil {
+		return n.leaf.SignatureKey
+	}
+	return nil
 }
 
 // resize extends or truncates the tree to n leaves, a power of two (RFC 9420 7.7).
-func (t *ratchetTree) resize(n uint32) {
-	size := int(nodeWidth(n))
-	if size > len(t.nodes) {
-		t.nodes = append(t.nodes, make([]treeNode, size-len(t.nodes))...)
-		t.hashes = append(t.hashes, make([][]byte, size-len(t.hashes))...)
-		return
-	}
-	t.nodes, t.hashes = t.nodes[:size:size], t.hashes[:size:size]
-}
+// What is cut off is blank.
+func (t *ratchetTree) resize(n uint32) { t.slots.resize(int(nodeWidth(n))) }
 
 // addLeaf applies an Add (RFC 9420 7.7): the leftmost blank leaf, or a wider tree.
 func (t *ratchetTree) addLeaf(l *LeafNode) LeafIndex {
-	i := LeafIndex(0)
+	i := t.free
 	for t.leaf(i) != nil {
 		i++
 	}
@@ -139,8 +236,9 @@ func (t *ratchetTree) addLeaf(l *LeafNode) LeafIndex {
 		t.resize(2 * t.width())
 	}
 	t.set(i.node(), treeNode{leaf: l})
+	t.free = i + 1
 	for _, x := range directPath(i, t.width()) {
-		if p := t.nodes[x].parent; p != nil {
+		if p := t.node(x).parent; p != nil {
 			at, _ := slices.BinarySearch(p.unmerged, i)
 			unmerged := slices.Insert(slices.Clone(p.unmerged), at, i)
 			t.set(x, treeNode{parent: &parentNode{p.encryptionKey, p.parentHash, unmerged}})
@@ -159,9 +257,9 @@ func (t *ratchetTree) updateLeaf(i LeafIndex, l *LeafNode) {
 func (t *ratchetTree) removeLeaf(i LeafIndex) {
 	t.set(i.node(), treeNode{})
 	t.blankPath(i)
-	last := uint32(0)
-	for i := range t.members() {
-		last = uint32(i)
+	last := t.width() - 1
+	for last > 0 && t.leaf(LeafIndex(last)) == nil {
+		last--
 	}
 	t.resize(treeWidth(last + 1))
 }
@@ -172,11 +270,19 @@ func (t *ratchetTree) blankPath(i LeafIndex) {
 	}
 }
 
+// empty says whether the resolution of x is.
+func (t *ratchetTree) empty(x nodeIndex) bool {
+	if !t.node(x).blank() {
+		return false
+	}
+	return x.isLeaf() || t.empty(x.left()) && t.empty(x.right())
+}
+
 // resolution is the resolution of x (RFC 9420 4.1.1).
 func (t *ratchetTree) resolution(x nodeIndex) []nodeIndex { return t.appendResolution(nil, x) }
 
 func (t *ratchetTree) appendResolution(list []nodeIndex, x nodeIndex) []nodeIndex {
-	switch n := t.nodes[x]; {
+	switch n := t.node(x); {
 	case n.parent != nil:
 		list = append(list, x)
 		for _, i := range n.parent.unmerged {
@@ -200,7 +306,7 @@ func (t *ratchetTree) filteredPath(i LeafIndex) []pathStep {
 	var path []pathStep
 	for _, x := range directPath(i, t.width()) {
 		c := x.child(i.node()).sibling()
-		if len(t.resolution(c)) > 0 {
+		if !t.empty(c) {
 			path = append(path, pathStep{x, c})
 		}
 	}
@@ -210,11 +316,15 @@ func (t *ratchetTree) filteredPath(i LeafIndex) []pathStep {
 // encode writes the ratchet_tree extension (RFC 9420 12.4.3.3), blanks at the right
 // end left off.
 func (t *ratchetTree) encode(w *writer) {
-	end := len(t.nodes)
-	for end > 0 && t.nodes[end-1].blank() {
+	end := t.size()
+	for end > 0 && t.node(nodeIndex(end-1)).blank() {
 		end--
 	}
-	encodeAll(w, t.nodes[:end])
+	w.vector(func(w *writer) {
+		for x := range end {
+			t.node(nodeIndex(x)).encode(w)
+		}
+	})
 }
 
 func parseTree(s *suite, b []byte) (*ratchetTree, error) {
@@ -230,7 +340,9 @@ func parseTree(s *suite, b []byte) (*ratchetTree, error) {
 			return nil, malformed("node %d of the ratchet tree has the wrong type", x) // 12.4.3.3
 		}
 	}
-	t := &ratchetTree{suite: s, nodes: nodes, hashes: make([][]byte, len(nodes))}
-	t.resize(treeWidth(uint32(len(nodes)/2 + 1)))
+	t := emptyTree(s, treeWidth(uint32(len(nodes)/2+1)))
+	for x, n := range nodes {
+		t.set(nodeIndex(x), n)
+	}
 	return t, nil
 }

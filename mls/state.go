@@ -158,12 +158,13 @@ func (e *messageEpoch) record(after *ratchetTree) Record {
 	w.opaque(e.senderData)
 	w.uint32(e.tree.width())
 	w.vector(func(w *writer) {
-		for i := LeafIndex(0); uint32(i) < max(e.tree.width(), after.width()); i++ {
-			if l := e.tree.leaf(i); l != after.leaf(i) {
+		e.tree.slots.differences(&after.slots, func(x int) {
+			i := LeafIndex(x / 2)
+			if l := e.tree.leaf(i); x%2 == 0 && l != after.leaf(i) {
 				w.uint32(uint32(i))
 				treeNode{leaf: l}.encode(w)
 			}
-		}
+		})
 	})
 	return Record{fmt.Sprintf("past/%016x", e.context.Epoch), w.buf}
 }
@@ -174,14 +175,8 @@ func treeRecords(t *ratchetTree) Delta { return nodeDelta(&ratchetTree{}, t) }
 // change, so those that both trees share are the same pointers.
 func nodeDelta(before, after *ratchetTree) Delta {
 	var d Delta
-	for x := range max(len(before.nodes), len(after.nodes)) {
-		var a, b treeNode
-		if x < len(before.nodes) {
-			a = before.nodes[x]
-		}
-		if x < len(after.nodes) {
-			b = after.nodes[x]
-		}
+	before.slots.differences(&after.slots, func(x int) {
+		a, b := before.nodeOrBlank(x), after.nodeOrBlank(x)
 		switch {
 		case a == b:
 		case b.blank():
@@ -189,7 +184,7 @@ func nodeDelta(before, after *ratchetTree) Delta {
 		default:
 			d = append(d, Record{nodeName(nodeIndex(x)), marshal(b)})
 		}
-	}
+	})
 	return d
 }
 

@@ -143,13 +143,12 @@ func (l *loader) tree(s *suite) (*ratchetTree, error) {
 	if last >= maxLoadedNodes {
 		return nil, unsupported("stored tree of %d nodes", last)
 	}
-	t := &ratchetTree{suite: s}
-	t.resize(treeWidth(uint32(last/2) + 1))
+	t := emptyTree(s, treeWidth(uint32(last/2)+1))
 	for x, n := range nodes {
 		if nodeIndex(x).isLeaf() != (n.leaf != nil) {
 			return nil, malformed("stored node %d", x)
 		}
-		t.nodes[x] = n
+		t.set(nodeIndex(x), n)
 	}
 	return t, nil
 }
@@ -191,7 +190,7 @@ func parsePast(value []byte, after *ratchetTree) (*messageEpoch, error) {
 			r.fail(malformed("past leaf %d", i))
 			return 0
 		}
-		tree.nodes[i.node()] = n
+		tree.set(i.node(), n)
 		return i
 	})
 	if r.err != nil {

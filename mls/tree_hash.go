@@ -7,14 +7,18 @@ import (
 
 // treeHash is the hash of the subtree of x (RFC 9420 7.8), computed once.
 func (t *ratchetTree) treeHash(x nodeIndex) []byte {
-	if t.hashes[x] == nil {
-		if x.isLeaf() {
-			t.hashes[x] = leafHash(t.suite, x.leaf(), t.nodes[x].leaf)
-		} else {
-			t.hashes[x] = parentTreeHash(t.suite, t.nodes[x].parent, t.treeHash(x.left()), t.treeHash(x.right()))
-		}
+	slot := t.slots.get(int(x))
+	if slot.hash != nil {
+		return slot.hash
 	}
-	return t.hashes[x]
+	var hash []byte
+	if x.isLeaf() {
+		hash = leafHash(t.suite, x.leaf(), slot.leaf)
+	} else {
+		hash = parentTreeHash(t.suite, slot.parent, t.treeHash(x.left()), t.treeHash(x.right()))
+	}
+	t.slots.at(int(x)).hash = hash
+	return hash
 }
 
 func (t *ratchetTree) rootHash() []byte { return t.treeHash(t.root()) }
@@ -42,21 +46,30 @@ func parentTreeHash(s *suite, p *parentNode, left, right []byte) []byte {
 	return s.hash(w.buf)
 }
 
-// treeHashWithout is the tree hash of x as it was before the leaves in without were
-// added: the original sibling tree hash of RFC 9420 7.9.
+// treeHashWithout is the tree hash of x as it was before the leaves in without, which
+// ascend, were added: the original sibling tree hash of RFC 9420 7.9.
 func (t *ratchetTree) treeHashWithout(x nodeIndex, without []LeafIndex) []byte {
-	if !slices.ContainsFunc(without, func(i LeafIndex) bool { return x.covers(i.node()) }) {
+	without = x.below(without)
+	if len(without) == 0 {
 		return t.treeHash(x)
 	}
 	if x.isLeaf() {
 		return leafHash(t.suite, x.leaf(), nil)
 	}
-	p := t.nodes[x].parent
+	p := t.node(x).parent
 	if p != nil {
-		gone := func(i LeafIndex) bool { return slices.Contains(without, i) }
+		gone := func(i LeafIndex) bool { _, ok := slices.BinarySearch(without, i); return ok }
 		p = &parentNode{p.encryptionKey, p.parentHash, slices.DeleteFunc(slices.Clone(p.unmerged), gone)}
 	}
 	return parentTreeHash(t.suite, p, t.treeHashWithout(x.left(), without), t.treeHashWithout(x.right(), without))
+}
+
+// below is the part of an ascending list of leaves that x covers.
+func (x nodeIndex) below(list []LeafIndex) []LeafIndex {
+	span := nodeIndex(1)<<x.level() - 1
+	from, _ := slices.BinarySearch(list, (x - span).leaf())
+	to, _ := slices.BinarySearch(list, (x+span).leaf()+1)
+	return list[from:to]
 }
 
 // parentHash is the hash of ParentHashInput for node p (RFC 9420 7.9).
@@ -71,8 +84,8 @@ func parentHash(s *suite, key HPKEPublicKey, parentHash, siblingHash []byte) []b
 // verifyParentHashes checks that every parent node chains down to a leaf whose
 // member signed for it (RFC 9420 7.9.2).
 func (t *ratchetTree) verifyParentHashes() error {
-	for x := nodeIndex(1); int(x) < len(t.nodes); x += 2 {
-		if t.nodes[x].parent != nil && !t.parentHashValid(x, x.left()) && !t.parentHashValid(x, x.right()) {
+	for x := nodeIndex(1); int(x) < t.size(); x += 2 {
+		if t.node(x).parent != nil && !t.parentHashValid(x, x.left()) && !t.parentHashValid(x, x.right()) {
 			return invalid("node %d is not parent-hash valid", x) // 7.9.2
 		}
 	}
@@ -82,13 +95,11 @@ func (t *ratchetTree) verifyParentHashes() error {
 // parentHashValid looks in the resolution of c, a child of x, for the node that was
 // set together with x (RFC 9420 7.9.2).
 func (t *ratchetTree) parentHashValid(x, c nodeIndex) bool {
-	p := t.nodes[x].parent
+	p := t.node(x).parent
 	want := parentHash(t.suite, p.encryptionKey, p.parentHash, t.treeHashWithout(c.sibling(), p.unmerged))
 	var added []nodeIndex // unmerged leaves of x below c
-	for _, i := range p.unmerged {
-		if c.covers(i.node()) {
-			added = append(added, i.node())
-		}
+	for _, i := range c.below(p.unmerged) {
+		added = append(added, i.node())
 	}
 	resolution := t.resolution(c)
 	if len(resolution) != len(added)+1 {
@@ -106,7 +117,7 @@ func (t *ratchetTree) parentHashValid(x, c nodeIndex) bool {
 
 // parentHashOf is the parent_hash field of a node, nil for a leaf that has none.
 func (t *ratchetTree) parentHashOf(x nodeIndex) []byte {
-	if n := t.nodes[x]; n.parent != nil {
+	if n := t.node(x); n.parent != nil {
 		return n.parent.parentHash
 	} else {
 		return n.leaf.parentHash

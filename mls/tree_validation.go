@@ -17,24 +17,36 @@ func (t *ratchetTree) verify(context *GroupContext, authenticate Authenticator) 
 	if err := t.verifyParentHashes(); err != nil {
 		return err
 	}
-	for i, l := range t.members() {
-		if err := l.verifyAlone(t.suite, l.source); err != nil {
-			return err
-		}
-		if err := l.verifySignature(t.suite, context.GroupID, i); err != nil { // 12.4.3.1
-			return err
-		}
+	if err := t.verifyLeaves(context.GroupID); err != nil {
+		return err
+	}
+	for _, l := range t.members() {
 		if err := ask(authenticate, l); err != nil {
 			return err
 		}
 	}
-	return t.verifyMembers(context.Extensions)
+	return t.verifyMembers(context.Extensions, true)
+}
+
+// verifyLeaves checks the signature of every leaf, on all cores (RFC 9420 7.3).
+func (t *ratchetTree) verifyLeaves(groupID []byte) error {
+	var places []LeafIndex
+	for i := range t.members() {
+		places = append(places, i)
+	}
+	return parallel(len(places), func(k int) error {
+		l := t.leaf(places[k])
+		if err := l.verifyAlone(t.suite, l.source); err != nil {
+			return err
+		}
+		return l.verifySignature(t.suite, groupID, places[k]) // 12.4.3.1
+	})
 }
 
 // verifyUnmerged checks each parent's unmerged leaves (RFC 9420 12.4.3.1).
 func (t *ratchetTree) verifyUnmerged() error {
-	for x := nodeIndex(1); int(x) < len(t.nodes); x += 2 {
-		p := t.nodes[x].parent
+	for x := nodeIndex(1); int(x) < t.size(); x += 2 {
+		p := t.node(x).parent
 		if p == nil {
 			continue
 		}
@@ -46,7 +58,7 @@ func (t *ratchetTree) verifyUnmerged() error {
 				return invalid("unmerged leaf %d is not a member below node %d", i, x) // 12.4.3.1
 			}
 			for y := i.node().parent(); y != x; y = y.parent() {
-				if q := t.nodes[y].parent; q != nil && !slices.Contains(q.unmerged, i) {
+				if q := t.node(y).parent; q != nil && !slices.Contains(q.unmerged, i) {
 					return invalid("leaf %d is unmerged at node %d but not below it", i, x) // 12.4.3.1
 				}
 			}
@@ -57,52 +69,71 @@ func (t *ratchetTree) verifyUnmerged() error {
 
 // verifyMembers checks what the members of a tree owe each other (RFC 9420 7.3):
 // support for the group's extensions and for each other's credentials, and keys
-// that occur once.
-func (t *ratchetTree) verifyMembers(extensions []Extension) error {
+// that occur once. What a tree before this one was checked for is not checked again,
+// unless the group's extensions are new.
+func (t *ratchetTree) verifyMembers(extensions []Extension, all bool) error {
+	all = all || !t.verified || slices.ContainsFunc(t.credentials, func(c credentialCount) bool { return c.fresh })
 	required, err := requiredCapabilities(extensions)
 	if err != nil {
 		return err
 	}
-	used := make(map[CredentialType]bool)
-	for _, l := range t.members() {
-		used[l.Credential.Type] = true
+	if all {
+		for i := range t.members() {
+			if err := t.verifyMember(i, required, extensions); err != nil {
+				return err
+			}
+		}
+		return t.verifyUniqueKeys()
 	}
-	for i, l := range t.members() {
-		if err := required.satisfiedBy(l.Capabilities); err != nil { // 7.3
+	for _, i := range t.fresh {
+		if t.leaf(i) == nil {
+			continue // set, and blank again
+		}
+		if err := t.verifyMember(i, required, extensions); err != nil {
 			return err
-		}
-		for _, e := range extensions {
-			if !l.Capabilities.hasExtension(e.Type) {
-				return invalid("member %d lacks group extension %#04x", i, uint16(e.Type)) // 13.4
-			}
-		}
-		for c := range used {
-			if !l.Capabilities.hasCredential(c) {
-				return invalid("member %d lacks credential type %#04x of another", i, uint16(c)) // 7.3
-			}
 		}
 	}
 	return t.verifyUniqueKeys()
 }
 
+func (t *ratchetTree) verifyMember(i LeafIndex, required RequiredCapabilities, extensions []Extension) error {
+	have := t.leaf(i).Capabilities
+	if err := required.satisfiedBy(have); err != nil { // 7.3
+		return err
+	}
+	for _, e := range extensions {
+		if !have.hasExtension(e.Type) {
+			return invalid("member %d lacks group extension %#04x", i, uint16(e.Type)) // 13.4
+		}
+	}
+	for _, c := range t.credentials {
+		if c.count > 0 && !have.hasCredential(c.kind) {
+			return invalid("member %d lacks credential type %#04x of another", i, uint16(c.kind)) // 7.3
+		}
+	}
+	return nil
+}
+
+// verifyUniqueKeys looks for keys that occur twice. Only a tree in which one did at
+// some time has to be searched.
 func (t *ratchetTree) verifyUniqueKeys() error {
-	signature, encryption := make(map[string]bool), make(map[string]bool)
-	for x, n := range t.nodes {
+	if !t.encryption.ambiguous && !t.signature.ambiguous {
+		return nil
+	}
+	t.encryption, t.signature = newKeySet(), newKeySet()
+	for x := range t.size() {
+		n := t.node(nodeIndex(x))
 		if n.blank() {
 			continue
 		}
-		if key := string(n.encryptionKey()); encryption[key] {
+		if t.encryption.insert(nodeIndex(x), t.encryptionKey); t.encryption.ambiguous {
 			return invalid("encryption key of node %d occurs twice", x) // 7.3
-		} else {
-			encryption[key] = true
 		}
 		if n.leaf == nil {
 			continue
 		}
-		if key := string(n.leaf.SignatureKey); signature[key] {
+		if t.signature.insert(nodeIndex(x), t.signatureKey); t.signature.ambiguous {
 			return invalid("signature key of leaf %d occurs twice", x/2) // 7.3
-		} else {
-			signature[key] = true
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 )
@@ -13,7 +14,7 @@ type treeKeys map[nodeIndex]*hpkeKey
 func (k treeKeys) keep(tree *ratchetTree) treeKeys {
 	kept := maps.Clone(k)
 	maps.DeleteFunc(kept, func(x nodeIndex, key *hpkeKey) bool {
-		return int(x) >= len(tree.nodes) || tree.nodes[x].blank() || !key.matches(tree.nodes[x].encryptionKey())
+		return int(x) >= tree.size() || tree.node(x).blank() || !key.matches(tree.node(x).encryptionKey())
 	})
 	return kept
 }
@@ -61,16 +62,22 @@ func (t *ratchetTree) newPath(i LeafIndex) (*freshPath, error) {
 	p := &freshPath{steps: t.filteredPath(i)}
 	secret := t.suite.randomSecret()
 	for range p.steps {
-		key, err := t.suite.nodeKey(secret)
-		if err != nil {
-			return nil, err
-		}
 		p.secrets = append(p.secrets, secret)
-		p.keys = append(p.keys, key)
 		secret = t.suite.nextPathSecret(secret)
 	}
 	p.commitSecret = secret
-	return p, nil
+	var err error
+	p.keys, err = t.suite.nodeKeys(p.secrets)
+	return p, err
+}
+
+// nodeKeys derives the keys of a path on all cores.
+func (s *suite) nodeKeys(secrets [][]byte) ([]*hpkeKey, error) {
+	keys := make([]*hpkeKey, len(secrets))
+	return keys, parallel(len(secrets), func(k int) (err error) {
+		keys[k], err = s.nodeKey(secrets[k])
+		return err
+	})
 }
 
 func (p *freshPath) publicKeys() []HPKEPublicKey {
@@ -91,25 +98,33 @@ func (p *freshPath) erase() {
 // encrypt seals each path secret to the resolution of its copath node, but for the
 // leaves that the same commit adds (RFC 9420 7.5 and 12.4.1).
 func (p *freshPath) encrypt(t *ratchetTree, added []LeafIndex, context []byte) ([]updatePathNode, error) {
-	var nodes []updatePathNode
-	for k, step := range p.steps {
-		n := updatePathNode{encryptionKey: p.keys[k].public}
-		for _, x := range t.recipients(step, added) {
-			c, err := t.suite.encryptWithLabel(t.nodes[x].encryptionKey(), "UpdatePathNode", context, p.secrets[k])
-			if err != nil {
-				return nil, err
-			}
-			n.secrets = append(n.secrets, c)
-		}
-		nodes = append(nodes, n)
+	type seal struct {
+		to     nodeIndex
+		secret []byte
+		out    *hpkeCiphertext
 	}
-	return nodes, nil
+	var seals []seal
+	nodes := make([]updatePathNode, len(p.steps))
+	for k, step := range p.steps {
+		to := t.recipients(step, added)
+		nodes[k] = updatePathNode{p.keys[k].public, make([]hpkeCiphertext, len(to))}
+		for j, x := range to {
+			seals = append(seals, seal{x, p.secrets[k], &nodes[k].secrets[j]})
+		}
+	}
+	return nodes, parallel(len(seals), func(k int) (err error) {
+		s := seals[k]
+		*s.out, err = t.suite.encryptWithLabel(t.node(s.to).encryptionKey(), "UpdatePathNode", context, s.secret)
+		return err
+	})
 }
 
-// recipients are the nodes whose keys a step's path secret is encrypted to.
+// recipients are the nodes whose keys a step's path secret is encrypted to; added
+// ascends.
 func (t *ratchetTree) recipients(step pathStep, added []LeafIndex) []nodeIndex {
 	return slices.DeleteFunc(t.resolution(step.copath), func(x nodeIndex) bool {
-		return x.isLeaf() && slices.Contains(added, x.leaf())
+		_, ok := slices.BinarySearch(added, x.leaf())
+		return ok && x.isLeaf()
 	})
 }
 
@@ -123,33 +138,39 @@ func (p *freshPath) secretFor(i LeafIndex) []byte {
 	return nil
 }
 
-// verifyPath checks an UpdatePath (RFC 9420 7.5 and 12.4.2) against the tree before
-// it: one node for each step, one ciphertext for each recipient, no key in use.
-func (t *ratchetTree) verifyPath(steps []pathStep, added []LeafIndex, path *updatePath) error {
+// verifyPath checks an UpdatePath of the leaf at node from (RFC 9420 7.5 and 12.4.2)
+// against the tree before it: one node for each step, one ciphertext for each
+// recipient, no key in use. The leaf of who joins by the path is in the tree already.
+func (t *ratchetTree) verifyPath(from nodeIndex, steps []pathStep, added []LeafIndex, path *updatePath) error {
 	if len(path.nodes) != len(steps) {
 		return invalid("path of %d nodes, not %d", len(path.nodes), len(steps)) // 7.6
 	}
-	used := make(map[string]bool)
-	for _, n := range t.nodes {
-		if !n.blank() {
-			used[string(n.encryptionKey())] = true
-		}
-	}
-	if used[string(path.leaf.EncryptionKey)] {
+	if t.inUse(path.leaf.EncryptionKey, path.leaf, from) {
 		return invalid("leaf key of the path is in use") // 12.4.2
 	}
 	for k, n := range path.nodes {
 		if len(n.secrets) != len(t.recipients(steps[k], added)) {
 			return invalid("path node %d has %d ciphertexts", k, len(n.secrets)) // 7.6
 		}
-		if used[string(n.encryptionKey)] {
+		if t.inUse(n.encryptionKey, path.leaf, from) {
 			return invalid("key of path node %d is in use", k) // 12.4.2
 		}
-		if err := t.suite.checkHPKEPublic(n.encryptionKey); err != nil {
-			return err
-		}
 	}
-	return nil
+	return parallel(len(path.nodes), func(k int) error { return t.suite.checkHPKEPublic(path.nodes[k].encryptionKey) })
+}
+
+// inUse says whether a node has this key, other than the leaf itself at its place.
+func (t *ratchetTree) inUse(key HPKEPublicKey, leaf *LeafNode, place nodeIndex) bool {
+	if t.encryption.ambiguous {
+		for x := range t.size() {
+			if bytes.Equal(t.encryptionKey(nodeIndex(x)), key) && (nodeIndex(x) != place || t.node(place).leaf != leaf) {
+				return true
+			}
+		}
+		return false
+	}
+	x, ok := t.encryption.find(key, t.encryptionKey)
+	return ok && (x != place || t.node(place).leaf != leaf)
 }
 
 // openPath decrypts the one path secret that is meant for leaf own, and derives
@@ -176,19 +197,26 @@ func (t *ratchetTree) openPath(own LeafIndex, keys treeKeys, steps []pathStep, a
 // climb derives the keys of steps from the path secret of the first, checks them
 // against the tree and returns the commit secret (RFC 9420 7.4).
 func (t *ratchetTree) climb(steps []pathStep, secret []byte) (treeKeys, []byte, error) {
-	keys := make(treeKeys)
-	for _, step := range steps {
-		key, err := t.suite.nodeKey(secret)
-		if err != nil {
-			return nil, nil, err
+	var secrets [][]byte
+	for range steps {
+		secrets = append(secrets, secret)
+		secret = t.suite.nextPathSecret(secret)
+	}
+	defer func() {
+		for _, s := range secrets {
+			clear(s)
 		}
-		if n := t.nodes[step.node]; n.blank() || !key.matches(n.encryptionKey()) {
+	}()
+	derived, err := t.suite.nodeKeys(secrets)
+	if err != nil {
+		return nil, nil, err
+	}
+	keys := make(treeKeys)
+	for k, step := range steps {
+		if n := t.node(step.node); n.blank() || !derived[k].matches(n.encryptionKey()) {
 			return nil, nil, invalid("path secret doesn't match the key of node %d", step.node) // 12.4.2
 		}
-		keys[step.node] = key
-		next := t.suite.nextPathSecret(secret)
-		clear(secret)
-		secret = next
+		keys[step.node] = derived[k]
 	}
 	return keys, secret, nil
 }

@@ -328,7 +328,8 @@ func TestTreeRules(t *testing.T) {
 	w := grown(t)
 	good := w.public.now.tree
 	var parents, unmerged []nodeIndex
-	for x, n := range good.nodes {
+	for x := range good.size() {
+		n := good.node(nodeIndex(x))
 		if n.parent != nil {
 			parents = append(parents, nodeIndex(x))
 			if len(n.parent.unmerged) > 0 {
@@ -341,7 +342,7 @@ func TestTreeRules(t *testing.T) {
 	}
 	parent := func(x nodeIndex, change func(*parentNode)) func(*ratchetTree) {
 		return func(t *ratchetTree) {
-			p := *t.nodes[x].parent
+			p := *t.node(x).parent
 			p.unmerged, p.parentHash = slices.Clone(p.unmerged), bytes.Clone(p.parentHash)
 			change(&p)
 			t.set(x, treeNode{parent: &p})

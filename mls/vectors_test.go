@@ -529,7 +529,7 @@ type treeValidationVector struct {
 func testTreeValidation(t *testing.T, s *suite, v *treeValidationVector) {
 	tree := must(parseTree(s, v.Tree))(t)
 	equal(t, "encoding", marshal(tree), v.Tree)
-	for x := range tree.nodes {
+	for x := range tree.size() {
 		equal(t, "tree hash", tree.treeHash(nodeIndex(x)), v.Hashes[x])
 		if got := tree.resolution(nodeIndex(x)); !slices.Equal(got, v.Resolutions[x]) {
 			t.Fatalf("resolution of %d: %v, want %v", x, got, v.Resolutions[x])
@@ -576,7 +576,7 @@ func testTreeKEM(t *testing.T, s *suite, v *treeKEMVector) {
 			keys[p.Index][ps.Node] = must(s.nodeKey(ps.Secret))(t)
 		}
 		for x, k := range keys[p.Index] {
-			equal(t, "public key", k.public, tree.nodes[x].encryptionKey())
+			equal(t, "public key", k.public, tree.node(x).encryptionKey())
 		}
 	}
 	read := func(after *transition, path *updatePath, want func(LeafIndex) []byte, commitSecret []byte) {
@@ -599,7 +599,7 @@ func testTreeKEM(t *testing.T, s *suite, v *treeKEMVector) {
 	for _, u := range v.Paths {
 		path := must(parse(u.Path, decodeUpdatePath))(t)
 		equal(t, "path encoding", marshal(path), u.Path)
-		must(0, tree.verifyPath(tree.filteredPath(u.Sender), nil, path))(t)
+		must(0, tree.verifyPath(u.Sender.node(), tree.filteredPath(u.Sender), nil, path))(t)
 		after := &transition{context: c, tree: tree.clone(), committer: u.Sender}
 		equal(t, "parent hash", after.merge(path), path.leaf.parentHash)
 		equal(t, "tree hash", after.tree.rootHash(), u.HashAfter)

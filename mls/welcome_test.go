@@ -72,7 +72,7 @@ func TestPathSecretMustMatch(t *testing.T) {
 	tr.context.TreeHash = tr.tree.rootHash()
 	for k, step := range tr.steps {
 		for j, x := range tr.tree.recipients(step, nil) {
-			c, err := g.now.suite.encryptWithLabel(tr.tree.nodes[x].encryptionKey(), "UpdatePathNode", tr.context.Bytes(), make([]byte, 32))
+			c, err := g.now.suite.encryptWithLabel(tr.tree.node(x).encryptionKey(), "UpdatePathNode", tr.context.Bytes(), make([]byte, 32))
 			w.check(err)
 			path.nodes[k].secrets[j] = c
 		}
