@@ -192,6 +192,7 @@ var shows = map[string]string{
 // limits is what a reader must not take from a report.
 var limits = []string{
 	"That a device belongs to the person: compare the fingerprint of the signing key with the person's device.",
+	"That the law is the one in force: compare its fingerprint with the one that was published.",
 	"The times at which messages were received: they are delivery's word.",
 	"That delivery listed the last messages of a compartment: a hole in the middle shows, one at the end only if delivery states the true number.",
 	"That the keys in it came out of the custodians' releases: every member of the conversation has them too.",
