@@ -9,6 +9,9 @@ const (
 	minute = 60
 	day    = 24 * 60 * minute
 	year   = 366 * day
+
+	// maxCapPeriods bounds the cap periods in which one warrant counts.
+	maxCapPeriods = 400
 )
 
 // limitBounds are the hard bounds of each limit, which no charter may leave.
@@ -39,6 +42,9 @@ func (c *Charter) checkLimits() error {
 		if b.value < b.min || b.value > b.max {
 			return fmt.Errorf("%s is %d, not within %d and %d", b.name, b.value, b.min, b.max)
 		}
+	}
+	if c.Limits.MaxWarrantLife > maxCapPeriods*c.Limits.CapPeriod {
+		return fmt.Errorf("a warrant may live for more than %d cap periods", maxCapPeriods)
 	}
 	return nil
 }

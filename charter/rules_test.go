@@ -159,6 +159,7 @@ var broken = []struct {
 	{15, "life", func(_ *chartertest.World, c *charter.Charter) { c.Limits.MaxWarrantLife = 0 }},
 	{15, "cap", func(_ *chartertest.World, c *charter.Charter) { c.Limits.CapSubjects = 0 }},
 	{15, "cap period", func(_ *chartertest.World, c *charter.Charter) { c.Limits.CapPeriod = 0 }},
+	{15, "life over too many cap periods", func(_ *chartertest.World, c *charter.Charter) { c.Limits.CapPeriod = c.Limits.MaxWarrantLife/400 - 1 }},
 	{15, "notice", func(_ *chartertest.World, c *charter.Charter) { c.Limits.MaxNoticeDelay = 1 << 40 }},
 	{15, "key period", func(_ *chartertest.World, c *charter.Charter) { c.Limits.KeyPeriod = 0 }},
 	{15, "horizon", func(_ *chartertest.World, c *charter.Charter) { c.Limits.Horizon = 1 << 63 }},

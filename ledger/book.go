@@ -46,9 +46,10 @@ type LoggedWarrant struct {
 	*Warrant
 	Index uint64
 	Hash  EntryHash
-	// Rank counts the warrants of the same law, test flag and cap period up
-	// to this one: 1 is the first. One whose rank exceeds CapSubjects of its
-	// charter must not be acted on.
+	// Rank counts the warrants of the same law and test flag up to this one,
+	// in that cap period touched by its life in which they are most: 1 is the
+	// first. One whose rank exceeds CapSubjects of its charter must not be
+	// acted on.
 	Rank int
 }
 
@@ -147,7 +148,7 @@ func (b *Book) Warrant(index uint64) (*LoggedWarrant, bool) {
 }
 
 // WarrantsInPeriod counts the warrants of a charter, in all its versions, whose life
-// begins in the charter's cap period that contains a time: tests or the others.
+// touches the charter's cap period that contains a time: tests or the others.
 // It is 0 for an unknown charter.
 func (b *Book) WarrantsInPeriod(h charter.Hash, at time.Time, test bool) int {
 	l, ok := b.laws[h]
@@ -215,7 +216,7 @@ func (b *Book) warrant(e *Entry, index uint64) (func(), error) {
 	}
 	return func() {
 		b.commitments[x.Commitment] = index
-		rank := b.tally(l.charter.Name, x.IsTest()).add(l.charter.Limits.CapPeriod, x.NotBefore)
+		rank := b.tally(l.charter.Name, x.IsTest()).add(l.charter.Limits.CapPeriod, life{x.NotBefore, x.NotAfter})
 		b.warrants[index] = &LoggedWarrant{Warrant: x, Index: index, Hash: e.Hash(), Rank: rank}
 		b.statistics.warrant(l.charter.Name, x)
 	}, nil

@@ -370,6 +370,14 @@ func TestCapR10(t *testing.T) {
 	if n := w.book.WarrantsInPeriod(h, lawTime, true); n != 1 {
 		t.Errorf("%d tests", n)
 	}
+	for back := range uint64(3) { // backdated into another period, and yet usable in this one
+		at := w.mustApply(w.warrant(byte(110+back), func(x *Warrant) {
+			x.NotBefore, x.NotAfter = begin-begin%limits.CapPeriod-1-back, begin+60
+		}).Entry())
+		if lw, _ := w.book.Warrant(at); lw.Rank != int(limits.CapSubjects)+2+int(back) {
+			t.Errorf("a warrant that begins in the period before has rank %d", lw.Rank)
+		}
+	}
 	over := w.request(uint64(limits.CapSubjects)+1, 1)
 	w.mustApply(over.Entry())
 	w.apply(w.release(HashEntry(over.Entry()), "judicial", "judicial-1", nil).Entry())

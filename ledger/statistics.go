@@ -107,12 +107,21 @@ type tallyKey struct {
 	test    bool
 }
 
-// tally counts warrants by the cap period in which their life begins. A new
-// version of a charter may have another period length; it then counts the
-// older warrants too.
+// tally counts warrants by the cap periods that their lives touch: each counts
+// in every period in which it can be used, so that a life that begins in an
+// earlier period takes a place in this one too. A new version of a charter may
+// have another period length; it then counts the older warrants too.
 type tally struct {
-	begins []uint64
+	lives  []life
 	counts map[uint64]map[uint64]int // by length of the period, then its number
+}
+
+// life is [begin, end) in seconds since the Unix epoch.
+type life struct{ begin, end uint64 }
+
+// periods returns the first and last period of a length that a life touches.
+func (l life) periods(length uint64) (first, last uint64) {
+	return l.begin / length, (l.end - 1) / length
 }
 
 func (b *Book) tally(name string, test bool) *tally {
@@ -123,28 +132,46 @@ func (b *Book) tally(name string, test bool) *tally {
 	return b.tallies[k]
 }
 
-// add counts a warrant and returns its rank in its period.
-func (t *tally) add(length, begin uint64) int {
-	for l, periods := range t.counts {
-		periods[begin/l]++
+// add counts a warrant and returns its rank: the highest number, with itself,
+// in any period that its life touches.
+func (t *tally) add(length uint64, l life) (rank int) {
+	t.in(length)
+	t.lives = append(t.lives, l)
+	for length, periods := range t.counts {
+		enter(periods, length, l)
 	}
-	t.begins = append(t.begins, begin)
-	return t.count(length, begin)
+	first, last := l.periods(length)
+	for p := first; p <= last; p++ {
+		rank = max(rank, t.counts[length][p])
+	}
+	return rank
 }
 
-// count returns the warrants whose life begins in the period of the given length
+func enter(periods map[uint64]int, length uint64, l life) {
+	first, last := l.periods(length)
+	for p := first; p <= last; p++ {
+		periods[p]++
+	}
+}
+
+// in returns the counts for periods of a length.
+func (t *tally) in(length uint64) map[uint64]int {
+	periods, ok := t.counts[length]
+	if !ok {
+		periods = map[uint64]int{}
+		for _, l := range t.lives {
+			enter(periods, length, l)
+		}
+		t.counts[length] = periods
+	}
+	return periods
+}
+
+// count returns the warrants whose life touches the period of the given length
 // that contains at.
 func (t *tally) count(length, at uint64) int {
 	if t == nil || length == 0 {
 		return 0
 	}
-	periods, ok := t.counts[length]
-	if !ok {
-		periods = map[uint64]int{}
-		for _, begin := range t.begins {
-			periods[begin/length]++
-		}
-		t.counts[length] = periods
-	}
-	return periods[at/length]
+	return t.in(length)[at/length]
 }
