@@ -131,7 +131,7 @@ func (h handler) Approve(ctx context.Context, q *api.ApproveRequest) (*api.Appro
 		if err != nil {
 			return fail(connect.CodeUnavailable, "try again when the docket has read the ledger", "%w", err)
 		}
-		if err := verifyApproval(a, hash, c); err != nil {
+		if err := a.Verify(hash, c); err != nil {
 			return fail(connect.CodePermissionDenied, "", "refused: approval of %s of %s: %w", a.Approver, a.Office, err)
 		}
 		if len(r.published.entry) == 0 && !slices.ContainsFunc(r.approvals, func(b warrant.Approval) bool {

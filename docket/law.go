@@ -1,14 +1,10 @@
 package docket
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 
 	"writ/charter"
-	"writ/internal/wire"
 	"writ/ledger"
-	"writ/warrant"
 )
 
 // charter returns a version of a charter from the docket's copy of the ledger.
@@ -44,23 +40,4 @@ func (s *Server) check(entry []byte) (err error) {
 	}
 	s.ledger.View(func(b *ledger.Book) { err = b.Check(e) })
 	return err
-}
-
-// verifyApproval checks one approval against the key that the charter names,
-// knowing the warrant's hash only.
-func verifyApproval(a warrant.Approval, h warrant.Hash, c *charter.Charter) error {
-	by := c.Approver(a.Office, a.Approver)
-	switch {
-	case by == nil || !slices.ContainsFunc(c.Approval, func(r charter.Rule) bool { return r.Office == a.Office }):
-		return errors.New("the charter gives no such approver a say")
-	case by.WebAuthn != nil || a.Kind != warrant.Ed25519:
-		return errors.New("the docket takes Ed25519 approvals only")
-	}
-	var content wire.Writer
-	content.String(a.Office)
-	content.Fixed(h[:])
-	if !by.Key.Verify("approval", content.Bytes(), a.Signature) {
-		return errors.New("signature does not verify")
-	}
-	return nil
 }

@@ -125,7 +125,7 @@ func (w *Warrant) checkApprovals(approvals []Approval, c *charter.Charter) ([]st
 	h := w.Hash()
 	counted, seen := map[string]int{}, map[[2]string]bool{}
 	for _, a := range approvals {
-		if err := a.verify(h, c); err != nil {
+		if err := a.Verify(h, c); err != nil {
 			return nil, broken(RuleApproval, "approval of %s of %s: %v", a.Approver, a.Office, err)
 		}
 		if who := [2]string{a.Office, a.Approver}; !seen[who] {
@@ -144,8 +144,10 @@ func (w *Warrant) checkApprovals(approvals []Approval, c *charter.Charter) ([]st
 	return offices, nil
 }
 
-// verify checks one approval against the key the charter names.
-func (a Approval) verify(h Hash, c *charter.Charter) error {
+// Verify checks one approval of the warrant with a hash against the key that the
+// charter names: whoever collects approvals needn't be able to read the warrant.
+// The error wraps [ErrRefused] or is malformed.
+func (a Approval) Verify(h Hash, c *charter.Charter) error {
 	by := c.Approver(a.Office, a.Approver)
 	inRule := slices.ContainsFunc(c.Approval, func(r charter.Rule) bool { return r.Office == a.Office })
 	switch {
