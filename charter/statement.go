@@ -69,6 +69,12 @@ func (k *KeyStatement) Sign(key ed25519.PrivateKey) {
 	copy(k.Signature[:], ed25519.Sign(key, wire.SignContent("custodian key", k.content())))
 }
 
+// Halves returns the two raw keys that a statement's hybrid key is made of:
+// ML-KEM and curve. The statement must have been verified.
+func (k *KeyStatement) Halves() [2][]byte {
+	return [2][]byte{k.PublicKey[:mlkemSize], k.PublicKey[mlkemSize:]}
+}
+
 // Verify checks that the statement is for this charter's name, by one of its
 // custodians, of a sound key for a supported KEM. Whether the key is used
 // elsewhere is for [Charter.Access], which sees the others.

@@ -22,6 +22,8 @@ type Book struct {
 	keys  map[keyPeriod][]*charter.KeyStatement // in the log's order
 	gone  map[custodianPeriod]bool              // destructions
 
+	halves map[rawKey]*charter.KeyStatement // that use them
+
 	warrants    map[uint64]*LoggedWarrant // by index
 	commitments map[[32]byte]uint64       // index of their warrant
 	tallies     map[tallyKey]*tally
@@ -66,6 +68,12 @@ type keyPeriod struct {
 	period  uint32
 }
 
+// rawKey is one half of a custodian's hybrid key, hashed.
+type rawKey struct {
+	charter string
+	hash    [32]byte
+}
+
 type custodianPeriod struct {
 	charter, office, custodian string
 	period                     uint32
@@ -88,6 +96,7 @@ func NewBook(firsts ...charter.Hash) *Book {
 		heads:       map[string]*law{},
 		keys:        map[keyPeriod][]*charter.KeyStatement{},
 		gone:        map[custodianPeriod]bool{},
+		halves:      map[rawKey]*charter.KeyStatement{},
 		warrants:    map[uint64]*LoggedWarrant{},
 		commitments: map[[32]byte]uint64{},
 		tallies:     map[tallyKey]*tally{},

@@ -508,6 +508,31 @@ func TestKeysConflictAndOverdue(t *testing.T) {
 	}
 }
 
+// A key, and each half of it, serves one custodian in one period: repeated in
+// another it would outlive its horizon, and whoever sees the statements of one
+// period only would take it for sound.
+func TestKeyRepeatedInAnotherPeriod(t *testing.T) {
+	w := newWorld(t)
+	p := w.Charter.Period(lawTime)
+	repeat := func(office, custodian string, change func(k *charter.KeyStatement)) []byte {
+		k := w.Statement(office, custodian, p+2)
+		change(k)
+		k.Sign(w.Custodians[custodian])
+		return CustodianKeyEntry(k)
+	}
+	own, other := w.Statement("judicial", "judicial-1", p), w.Statement("judicial", "judicial-2", p+1)
+	for name, entry := range map[string][]byte{
+		"own key":         repeat("judicial", "judicial-1", func(k *charter.KeyStatement) { k.PublicKey = own.PublicKey }),
+		"another's key":   repeat("judicial", "judicial-1", func(k *charter.KeyStatement) { k.PublicKey = other.PublicKey }),
+		"ML-KEM half":     repeat("judicial", "judicial-1", func(k *charter.KeyStatement) { copy(k.PublicKey, own.PublicKey[:1184]) }),
+		"X25519 half":     repeat("judicial", "judicial-1", func(k *charter.KeyStatement) { copy(k.PublicKey[1184:], other.PublicKey[1184:]) }),
+		"half of a token": repeat("oversight", "oversight-1", func(k *charter.KeyStatement) { copy(k.PublicKey, own.PublicKey[:1184]) }),
+	} {
+		w.refused(name, "in use", entry)
+	}
+	w.mustApply(CustodianKeyEntry(w.Statement("judicial", "judicial-1", p+2)))
+}
+
 // R23: a second reader finds the same numbers, and they are the right ones.
 func TestStatisticsR23(t *testing.T) {
 	w := newWorld(t)

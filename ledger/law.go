@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"maps"
 	"slices"
 	"time"
@@ -165,11 +166,19 @@ func (b *Book) custodianKey(k *charter.KeyStatement) (func(), error) {
 	return nil, err
 }
 
-// newKey refuses a second key of a custodian for a period.
+// newKey refuses a second key of a custodian for a period, and a key of which a
+// half was used before, by another or in another period. A custodian with a new
+// signing key may state the same key again.
 func (b *Book) newKey(l *law, k *charter.KeyStatement) error {
 	old := b.keyUnder(l, k.Office, k.Custodian, k.Period)
 	if old != nil && !bytes.Equal(old.Encode(), k.Encode()) {
 		return invalid("second key of %s of %s for period %d", k.Custodian, k.Office, k.Period)
+	}
+	for _, half := range k.Halves() {
+		by := b.halves[rawKey{k.CharterName, sha256.Sum256(half)}]
+		if by != nil && (by.Office != k.Office || by.Custodian != k.Custodian || by.Period != k.Period) {
+			return invalid("key of %s for period %d is in use: %s has it for period %d", k.Custodian, k.Period, by.Custodian, by.Period)
+		}
 	}
 	return nil
 }
@@ -179,6 +188,9 @@ func (b *Book) addKey(k *charter.KeyStatement) {
 	same := func(old *charter.KeyStatement) bool { return bytes.Equal(old.Encode(), k.Encode()) }
 	if !slices.ContainsFunc(b.keys[at], same) {
 		b.keys[at] = append(b.keys[at], k)
+		for _, half := range k.Halves() {
+			b.halves[rawKey{k.CharterName, sha256.Sum256(half)}] = k
+		}
 		b.statistics.law(k.CharterName).CustodianKeys++
 	}
 }
