@@ -43,11 +43,17 @@ func (w *writer) opaque(b []byte) {
 	w.raw(b)
 }
 
-// vector writes T<V>, whose elements are what f writes.
+// vector writes T<V>, whose elements are what f appends.
 func (w *writer) vector(f func(*writer)) {
-	var body writer
-	f(&body)
-	w.opaque(body.buf)
+	start := len(w.buf)
+	w.buf = append(w.buf, 0) // a short length; a longer one moves what follows
+	f(w)
+	body := w.buf[start+1:]
+	var room [4]byte
+	length := appendLength(room[:0], len(body))
+	w.buf = append(w.buf, length[1:]...)
+	copy(w.buf[start+len(length):], body)
+	copy(w.buf[start:], length)
 }
 
 // present writes the first byte of an optional<T>, and returns its argument.

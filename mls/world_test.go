@@ -343,3 +343,23 @@ func (w *world) race(t *rapid.T) {
 	w.agree()
 	w.commit(j, CommitOptions{})
 }
+
+// pair makes a group of n members and returns two of them that can talk. The others
+// are leaves only: their key packages' secrets are thrown away.
+func pair(t tester, cs CipherSuite, n int) (sender, receiver *Group) {
+	w := newWorld(t, cs, testConfig())
+	o := CommitOptions{}
+	last := w.newcomer()
+	for range n - 2 {
+		o.Add = append(o.Add, w.newcomer().kp)
+	}
+	o.Add = append(o.Add, last.kp)
+	sender = w.clients[0].g
+	p, err := sender.Commit(o)
+	w.check(err)
+	_, err = sender.Apply(p.Staged)
+	w.check(err)
+	receiver, _, err = Join(w.cfg, p.Welcome, last.kp, last.secrets, last.key, nil)
+	w.check(err)
+	return sender, receiver
+}
