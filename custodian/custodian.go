@@ -24,8 +24,8 @@
 // first, and gives the same release. Decisions are taken one after the other, so
 // two requests can't both take the last place under the cap. Without a fresh
 // checkpoint nothing is decided: the answer is an error, not a refusal. A
-// refusal is logged once for each request entry that the docket signed, by
-// [Server.Run], which tries until the ledger has it.
+// refusal is logged once for each request entry that the docket signed, if the
+// request shows the warrant, by [Server.Run], which tries until the ledger has it.
 //
 // Private keys stand on disk only in the file keys.age, under a passphrase. A
 // server holds the keys of one custodian: there is no way to give it a second

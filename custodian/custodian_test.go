@@ -321,6 +321,38 @@ func TestRefusalDoesNotStick(t *testing.T) {
 	}
 }
 
+// Entries are public, so anybody can send junk beside them. It is refused, and
+// leaves no refusal on the ledger: that would stand there for good, under a
+// reason that the junk chose, in place of the custodian's own.
+func TestRefusalOfAStrangerIsNotLogged(t *testing.T) {
+	t.Parallel()
+	w := testlaw.New(t, nil, testlaw.Small...)
+	q := prepare(w, 1).log()
+	c := w.Custodians[0]
+	s, client := w.StartCustodian(w.CustodianConfig(c))
+	desk := serveDesk(t, s)
+	other, _ := w.Warrant("ann")
+	for name, junk := range map[string]func(r *unseal.Request){
+		"no warrant":      func(r *unseal.Request) { r.Warrant = nil },
+		"another warrant": func(r *unseal.Request) { r.Warrant = other.Encode() },
+		"another salt":    func(r *unseal.Request) { r.WarrantSalt = [32]byte{1} },
+	} {
+		r := q.request(t)
+		junk(r)
+		out, err := send(t, c, client, r)
+		if refusal(t, c, out, err); out.GetRefused().Logged {
+			t.Errorf("%s: the refusal is logged", name)
+		}
+	}
+	if _, err := desk.Object(ctx, &api.ObjectRequest{WarrantIndex: q.warrantIndex, Reason: "conscience"}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := send(t, c, client, q.request(t))
+	if r := refusal(t, c, out, err); r != unseal.ReasonObjection || !out.GetRefused().Logged {
+		t.Errorf("reason %v, logged %v", r, out.GetRefused().Logged)
+	}
+}
+
 // R36: with no fresh checkpoint a custodian stops; it does not refuse for ever.
 func TestStaleLedgerStops(t *testing.T) {
 	t.Parallel()

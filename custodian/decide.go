@@ -124,13 +124,13 @@ func (s *Server) carryOut(ctx context.Context, id ledger.EntryHash, r *ruling) (
 	return d, nil
 }
 
-// refuse signs a refusal. The first of each request that the docket signed goes
-// on the ledger: others could be made without end by anybody.
+// refuse signs a refusal. The first of each request goes on the ledger, if who
+// asks knows the warrant: else anybody could choose what stands there.
 func (s *Server) refuse(ctx context.Context, req *unseal.Request, r *unseal.Refusal) (*api.ReleaseResponse, error) {
 	x := r.Sign(ledger.CustodianSigner(s.keys.signing))
 	out := &api.Refused{Refusal: x.Entry(), Reason: uint32(r.Reason), Sentence: r.Reason.String()}
 	s.config.Log.Info("refused", "request", r.Request, "reason", uint8(r.Reason))
-	if s.docketSigned(req) {
+	if s.knowing(req) {
 		if err := s.keepRefusal(ctx, r.Request, out.Refusal); err != nil {
 			return nil, storeError(err)
 		}

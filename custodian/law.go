@@ -7,6 +7,7 @@ import (
 	"writ/charter"
 	"writ/ledger"
 	"writ/unseal"
+	"writ/warrant"
 )
 
 // authorize runs the checks on the custodian's own copy, clock and keys.
@@ -31,15 +32,18 @@ func warrantOf(req *unseal.Request) (uint64, error) {
 	return e.Request.WarrantIndex, nil
 }
 
-// docketSigned reports whether the docket of a version of this law signed the
-// request entry.
-func (s *Server) docketSigned(req *unseal.Request) bool {
+// knowing reports whether a request comes from somebody who knows the warrant:
+// the docket of a version of this law signed the request entry, and the package
+// opens the commitment of the warrant entry that it names. Entries are public;
+// warrant and salt are not.
+func (s *Server) knowing(req *unseal.Request) bool {
 	e, err := ledger.ParseEntry(req.RequestEntry)
 	if err != nil || e.Request == nil {
 		return false
 	}
 	w, err := ledger.ParseEntry(req.WarrantEntry)
-	if err != nil || w.Warrant == nil {
+	if err != nil || w.Warrant == nil || e.Request.Warrant != w.Hash() ||
+		w.Warrant.Commitment != warrant.Commitment(req.WarrantSalt, warrant.HashOf(req.Warrant)) {
 		return false
 	}
 	var law *charter.Charter

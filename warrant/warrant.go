@@ -210,7 +210,10 @@ func (w *Warrant) Encode() []byte {
 }
 
 // Hash returns the hash that approvals sign.
-func (w *Warrant) Hash() Hash { return Hash(wire.Hash("warrant", w.Encode())) }
+func (w *Warrant) Hash() Hash { return HashOf(w.Encode()) }
+
+// HashOf returns the hash of a binary form, which need not parse.
+func HashOf(encoded []byte) Hash { return wire.Hash("warrant", encoded) }
 
 // Window returns the window [start, end). The warrant must have been parsed.
 func (w *Warrant) Window() (start, end time.Time) {
