@@ -442,6 +442,32 @@ func TestObjection(t *testing.T) {
 	}
 }
 
+// The same warrant logged again, with another salt at another index, meets the
+// objection too: it is the warrant that the operator objects to.
+func TestObjectionToAWarrantLoggedAgain(t *testing.T) {
+	t.Parallel()
+	w := testlaw.New(t, nil, testlaw.Small...)
+	q := prepare(w, 1).log()
+	c := w.Custodians[0]
+	s, client := w.StartCustodian(w.CustodianConfig(c))
+	if _, err := send(t, c, client, &unseal.Request{Compartments: make([]unseal.Compartment, 1)}); err != nil { // it reads the ledger
+		t.Fatal(err)
+	}
+	if _, err := serveDesk(t, s).Object(ctx, &api.ObjectRequest{WarrantIndex: q.warrantIndex}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := send(t, c, client, q.request(t))
+	if r := refusal(t, c, out, err); r != unseal.ReasonObjection {
+		t.Errorf("reason %v", r)
+	}
+	rand.Read(q.salt[:])
+	q.log()
+	out, err = send(t, c, client, q.request(t))
+	if r := refusal(t, c, out, err); r != unseal.ReasonObjection {
+		t.Errorf("logged again: reason %v", r)
+	}
+}
+
 // What isn't sealed to the custodian, or isn't a request, is an error.
 func TestBadEnvelope(t *testing.T) {
 	t.Parallel()

@@ -87,7 +87,8 @@ func (s *Server) decide(ctx context.Context, id ledger.EntryHash, req *unseal.Re
 	if err != nil {
 		return nil, fail(connect.CodeInternal, "", "%w", err)
 	}
-	objected, err := s.objected(ctx, under)
+	order := a.Warrant()
+	objected, err := s.objected(ctx, under, order.Hash())
 	switch {
 	case err != nil:
 		return nil, storeError(err)

@@ -9,6 +9,7 @@ import (
 	"writ/engine"
 	"writ/internal/wire"
 	"writ/ledger"
+	"writ/warrant"
 )
 
 // The buckets of the store.
@@ -17,6 +18,7 @@ import (
 //	refusals      request entry hash -> the refusal entry that was first signed
 //	unlogged      entry hash -> refusal or destruction entry that the ledger lacks
 //	objections    warrant entry's index, eight bytes -> reason
+//	objected      warrant hash -> nothing: a request under it met an objection
 //	used          warrant entry's index -> nothing: an intent was decided under it
 //	destructions  period, four bytes -> destruction entry
 const (
@@ -24,6 +26,7 @@ const (
 	refusals     engine.Bucket = "refusals"
 	unlogged     engine.Bucket = "unlogged"
 	objections   engine.Bucket = "objections"
+	objectedTo   engine.Bucket = "objected"
 	used         engine.Bucket = "used"
 	destructions engine.Bucket = "destructions"
 )
@@ -73,9 +76,22 @@ func parseDecision(b []byte) (*decision, error) {
 	return d, nil
 }
 
-// objected returns whether the operator objects to a warrant.
-func (s *Server) objected(ctx context.Context, warrant uint64) (bool, error) {
-	_, err := s.records.Get(ctx, objections, indexKey(warrant))
+// objected returns whether the operator objects to a warrant, by its entry or
+// because another entry of the same warrant met an objection: entries hide
+// whose they are, so the first request under one tells which warrant is meant.
+func (s *Server) objected(ctx context.Context, index uint64, h warrant.Hash) (bool, error) {
+	byEntry, err := s.has(ctx, objections, indexKey(index))
+	if err != nil {
+		return false, err
+	}
+	if byEntry {
+		return true, s.records.Apply(ctx, engine.Put(objectedTo, h[:], nil))
+	}
+	return s.has(ctx, objectedTo, h[:])
+}
+
+func (s *Server) has(ctx context.Context, b engine.Bucket, key []byte) (bool, error) {
+	_, err := s.records.Get(ctx, b, key)
 	if errors.Is(err, engine.ErrNotFound) {
 		return false, nil
 	}
