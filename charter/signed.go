@@ -95,6 +95,8 @@ func (s *Signed) Sign(office, approver string, key ed25519.PrivateKey) {
 //	    version 1 of itself), each approver once, and verifies
 //	33  the signatures satisfy that version's amendment rule; a first version
 //	    without exceptional access has no rule and no signatures
+//	34  the length of the key period stays: key statements name a period by
+//	    number only, and serve all versions
 func (s *Signed) Verify(prev *Charter) (*Charter, error) {
 	c, err := Parse(s.Charter)
 	if err != nil {
@@ -132,6 +134,8 @@ func (c *Charter) follows(prev *Charter) error {
 		return invalid(30, "version %d does not follow version %d", c.Number, prev.Number)
 	case c.Name != prev.Name:
 		return invalid(30, "name %q follows %q", c.Name, prev.Name)
+	case c.Mode == AccountableAccess && c.Limits.KeyPeriod != prev.Limits.KeyPeriod:
+		return invalid(34, "a key period of %d s follows one of %d s", c.Limits.KeyPeriod, prev.Limits.KeyPeriod)
 	}
 	return nil
 }

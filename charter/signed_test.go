@@ -76,6 +76,8 @@ func TestChainRules(t *testing.T) {
 		{30, "number skipped", w.Sign(change(func(c *charter.Charter) { c.Number = 3 })), first},
 		{30, "other predecessor", w.Sign(change(func(c *charter.Charter) { c.Previous[0] ^= 1 })), first},
 		{30, "renamed", w.Sign(change(func(c *charter.Charter) { c.Name = "Other"; c.Keys = nil })), first},
+		{34, "longer key period", w.Sign(change(func(c *charter.Charter) { c.Limits.KeyPeriod *= 2 })), first},
+		{34, "shorter key period", w.Sign(change(func(c *charter.Charter) { c.Limits.KeyPeriod /= 2 })), first},
 		{31, "access after none", stranger.Sign(risen), plain},
 		{31, "access after none, unsigned", &charter.Signed{Charter: risen.Encode()}, plain},
 		{32, "wrong signature", wrong, first},
