@@ -65,6 +65,8 @@ const (
 	DeliveryChallengeProcedure = "/writ.v1.Delivery/Challenge"
 	// DeliveryLoginProcedure is the fully-qualified name of the Delivery's Login RPC.
 	DeliveryLoginProcedure = "/writ.v1.Delivery/Login"
+	// DeliveryDevicesProcedure is the fully-qualified name of the Delivery's Devices RPC.
+	DeliveryDevicesProcedure = "/writ.v1.Delivery/Devices"
 	// DeliveryPublishKeyPackagesProcedure is the fully-qualified name of the Delivery's
 	// PublishKeyPackages RPC.
 	DeliveryPublishKeyPackagesProcedure = "/writ.v1.Delivery/PublishKeyPackages"
@@ -105,6 +107,10 @@ type DeliveryClient interface {
 	// Challenge and Login open a session: the device signs the challenge.
 	Challenge(context.Context, *ChallengeRequest) (*ChallengeResponse, error)
 	Login(context.Context, *LoginRequest) (*LoginResponse, error)
+	// Devices lists the registered devices of an account with their keys, by name. It is
+	// delivery's word and proves nothing: it is there to compare, with what another device
+	// of the account says, with leaves, with what was listed before.
+	Devices(context.Context, *DevicesRequest) (*DevicesResponse, error)
 	// PublishKeyPackages adds to the session device's stock (RFC 9420 section
 	// 10). Each must carry the device's credential, key and home law.
 	PublishKeyPackages(context.Context, *PublishKeyPackagesRequest) (*PublishKeyPackagesResponse, error)
@@ -136,7 +142,9 @@ type DeliveryClient interface {
 	// Subscribe streams events for all the device's conversations. The first
 	// event is ready: read from the cursors after it, then drop what was already
 	// read. Events are hints that may be lost (lagged, or a gap in seq): read again.
-	// A device has at most four subscriptions; a further one ends the oldest.
+	// While nothing happens alive comes every half minute: silence means that the
+	// connection is dead. A device has at most four subscriptions; a further one ends the
+	// oldest. A subscription ends with its session.
 	Subscribe(context.Context, *SubscribeRequest) (*connect.ServerStreamForClient[Event], error)
 	// Disclose hands what is stored of the compartments in a warrant's scope to
 	// whoever shows the warrant, approved and logged. All of it is sealed: it opens
@@ -171,6 +179,12 @@ func NewDeliveryClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			httpClient,
 			baseURL+DeliveryLoginProcedure,
 			connect.WithSchema(deliveryMethods.ByName("Login")),
+			connect.WithClientOptions(opts...),
+		),
+		devices: connect.NewClient[DevicesRequest, DevicesResponse](
+			httpClient,
+			baseURL+DeliveryDevicesProcedure,
+			connect.WithSchema(deliveryMethods.ByName("Devices")),
 			connect.WithClientOptions(opts...),
 		),
 		publishKeyPackages: connect.NewClient[PublishKeyPackagesRequest, PublishKeyPackagesResponse](
@@ -259,6 +273,7 @@ type deliveryClient struct {
 	register           *connect.Client[RegisterRequest, RegisterResponse]
 	challenge          *connect.Client[ChallengeRequest, ChallengeResponse]
 	login              *connect.Client[LoginRequest, LoginResponse]
+	devices            *connect.Client[DevicesRequest, DevicesResponse]
 	publishKeyPackages *connect.Client[PublishKeyPackagesRequest, PublishKeyPackagesResponse]
 	takeKeyPackages    *connect.Client[TakeKeyPackagesRequest, TakeKeyPackagesResponse]
 	createConversation *connect.Client[CreateConversationRequest, CreateConversationResponse]
@@ -295,6 +310,15 @@ func (c *deliveryClient) Challenge(ctx context.Context, req *ChallengeRequest) (
 // Login calls writ.v1.Delivery.Login.
 func (c *deliveryClient) Login(ctx context.Context, req *LoginRequest) (*LoginResponse, error) {
 	response, err := c.login.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Devices calls writ.v1.Delivery.Devices.
+func (c *deliveryClient) Devices(ctx context.Context, req *DevicesRequest) (*DevicesResponse, error) {
+	response, err := c.devices.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -423,6 +447,10 @@ type DeliveryHandler interface {
 	// Challenge and Login open a session: the device signs the challenge.
 	Challenge(context.Context, *ChallengeRequest) (*ChallengeResponse, error)
 	Login(context.Context, *LoginRequest) (*LoginResponse, error)
+	// Devices lists the registered devices of an account with their keys, by name. It is
+	// delivery's word and proves nothing: it is there to compare, with what another device
+	// of the account says, with leaves, with what was listed before.
+	Devices(context.Context, *DevicesRequest) (*DevicesResponse, error)
 	// PublishKeyPackages adds to the session device's stock (RFC 9420 section
 	// 10). Each must carry the device's credential, key and home law.
 	PublishKeyPackages(context.Context, *PublishKeyPackagesRequest) (*PublishKeyPackagesResponse, error)
@@ -454,7 +482,9 @@ type DeliveryHandler interface {
 	// Subscribe streams events for all the device's conversations. The first
 	// event is ready: read from the cursors after it, then drop what was already
 	// read. Events are hints that may be lost (lagged, or a gap in seq): read again.
-	// A device has at most four subscriptions; a further one ends the oldest.
+	// While nothing happens alive comes every half minute: silence means that the
+	// connection is dead. A device has at most four subscriptions; a further one ends the
+	// oldest. A subscription ends with its session.
 	Subscribe(context.Context, *SubscribeRequest, *connect.ServerStream[Event]) error
 	// Disclose hands what is stored of the compartments in a warrant's scope to
 	// whoever shows the warrant, approved and logged. All of it is sealed: it opens
@@ -485,6 +515,12 @@ func NewDeliveryHandler(svc DeliveryHandler, opts ...connect.HandlerOption) (str
 		DeliveryLoginProcedure,
 		svc.Login,
 		connect.WithSchema(deliveryMethods.ByName("Login")),
+		connect.WithHandlerOptions(opts...),
+	)
+	deliveryDevicesHandler := connect.NewUnaryHandlerSimple(
+		DeliveryDevicesProcedure,
+		svc.Devices,
+		connect.WithSchema(deliveryMethods.ByName("Devices")),
 		connect.WithHandlerOptions(opts...),
 	)
 	deliveryPublishKeyPackagesHandler := connect.NewUnaryHandlerSimple(
@@ -573,6 +609,8 @@ func NewDeliveryHandler(svc DeliveryHandler, opts ...connect.HandlerOption) (str
 			deliveryChallengeHandler.ServeHTTP(w, r)
 		case DeliveryLoginProcedure:
 			deliveryLoginHandler.ServeHTTP(w, r)
+		case DeliveryDevicesProcedure:
+			deliveryDevicesHandler.ServeHTTP(w, r)
 		case DeliveryPublishKeyPackagesProcedure:
 			deliveryPublishKeyPackagesHandler.ServeHTTP(w, r)
 		case DeliveryTakeKeyPackagesProcedure:
@@ -618,6 +656,10 @@ func (UnimplementedDeliveryHandler) Challenge(context.Context, *ChallengeRequest
 
 func (UnimplementedDeliveryHandler) Login(context.Context, *LoginRequest) (*LoginResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("writ.v1.Delivery.Login is not implemented"))
+}
+
+func (UnimplementedDeliveryHandler) Devices(context.Context, *DevicesRequest) (*DevicesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("writ.v1.Delivery.Devices is not implemented"))
 }
 
 func (UnimplementedDeliveryHandler) PublishKeyPackages(context.Context, *PublishKeyPackagesRequest) (*PublishKeyPackagesResponse, error) {

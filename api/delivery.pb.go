@@ -396,7 +396,8 @@ type LoginRequest struct {
 	Device    string                 `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
 	Challenge []byte                 `protobuf:"bytes,3,opt,name=challenge,proto3" json:"challenge,omitempty"`
 	// By the device's key over SignContent("login",
-	// struct{string account; string device; opaque challenge<V>}).
+	// struct{string account; string device; opaque address<V>; opaque challenge<V>}),
+	// address being the URL under which the device's deployment file names delivery.
 	Signature     []byte `protobuf:"bytes,4,opt,name=signature,proto3" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -463,7 +464,8 @@ func (x *LoginRequest) GetSignature() []byte {
 type LoginResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	Expires       uint64                 `protobuf:"varint,2,opt,name=expires,proto3" json:"expires,omitempty"` // Unix seconds
+	Expires       uint64                 `protobuf:"varint,2,opt,name=expires,proto3" json:"expires,omitempty"`          // Unix seconds
+	NowMs         uint64                 `protobuf:"varint,3,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"` // delivery's clock, Unix milliseconds
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -512,6 +514,153 @@ func (x *LoginResponse) GetExpires() uint64 {
 	return 0
 }
 
+func (x *LoginResponse) GetNowMs() uint64 {
+	if x != nil {
+		return x.NowMs
+	}
+	return 0
+}
+
+type DevicesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DevicesRequest) Reset() {
+	*x = DevicesRequest{}
+	mi := &file_delivery_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DevicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DevicesRequest) ProtoMessage() {}
+
+func (x *DevicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_delivery_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DevicesRequest.ProtoReflect.Descriptor instead.
+func (*DevicesRequest) Descriptor() ([]byte, []int) {
+	return file_delivery_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DevicesRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+type DevicesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Devices       []*RegisteredDevice    `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"` // at most 16
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DevicesResponse) Reset() {
+	*x = DevicesResponse{}
+	mi := &file_delivery_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DevicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DevicesResponse) ProtoMessage() {}
+
+func (x *DevicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_delivery_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DevicesResponse.ProtoReflect.Descriptor instead.
+func (*DevicesResponse) Descriptor() ([]byte, []int) {
+	return file_delivery_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *DevicesResponse) GetDevices() []*RegisteredDevice {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+type RegisteredDevice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Device        string                 `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	SignatureKey  []byte                 `protobuf:"bytes,2,opt,name=signature_key,json=signatureKey,proto3" json:"signature_key,omitempty"` // Ed25519, 32 bytes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegisteredDevice) Reset() {
+	*x = RegisteredDevice{}
+	mi := &file_delivery_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegisteredDevice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegisteredDevice) ProtoMessage() {}
+
+func (x *RegisteredDevice) ProtoReflect() protoreflect.Message {
+	mi := &file_delivery_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegisteredDevice.ProtoReflect.Descriptor instead.
+func (*RegisteredDevice) Descriptor() ([]byte, []int) {
+	return file_delivery_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RegisteredDevice) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *RegisteredDevice) GetSignatureKey() []byte {
+	if x != nil {
+		return x.SignatureKey
+	}
+	return nil
+}
+
 type PublishKeyPackagesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	KeyPackages   [][]byte               `protobuf:"bytes,1,rep,name=key_packages,json=keyPackages,proto3" json:"key_packages,omitempty"` // at most 100, encoded as mls.KeyPackage.Bytes; may be none, to ask for the stock
@@ -521,7 +670,7 @@ type PublishKeyPackagesRequest struct {
 
 func (x *PublishKeyPackagesRequest) Reset() {
 	*x = PublishKeyPackagesRequest{}
-	mi := &file_delivery_proto_msgTypes[7]
+	mi := &file_delivery_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -533,7 +682,7 @@ func (x *PublishKeyPackagesRequest) String() string {
 func (*PublishKeyPackagesRequest) ProtoMessage() {}
 
 func (x *PublishKeyPackagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[7]
+	mi := &file_delivery_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -546,7 +695,7 @@ func (x *PublishKeyPackagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishKeyPackagesRequest.ProtoReflect.Descriptor instead.
 func (*PublishKeyPackagesRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{7}
+	return file_delivery_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PublishKeyPackagesRequest) GetKeyPackages() [][]byte {
@@ -565,7 +714,7 @@ type PublishKeyPackagesResponse struct {
 
 func (x *PublishKeyPackagesResponse) Reset() {
 	*x = PublishKeyPackagesResponse{}
-	mi := &file_delivery_proto_msgTypes[8]
+	mi := &file_delivery_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -577,7 +726,7 @@ func (x *PublishKeyPackagesResponse) String() string {
 func (*PublishKeyPackagesResponse) ProtoMessage() {}
 
 func (x *PublishKeyPackagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[8]
+	mi := &file_delivery_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -590,7 +739,7 @@ func (x *PublishKeyPackagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishKeyPackagesResponse.ProtoReflect.Descriptor instead.
 func (*PublishKeyPackagesResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{8}
+	return file_delivery_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PublishKeyPackagesResponse) GetStock() uint32 {
@@ -611,7 +760,7 @@ type TakeKeyPackagesRequest struct {
 
 func (x *TakeKeyPackagesRequest) Reset() {
 	*x = TakeKeyPackagesRequest{}
-	mi := &file_delivery_proto_msgTypes[9]
+	mi := &file_delivery_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -623,7 +772,7 @@ func (x *TakeKeyPackagesRequest) String() string {
 func (*TakeKeyPackagesRequest) ProtoMessage() {}
 
 func (x *TakeKeyPackagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[9]
+	mi := &file_delivery_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -636,7 +785,7 @@ func (x *TakeKeyPackagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeKeyPackagesRequest.ProtoReflect.Descriptor instead.
 func (*TakeKeyPackagesRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{9}
+	return file_delivery_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TakeKeyPackagesRequest) GetAccount() string {
@@ -670,7 +819,7 @@ type TakeKeyPackagesResponse struct {
 
 func (x *TakeKeyPackagesResponse) Reset() {
 	*x = TakeKeyPackagesResponse{}
-	mi := &file_delivery_proto_msgTypes[10]
+	mi := &file_delivery_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +831,7 @@ func (x *TakeKeyPackagesResponse) String() string {
 func (*TakeKeyPackagesResponse) ProtoMessage() {}
 
 func (x *TakeKeyPackagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[10]
+	mi := &file_delivery_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +844,7 @@ func (x *TakeKeyPackagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeKeyPackagesResponse.ProtoReflect.Descriptor instead.
 func (*TakeKeyPackagesResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{10}
+	return file_delivery_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TakeKeyPackagesResponse) GetKeyPackages() []*DeviceKeyPackage {
@@ -722,7 +871,7 @@ type DeviceKeyPackage struct {
 
 func (x *DeviceKeyPackage) Reset() {
 	*x = DeviceKeyPackage{}
-	mi := &file_delivery_proto_msgTypes[11]
+	mi := &file_delivery_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +883,7 @@ func (x *DeviceKeyPackage) String() string {
 func (*DeviceKeyPackage) ProtoMessage() {}
 
 func (x *DeviceKeyPackage) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[11]
+	mi := &file_delivery_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +896,7 @@ func (x *DeviceKeyPackage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceKeyPackage.ProtoReflect.Descriptor instead.
 func (*DeviceKeyPackage) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{11}
+	return file_delivery_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeviceKeyPackage) GetDevice() string {
@@ -776,7 +925,7 @@ type CreateConversationRequest struct {
 
 func (x *CreateConversationRequest) Reset() {
 	*x = CreateConversationRequest{}
-	mi := &file_delivery_proto_msgTypes[12]
+	mi := &file_delivery_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +937,7 @@ func (x *CreateConversationRequest) String() string {
 func (*CreateConversationRequest) ProtoMessage() {}
 
 func (x *CreateConversationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[12]
+	mi := &file_delivery_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +950,7 @@ func (x *CreateConversationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateConversationRequest.ProtoReflect.Descriptor instead.
 func (*CreateConversationRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{12}
+	return file_delivery_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CreateConversationRequest) GetGroupInfo() []byte {
@@ -820,7 +969,7 @@ type CreateConversationResponse struct {
 
 func (x *CreateConversationResponse) Reset() {
 	*x = CreateConversationResponse{}
-	mi := &file_delivery_proto_msgTypes[13]
+	mi := &file_delivery_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -832,7 +981,7 @@ func (x *CreateConversationResponse) String() string {
 func (*CreateConversationResponse) ProtoMessage() {}
 
 func (x *CreateConversationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[13]
+	mi := &file_delivery_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -845,7 +994,7 @@ func (x *CreateConversationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateConversationResponse.ProtoReflect.Descriptor instead.
 func (*CreateConversationResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{13}
+	return file_delivery_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateConversationResponse) GetConversation() []byte {
@@ -871,7 +1020,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_delivery_proto_msgTypes[14]
+	mi := &file_delivery_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -883,7 +1032,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[14]
+	mi := &file_delivery_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -896,7 +1045,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{14}
+	return file_delivery_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Message) GetConversation() []byte {
@@ -966,7 +1115,7 @@ type AppendRequest struct {
 
 func (x *AppendRequest) Reset() {
 	*x = AppendRequest{}
-	mi := &file_delivery_proto_msgTypes[15]
+	mi := &file_delivery_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -978,7 +1127,7 @@ func (x *AppendRequest) String() string {
 func (*AppendRequest) ProtoMessage() {}
 
 func (x *AppendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[15]
+	mi := &file_delivery_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -991,7 +1140,7 @@ func (x *AppendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendRequest.ProtoReflect.Descriptor instead.
 func (*AppendRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{15}
+	return file_delivery_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AppendRequest) GetConversation() []byte {
@@ -1024,7 +1173,7 @@ type AppendResponse struct {
 
 func (x *AppendResponse) Reset() {
 	*x = AppendResponse{}
-	mi := &file_delivery_proto_msgTypes[16]
+	mi := &file_delivery_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1036,7 +1185,7 @@ func (x *AppendResponse) String() string {
 func (*AppendResponse) ProtoMessage() {}
 
 func (x *AppendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[16]
+	mi := &file_delivery_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1049,7 +1198,7 @@ func (x *AppendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendResponse.ProtoReflect.Descriptor instead.
 func (*AppendResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{16}
+	return file_delivery_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AppendResponse) GetSeq() uint64 {
@@ -1070,7 +1219,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_delivery_proto_msgTypes[17]
+	mi := &file_delivery_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1082,7 +1231,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[17]
+	mi := &file_delivery_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1095,7 +1244,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{17}
+	return file_delivery_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ProposeRequest) GetConversation() []byte {
@@ -1128,7 +1277,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_delivery_proto_msgTypes[18]
+	mi := &file_delivery_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1289,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[18]
+	mi := &file_delivery_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1302,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{18}
+	return file_delivery_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ProposeResponse) GetSeq() uint64 {
@@ -1175,7 +1324,7 @@ type CommitRequest struct {
 
 func (x *CommitRequest) Reset() {
 	*x = CommitRequest{}
-	mi := &file_delivery_proto_msgTypes[19]
+	mi := &file_delivery_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +1336,7 @@ func (x *CommitRequest) String() string {
 func (*CommitRequest) ProtoMessage() {}
 
 func (x *CommitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[19]
+	mi := &file_delivery_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +1349,7 @@ func (x *CommitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitRequest.ProtoReflect.Descriptor instead.
 func (*CommitRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{19}
+	return file_delivery_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CommitRequest) GetConversation() []byte {
@@ -1241,7 +1390,7 @@ type CommitResponse struct {
 
 func (x *CommitResponse) Reset() {
 	*x = CommitResponse{}
-	mi := &file_delivery_proto_msgTypes[20]
+	mi := &file_delivery_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1253,7 +1402,7 @@ func (x *CommitResponse) String() string {
 func (*CommitResponse) ProtoMessage() {}
 
 func (x *CommitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[20]
+	mi := &file_delivery_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1266,7 +1415,7 @@ func (x *CommitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitResponse.ProtoReflect.Descriptor instead.
 func (*CommitResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{20}
+	return file_delivery_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CommitResponse) GetSeq() uint64 {
@@ -1292,7 +1441,7 @@ type PutCapsuleRequest struct {
 
 func (x *PutCapsuleRequest) Reset() {
 	*x = PutCapsuleRequest{}
-	mi := &file_delivery_proto_msgTypes[21]
+	mi := &file_delivery_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1453,7 @@ func (x *PutCapsuleRequest) String() string {
 func (*PutCapsuleRequest) ProtoMessage() {}
 
 func (x *PutCapsuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[21]
+	mi := &file_delivery_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1466,7 @@ func (x *PutCapsuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutCapsuleRequest.ProtoReflect.Descriptor instead.
 func (*PutCapsuleRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{21}
+	return file_delivery_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PutCapsuleRequest) GetCapsule() []byte {
@@ -1336,7 +1485,7 @@ type PutCapsuleResponse struct {
 
 func (x *PutCapsuleResponse) Reset() {
 	*x = PutCapsuleResponse{}
-	mi := &file_delivery_proto_msgTypes[22]
+	mi := &file_delivery_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1348,7 +1497,7 @@ func (x *PutCapsuleResponse) String() string {
 func (*PutCapsuleResponse) ProtoMessage() {}
 
 func (x *PutCapsuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[22]
+	mi := &file_delivery_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1361,7 +1510,7 @@ func (x *PutCapsuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutCapsuleResponse.ProtoReflect.Descriptor instead.
 func (*PutCapsuleResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{22}
+	return file_delivery_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PutCapsuleResponse) GetHash() []byte {
@@ -1382,7 +1531,7 @@ type GetCapsulesRequest struct {
 
 func (x *GetCapsulesRequest) Reset() {
 	*x = GetCapsulesRequest{}
-	mi := &file_delivery_proto_msgTypes[23]
+	mi := &file_delivery_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1394,7 +1543,7 @@ func (x *GetCapsulesRequest) String() string {
 func (*GetCapsulesRequest) ProtoMessage() {}
 
 func (x *GetCapsulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[23]
+	mi := &file_delivery_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1407,7 +1556,7 @@ func (x *GetCapsulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCapsulesRequest.ProtoReflect.Descriptor instead.
 func (*GetCapsulesRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{23}
+	return file_delivery_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetCapsulesRequest) GetConversation() []byte {
@@ -1440,7 +1589,7 @@ type GetCapsulesResponse struct {
 
 func (x *GetCapsulesResponse) Reset() {
 	*x = GetCapsulesResponse{}
-	mi := &file_delivery_proto_msgTypes[24]
+	mi := &file_delivery_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1452,7 +1601,7 @@ func (x *GetCapsulesResponse) String() string {
 func (*GetCapsulesResponse) ProtoMessage() {}
 
 func (x *GetCapsulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[24]
+	mi := &file_delivery_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1465,7 +1614,7 @@ func (x *GetCapsulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCapsulesResponse.ProtoReflect.Descriptor instead.
 func (*GetCapsulesResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{24}
+	return file_delivery_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetCapsulesResponse) GetCapsules() [][]byte {
@@ -1486,7 +1635,7 @@ type ReadRequest struct {
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_delivery_proto_msgTypes[25]
+	mi := &file_delivery_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1498,7 +1647,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[25]
+	mi := &file_delivery_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1511,7 +1660,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{25}
+	return file_delivery_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ReadRequest) GetConversation() []byte {
@@ -1545,7 +1694,7 @@ type ReadResponse struct {
 
 func (x *ReadResponse) Reset() {
 	*x = ReadResponse{}
-	mi := &file_delivery_proto_msgTypes[26]
+	mi := &file_delivery_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +1706,7 @@ func (x *ReadResponse) String() string {
 func (*ReadResponse) ProtoMessage() {}
 
 func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[26]
+	mi := &file_delivery_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +1719,7 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
 func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{26}
+	return file_delivery_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ReadResponse) GetMessages() []*Message {
@@ -1596,7 +1745,7 @@ type WelcomesRequest struct {
 
 func (x *WelcomesRequest) Reset() {
 	*x = WelcomesRequest{}
-	mi := &file_delivery_proto_msgTypes[27]
+	mi := &file_delivery_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +1757,7 @@ func (x *WelcomesRequest) String() string {
 func (*WelcomesRequest) ProtoMessage() {}
 
 func (x *WelcomesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[27]
+	mi := &file_delivery_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,7 +1770,7 @@ func (x *WelcomesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WelcomesRequest.ProtoReflect.Descriptor instead.
 func (*WelcomesRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{27}
+	return file_delivery_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *WelcomesRequest) GetConfirm() []uint64 {
@@ -1641,7 +1790,7 @@ type WelcomesResponse struct {
 
 func (x *WelcomesResponse) Reset() {
 	*x = WelcomesResponse{}
-	mi := &file_delivery_proto_msgTypes[28]
+	mi := &file_delivery_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1653,7 +1802,7 @@ func (x *WelcomesResponse) String() string {
 func (*WelcomesResponse) ProtoMessage() {}
 
 func (x *WelcomesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[28]
+	mi := &file_delivery_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1666,7 +1815,7 @@ func (x *WelcomesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WelcomesResponse.ProtoReflect.Descriptor instead.
 func (*WelcomesResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{28}
+	return file_delivery_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *WelcomesResponse) GetWelcomes() []*Welcome {
@@ -1696,7 +1845,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_delivery_proto_msgTypes[29]
+	mi := &file_delivery_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +1857,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[29]
+	mi := &file_delivery_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1721,7 +1870,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{29}
+	return file_delivery_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Welcome) GetId() uint64 {
@@ -1768,7 +1917,7 @@ type ConversationsRequest struct {
 
 func (x *ConversationsRequest) Reset() {
 	*x = ConversationsRequest{}
-	mi := &file_delivery_proto_msgTypes[30]
+	mi := &file_delivery_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1780,7 +1929,7 @@ func (x *ConversationsRequest) String() string {
 func (*ConversationsRequest) ProtoMessage() {}
 
 func (x *ConversationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[30]
+	mi := &file_delivery_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1793,7 +1942,7 @@ func (x *ConversationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversationsRequest.ProtoReflect.Descriptor instead.
 func (*ConversationsRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{30}
+	return file_delivery_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ConversationsRequest) GetAfter() []byte {
@@ -1813,7 +1962,7 @@ type ConversationsResponse struct {
 
 func (x *ConversationsResponse) Reset() {
 	*x = ConversationsResponse{}
-	mi := &file_delivery_proto_msgTypes[31]
+	mi := &file_delivery_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1825,7 +1974,7 @@ func (x *ConversationsResponse) String() string {
 func (*ConversationsResponse) ProtoMessage() {}
 
 func (x *ConversationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[31]
+	mi := &file_delivery_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1838,7 +1987,7 @@ func (x *ConversationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversationsResponse.ProtoReflect.Descriptor instead.
 func (*ConversationsResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{31}
+	return file_delivery_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ConversationsResponse) GetConversations() []*Conversation {
@@ -1869,7 +2018,7 @@ type Conversation struct {
 
 func (x *Conversation) Reset() {
 	*x = Conversation{}
-	mi := &file_delivery_proto_msgTypes[32]
+	mi := &file_delivery_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1881,7 +2030,7 @@ func (x *Conversation) String() string {
 func (*Conversation) ProtoMessage() {}
 
 func (x *Conversation) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[32]
+	mi := &file_delivery_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1894,7 +2043,7 @@ func (x *Conversation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Conversation.ProtoReflect.Descriptor instead.
 func (*Conversation) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{32}
+	return file_delivery_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Conversation) GetConversation() []byte {
@@ -1947,7 +2096,7 @@ type SubscribeRequest struct {
 
 func (x *SubscribeRequest) Reset() {
 	*x = SubscribeRequest{}
-	mi := &file_delivery_proto_msgTypes[33]
+	mi := &file_delivery_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1959,7 +2108,7 @@ func (x *SubscribeRequest) String() string {
 func (*SubscribeRequest) ProtoMessage() {}
 
 func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[33]
+	mi := &file_delivery_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1972,7 +2121,7 @@ func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{33}
+	return file_delivery_proto_rawDescGZIP(), []int{36}
 }
 
 type Event struct {
@@ -1983,6 +2132,7 @@ type Event struct {
 	//	*Event_Message
 	//	*Event_Welcome
 	//	*Event_Lagged
+	//	*Event_Alive
 	Event         isEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1990,7 +2140,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_delivery_proto_msgTypes[34]
+	mi := &file_delivery_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2002,7 +2152,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[34]
+	mi := &file_delivery_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2015,7 +2165,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{34}
+	return file_delivery_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Event) GetEvent() isEvent_Event {
@@ -2061,6 +2211,15 @@ func (x *Event) GetLagged() bool {
 	return false
 }
 
+func (x *Event) GetAlive() bool {
+	if x != nil {
+		if x, ok := x.Event.(*Event_Alive); ok {
+			return x.Alive
+		}
+	}
+	return false
+}
+
 type isEvent_Event interface {
 	isEvent_Event()
 }
@@ -2081,6 +2240,10 @@ type Event_Lagged struct {
 	Lagged bool `protobuf:"varint,4,opt,name=lagged,proto3,oneof"` // events were dropped: read everything from the cursors
 }
 
+type Event_Alive struct {
+	Alive bool `protobuf:"varint,5,opt,name=alive,proto3,oneof"` // nothing happened for half a minute
+}
+
 func (*Event_Ready) isEvent_Event() {}
 
 func (*Event_Message) isEvent_Event() {}
@@ -2088,6 +2251,8 @@ func (*Event_Message) isEvent_Event() {}
 func (*Event_Welcome) isEvent_Event() {}
 
 func (*Event_Lagged) isEvent_Event() {}
+
+func (*Event_Alive) isEvent_Event() {}
 
 type DiscloseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2103,7 +2268,7 @@ type DiscloseRequest struct {
 
 func (x *DiscloseRequest) Reset() {
 	*x = DiscloseRequest{}
-	mi := &file_delivery_proto_msgTypes[35]
+	mi := &file_delivery_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2115,7 +2280,7 @@ func (x *DiscloseRequest) String() string {
 func (*DiscloseRequest) ProtoMessage() {}
 
 func (x *DiscloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[35]
+	mi := &file_delivery_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2128,7 +2293,7 @@ func (x *DiscloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseRequest.ProtoReflect.Descriptor instead.
 func (*DiscloseRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{35}
+	return file_delivery_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DiscloseRequest) GetWarrant() []byte {
@@ -2185,7 +2350,7 @@ type DiscloseResponse struct {
 
 func (x *DiscloseResponse) Reset() {
 	*x = DiscloseResponse{}
-	mi := &file_delivery_proto_msgTypes[36]
+	mi := &file_delivery_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2197,7 +2362,7 @@ func (x *DiscloseResponse) String() string {
 func (*DiscloseResponse) ProtoMessage() {}
 
 func (x *DiscloseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[36]
+	mi := &file_delivery_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2210,7 +2375,7 @@ func (x *DiscloseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseResponse.ProtoReflect.Descriptor instead.
 func (*DiscloseResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{36}
+	return file_delivery_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DiscloseResponse) GetCompartments() []*Compartment {
@@ -2254,7 +2419,7 @@ type Compartment struct {
 
 func (x *Compartment) Reset() {
 	*x = Compartment{}
-	mi := &file_delivery_proto_msgTypes[37]
+	mi := &file_delivery_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2266,7 +2431,7 @@ func (x *Compartment) String() string {
 func (*Compartment) ProtoMessage() {}
 
 func (x *Compartment) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[37]
+	mi := &file_delivery_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2279,7 +2444,7 @@ func (x *Compartment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Compartment.ProtoReflect.Descriptor instead.
 func (*Compartment) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{37}
+	return file_delivery_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Compartment) GetConversation() []byte {
@@ -2408,10 +2573,18 @@ const file_delivery_proto_rawDesc = "" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1c\n" +
 	"\tchallenge\x18\x03 \x01(\fR\tchallenge\x12\x1c\n" +
-	"\tsignature\x18\x04 \x01(\fR\tsignature\"?\n" +
+	"\tsignature\x18\x04 \x01(\fR\tsignature\"V\n" +
 	"\rLoginResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x18\n" +
-	"\aexpires\x18\x02 \x01(\x04R\aexpires\">\n" +
+	"\aexpires\x18\x02 \x01(\x04R\aexpires\x12\x15\n" +
+	"\x06now_ms\x18\x03 \x01(\x04R\x05nowMs\"*\n" +
+	"\x0eDevicesRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\"F\n" +
+	"\x0fDevicesResponse\x123\n" +
+	"\adevices\x18\x01 \x03(\v2\x19.writ.v1.RegisteredDeviceR\adevices\"O\n" +
+	"\x10RegisteredDevice\x12\x16\n" +
+	"\x06device\x18\x01 \x01(\tR\x06device\x12#\n" +
+	"\rsignature_key\x18\x02 \x01(\fR\fsignatureKey\">\n" +
 	"\x19PublishKeyPackagesRequest\x12!\n" +
 	"\fkey_packages\x18\x01 \x03(\fR\vkeyPackages\"2\n" +
 	"\x1aPublishKeyPackagesResponse\x12\x14\n" +
@@ -2503,12 +2676,13 @@ const file_delivery_proto_rawDesc = "" +
 	"\blast_seq\x18\x04 \x01(\x04R\alastSeq\x12\x16\n" +
 	"\x06member\x18\x05 \x01(\bR\x06member\x12\x12\n" +
 	"\x04leaf\x18\x06 \x01(\rR\x04leaf\"\x12\n" +
-	"\x10SubscribeRequest\"\x8c\x01\n" +
+	"\x10SubscribeRequest\"\xa4\x01\n" +
 	"\x05Event\x12\x16\n" +
 	"\x05ready\x18\x01 \x01(\bH\x00R\x05ready\x12,\n" +
 	"\amessage\x18\x02 \x01(\v2\x10.writ.v1.MessageH\x00R\amessage\x12\x1a\n" +
 	"\awelcome\x18\x03 \x01(\bH\x00R\awelcome\x12\x18\n" +
-	"\x06lagged\x18\x04 \x01(\bH\x00R\x06laggedB\a\n" +
+	"\x06lagged\x18\x04 \x01(\bH\x00R\x06lagged\x12\x16\n" +
+	"\x05alive\x18\x05 \x01(\bH\x00R\x05aliveB\a\n" +
 	"\x05event\"\xcc\x01\n" +
 	"\x0fDiscloseRequest\x12\x18\n" +
 	"\awarrant\x18\x01 \x01(\fR\awarrant\x12\x1c\n" +
@@ -2541,11 +2715,12 @@ const file_delivery_proto_rawDesc = "" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10KIND_APPLICATION\x10\x01\x12\x0f\n" +
 	"\vKIND_COMMIT\x10\x02\x12\x11\n" +
-	"\rKIND_PROPOSAL\x10\x032\xe1\b\n" +
+	"\rKIND_PROPOSAL\x10\x032\x9f\t\n" +
 	"\bDelivery\x12?\n" +
 	"\bRegister\x12\x18.writ.v1.RegisterRequest\x1a\x19.writ.v1.RegisterResponse\x12B\n" +
 	"\tChallenge\x12\x19.writ.v1.ChallengeRequest\x1a\x1a.writ.v1.ChallengeResponse\x126\n" +
-	"\x05Login\x12\x15.writ.v1.LoginRequest\x1a\x16.writ.v1.LoginResponse\x12]\n" +
+	"\x05Login\x12\x15.writ.v1.LoginRequest\x1a\x16.writ.v1.LoginResponse\x12<\n" +
+	"\aDevices\x12\x17.writ.v1.DevicesRequest\x1a\x18.writ.v1.DevicesResponse\x12]\n" +
 	"\x12PublishKeyPackages\x12\".writ.v1.PublishKeyPackagesRequest\x1a#.writ.v1.PublishKeyPackagesResponse\x12T\n" +
 	"\x0fTakeKeyPackages\x12\x1f.writ.v1.TakeKeyPackagesRequest\x1a .writ.v1.TakeKeyPackagesResponse\x12]\n" +
 	"\x12CreateConversation\x12\".writ.v1.CreateConversationRequest\x1a#.writ.v1.CreateConversationResponse\x129\n" +
@@ -2574,7 +2749,7 @@ func file_delivery_proto_rawDescGZIP() []byte {
 }
 
 var file_delivery_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_delivery_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_delivery_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_delivery_proto_goTypes = []any{
 	(Kind)(0),                          // 0: writ.v1.Kind
 	(*Hint)(nil),                       // 1: writ.v1.Hint
@@ -2584,84 +2759,90 @@ var file_delivery_proto_goTypes = []any{
 	(*ChallengeResponse)(nil),          // 5: writ.v1.ChallengeResponse
 	(*LoginRequest)(nil),               // 6: writ.v1.LoginRequest
 	(*LoginResponse)(nil),              // 7: writ.v1.LoginResponse
-	(*PublishKeyPackagesRequest)(nil),  // 8: writ.v1.PublishKeyPackagesRequest
-	(*PublishKeyPackagesResponse)(nil), // 9: writ.v1.PublishKeyPackagesResponse
-	(*TakeKeyPackagesRequest)(nil),     // 10: writ.v1.TakeKeyPackagesRequest
-	(*TakeKeyPackagesResponse)(nil),    // 11: writ.v1.TakeKeyPackagesResponse
-	(*DeviceKeyPackage)(nil),           // 12: writ.v1.DeviceKeyPackage
-	(*CreateConversationRequest)(nil),  // 13: writ.v1.CreateConversationRequest
-	(*CreateConversationResponse)(nil), // 14: writ.v1.CreateConversationResponse
-	(*Message)(nil),                    // 15: writ.v1.Message
-	(*AppendRequest)(nil),              // 16: writ.v1.AppendRequest
-	(*AppendResponse)(nil),             // 17: writ.v1.AppendResponse
-	(*ProposeRequest)(nil),             // 18: writ.v1.ProposeRequest
-	(*ProposeResponse)(nil),            // 19: writ.v1.ProposeResponse
-	(*CommitRequest)(nil),              // 20: writ.v1.CommitRequest
-	(*CommitResponse)(nil),             // 21: writ.v1.CommitResponse
-	(*PutCapsuleRequest)(nil),          // 22: writ.v1.PutCapsuleRequest
-	(*PutCapsuleResponse)(nil),         // 23: writ.v1.PutCapsuleResponse
-	(*GetCapsulesRequest)(nil),         // 24: writ.v1.GetCapsulesRequest
-	(*GetCapsulesResponse)(nil),        // 25: writ.v1.GetCapsulesResponse
-	(*ReadRequest)(nil),                // 26: writ.v1.ReadRequest
-	(*ReadResponse)(nil),               // 27: writ.v1.ReadResponse
-	(*WelcomesRequest)(nil),            // 28: writ.v1.WelcomesRequest
-	(*WelcomesResponse)(nil),           // 29: writ.v1.WelcomesResponse
-	(*Welcome)(nil),                    // 30: writ.v1.Welcome
-	(*ConversationsRequest)(nil),       // 31: writ.v1.ConversationsRequest
-	(*ConversationsResponse)(nil),      // 32: writ.v1.ConversationsResponse
-	(*Conversation)(nil),               // 33: writ.v1.Conversation
-	(*SubscribeRequest)(nil),           // 34: writ.v1.SubscribeRequest
-	(*Event)(nil),                      // 35: writ.v1.Event
-	(*DiscloseRequest)(nil),            // 36: writ.v1.DiscloseRequest
-	(*DiscloseResponse)(nil),           // 37: writ.v1.DiscloseResponse
-	(*Compartment)(nil),                // 38: writ.v1.Compartment
+	(*DevicesRequest)(nil),             // 8: writ.v1.DevicesRequest
+	(*DevicesResponse)(nil),            // 9: writ.v1.DevicesResponse
+	(*RegisteredDevice)(nil),           // 10: writ.v1.RegisteredDevice
+	(*PublishKeyPackagesRequest)(nil),  // 11: writ.v1.PublishKeyPackagesRequest
+	(*PublishKeyPackagesResponse)(nil), // 12: writ.v1.PublishKeyPackagesResponse
+	(*TakeKeyPackagesRequest)(nil),     // 13: writ.v1.TakeKeyPackagesRequest
+	(*TakeKeyPackagesResponse)(nil),    // 14: writ.v1.TakeKeyPackagesResponse
+	(*DeviceKeyPackage)(nil),           // 15: writ.v1.DeviceKeyPackage
+	(*CreateConversationRequest)(nil),  // 16: writ.v1.CreateConversationRequest
+	(*CreateConversationResponse)(nil), // 17: writ.v1.CreateConversationResponse
+	(*Message)(nil),                    // 18: writ.v1.Message
+	(*AppendRequest)(nil),              // 19: writ.v1.AppendRequest
+	(*AppendResponse)(nil),             // 20: writ.v1.AppendResponse
+	(*ProposeRequest)(nil),             // 21: writ.v1.ProposeRequest
+	(*ProposeResponse)(nil),            // 22: writ.v1.ProposeResponse
+	(*CommitRequest)(nil),              // 23: writ.v1.CommitRequest
+	(*CommitResponse)(nil),             // 24: writ.v1.CommitResponse
+	(*PutCapsuleRequest)(nil),          // 25: writ.v1.PutCapsuleRequest
+	(*PutCapsuleResponse)(nil),         // 26: writ.v1.PutCapsuleResponse
+	(*GetCapsulesRequest)(nil),         // 27: writ.v1.GetCapsulesRequest
+	(*GetCapsulesResponse)(nil),        // 28: writ.v1.GetCapsulesResponse
+	(*ReadRequest)(nil),                // 29: writ.v1.ReadRequest
+	(*ReadResponse)(nil),               // 30: writ.v1.ReadResponse
+	(*WelcomesRequest)(nil),            // 31: writ.v1.WelcomesRequest
+	(*WelcomesResponse)(nil),           // 32: writ.v1.WelcomesResponse
+	(*Welcome)(nil),                    // 33: writ.v1.Welcome
+	(*ConversationsRequest)(nil),       // 34: writ.v1.ConversationsRequest
+	(*ConversationsResponse)(nil),      // 35: writ.v1.ConversationsResponse
+	(*Conversation)(nil),               // 36: writ.v1.Conversation
+	(*SubscribeRequest)(nil),           // 37: writ.v1.SubscribeRequest
+	(*Event)(nil),                      // 38: writ.v1.Event
+	(*DiscloseRequest)(nil),            // 39: writ.v1.DiscloseRequest
+	(*DiscloseResponse)(nil),           // 40: writ.v1.DiscloseResponse
+	(*Compartment)(nil),                // 41: writ.v1.Compartment
 }
 var file_delivery_proto_depIdxs = []int32{
-	12, // 0: writ.v1.TakeKeyPackagesResponse.key_packages:type_name -> writ.v1.DeviceKeyPackage
-	0,  // 1: writ.v1.Message.kind:type_name -> writ.v1.Kind
-	15, // 2: writ.v1.ReadResponse.messages:type_name -> writ.v1.Message
-	30, // 3: writ.v1.WelcomesResponse.welcomes:type_name -> writ.v1.Welcome
-	33, // 4: writ.v1.ConversationsResponse.conversations:type_name -> writ.v1.Conversation
-	15, // 5: writ.v1.Event.message:type_name -> writ.v1.Message
-	38, // 6: writ.v1.DiscloseResponse.compartments:type_name -> writ.v1.Compartment
-	15, // 7: writ.v1.Compartment.messages:type_name -> writ.v1.Message
-	2,  // 8: writ.v1.Delivery.Register:input_type -> writ.v1.RegisterRequest
-	4,  // 9: writ.v1.Delivery.Challenge:input_type -> writ.v1.ChallengeRequest
-	6,  // 10: writ.v1.Delivery.Login:input_type -> writ.v1.LoginRequest
-	8,  // 11: writ.v1.Delivery.PublishKeyPackages:input_type -> writ.v1.PublishKeyPackagesRequest
-	10, // 12: writ.v1.Delivery.TakeKeyPackages:input_type -> writ.v1.TakeKeyPackagesRequest
-	13, // 13: writ.v1.Delivery.CreateConversation:input_type -> writ.v1.CreateConversationRequest
-	16, // 14: writ.v1.Delivery.Append:input_type -> writ.v1.AppendRequest
-	18, // 15: writ.v1.Delivery.Propose:input_type -> writ.v1.ProposeRequest
-	20, // 16: writ.v1.Delivery.Commit:input_type -> writ.v1.CommitRequest
-	22, // 17: writ.v1.Delivery.PutCapsule:input_type -> writ.v1.PutCapsuleRequest
-	24, // 18: writ.v1.Delivery.GetCapsules:input_type -> writ.v1.GetCapsulesRequest
-	26, // 19: writ.v1.Delivery.Read:input_type -> writ.v1.ReadRequest
-	28, // 20: writ.v1.Delivery.Welcomes:input_type -> writ.v1.WelcomesRequest
-	31, // 21: writ.v1.Delivery.Conversations:input_type -> writ.v1.ConversationsRequest
-	34, // 22: writ.v1.Delivery.Subscribe:input_type -> writ.v1.SubscribeRequest
-	36, // 23: writ.v1.Delivery.Disclose:input_type -> writ.v1.DiscloseRequest
-	3,  // 24: writ.v1.Delivery.Register:output_type -> writ.v1.RegisterResponse
-	5,  // 25: writ.v1.Delivery.Challenge:output_type -> writ.v1.ChallengeResponse
-	7,  // 26: writ.v1.Delivery.Login:output_type -> writ.v1.LoginResponse
-	9,  // 27: writ.v1.Delivery.PublishKeyPackages:output_type -> writ.v1.PublishKeyPackagesResponse
-	11, // 28: writ.v1.Delivery.TakeKeyPackages:output_type -> writ.v1.TakeKeyPackagesResponse
-	14, // 29: writ.v1.Delivery.CreateConversation:output_type -> writ.v1.CreateConversationResponse
-	17, // 30: writ.v1.Delivery.Append:output_type -> writ.v1.AppendResponse
-	19, // 31: writ.v1.Delivery.Propose:output_type -> writ.v1.ProposeResponse
-	21, // 32: writ.v1.Delivery.Commit:output_type -> writ.v1.CommitResponse
-	23, // 33: writ.v1.Delivery.PutCapsule:output_type -> writ.v1.PutCapsuleResponse
-	25, // 34: writ.v1.Delivery.GetCapsules:output_type -> writ.v1.GetCapsulesResponse
-	27, // 35: writ.v1.Delivery.Read:output_type -> writ.v1.ReadResponse
-	29, // 36: writ.v1.Delivery.Welcomes:output_type -> writ.v1.WelcomesResponse
-	32, // 37: writ.v1.Delivery.Conversations:output_type -> writ.v1.ConversationsResponse
-	35, // 38: writ.v1.Delivery.Subscribe:output_type -> writ.v1.Event
-	37, // 39: writ.v1.Delivery.Disclose:output_type -> writ.v1.DiscloseResponse
-	24, // [24:40] is the sub-list for method output_type
-	8,  // [8:24] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	10, // 0: writ.v1.DevicesResponse.devices:type_name -> writ.v1.RegisteredDevice
+	15, // 1: writ.v1.TakeKeyPackagesResponse.key_packages:type_name -> writ.v1.DeviceKeyPackage
+	0,  // 2: writ.v1.Message.kind:type_name -> writ.v1.Kind
+	18, // 3: writ.v1.ReadResponse.messages:type_name -> writ.v1.Message
+	33, // 4: writ.v1.WelcomesResponse.welcomes:type_name -> writ.v1.Welcome
+	36, // 5: writ.v1.ConversationsResponse.conversations:type_name -> writ.v1.Conversation
+	18, // 6: writ.v1.Event.message:type_name -> writ.v1.Message
+	41, // 7: writ.v1.DiscloseResponse.compartments:type_name -> writ.v1.Compartment
+	18, // 8: writ.v1.Compartment.messages:type_name -> writ.v1.Message
+	2,  // 9: writ.v1.Delivery.Register:input_type -> writ.v1.RegisterRequest
+	4,  // 10: writ.v1.Delivery.Challenge:input_type -> writ.v1.ChallengeRequest
+	6,  // 11: writ.v1.Delivery.Login:input_type -> writ.v1.LoginRequest
+	8,  // 12: writ.v1.Delivery.Devices:input_type -> writ.v1.DevicesRequest
+	11, // 13: writ.v1.Delivery.PublishKeyPackages:input_type -> writ.v1.PublishKeyPackagesRequest
+	13, // 14: writ.v1.Delivery.TakeKeyPackages:input_type -> writ.v1.TakeKeyPackagesRequest
+	16, // 15: writ.v1.Delivery.CreateConversation:input_type -> writ.v1.CreateConversationRequest
+	19, // 16: writ.v1.Delivery.Append:input_type -> writ.v1.AppendRequest
+	21, // 17: writ.v1.Delivery.Propose:input_type -> writ.v1.ProposeRequest
+	23, // 18: writ.v1.Delivery.Commit:input_type -> writ.v1.CommitRequest
+	25, // 19: writ.v1.Delivery.PutCapsule:input_type -> writ.v1.PutCapsuleRequest
+	27, // 20: writ.v1.Delivery.GetCapsules:input_type -> writ.v1.GetCapsulesRequest
+	29, // 21: writ.v1.Delivery.Read:input_type -> writ.v1.ReadRequest
+	31, // 22: writ.v1.Delivery.Welcomes:input_type -> writ.v1.WelcomesRequest
+	34, // 23: writ.v1.Delivery.Conversations:input_type -> writ.v1.ConversationsRequest
+	37, // 24: writ.v1.Delivery.Subscribe:input_type -> writ.v1.SubscribeRequest
+	39, // 25: writ.v1.Delivery.Disclose:input_type -> writ.v1.DiscloseRequest
+	3,  // 26: writ.v1.Delivery.Register:output_type -> writ.v1.RegisterResponse
+	5,  // 27: writ.v1.Delivery.Challenge:output_type -> writ.v1.ChallengeResponse
+	7,  // 28: writ.v1.Delivery.Login:output_type -> writ.v1.LoginResponse
+	9,  // 29: writ.v1.Delivery.Devices:output_type -> writ.v1.DevicesResponse
+	12, // 30: writ.v1.Delivery.PublishKeyPackages:output_type -> writ.v1.PublishKeyPackagesResponse
+	14, // 31: writ.v1.Delivery.TakeKeyPackages:output_type -> writ.v1.TakeKeyPackagesResponse
+	17, // 32: writ.v1.Delivery.CreateConversation:output_type -> writ.v1.CreateConversationResponse
+	20, // 33: writ.v1.Delivery.Append:output_type -> writ.v1.AppendResponse
+	22, // 34: writ.v1.Delivery.Propose:output_type -> writ.v1.ProposeResponse
+	24, // 35: writ.v1.Delivery.Commit:output_type -> writ.v1.CommitResponse
+	26, // 36: writ.v1.Delivery.PutCapsule:output_type -> writ.v1.PutCapsuleResponse
+	28, // 37: writ.v1.Delivery.GetCapsules:output_type -> writ.v1.GetCapsulesResponse
+	30, // 38: writ.v1.Delivery.Read:output_type -> writ.v1.ReadResponse
+	32, // 39: writ.v1.Delivery.Welcomes:output_type -> writ.v1.WelcomesResponse
+	35, // 40: writ.v1.Delivery.Conversations:output_type -> writ.v1.ConversationsResponse
+	38, // 41: writ.v1.Delivery.Subscribe:output_type -> writ.v1.Event
+	40, // 42: writ.v1.Delivery.Disclose:output_type -> writ.v1.DiscloseResponse
+	26, // [26:43] is the sub-list for method output_type
+	9,  // [9:26] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_delivery_proto_init() }
@@ -2669,11 +2850,12 @@ func file_delivery_proto_init() {
 	if File_delivery_proto != nil {
 		return
 	}
-	file_delivery_proto_msgTypes[34].OneofWrappers = []any{
+	file_delivery_proto_msgTypes[37].OneofWrappers = []any{
 		(*Event_Ready)(nil),
 		(*Event_Message)(nil),
 		(*Event_Welcome)(nil),
 		(*Event_Lagged)(nil),
+		(*Event_Alive)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2681,7 +2863,7 @@ func file_delivery_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_delivery_proto_rawDesc), len(file_delivery_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   38,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -109,7 +109,10 @@ type Laws interface {
 type Config struct {
 	Storage  Storage
 	Delivery api.DeliveryClient
-	Laws     Laws
+	// Address is delivery's URL as the deployment names it. A login is signed for it, so
+	// that who is asked at a false address can't log in at the true one.
+	Address string
+	Laws    Laws
 	// CheckCredential vouches that a key is one of the account's device: the
 	// place of the directory's proof. An error keeps the device out.
 	CheckCredential func(directory.Identity, mls.SignaturePublicKey) error

@@ -16,7 +16,7 @@ import (
 // session is a login at delivery.
 type session struct {
 	token string
-	skew  time.Duration // delivery's clock minus own, at the last answer
+	skew  time.Duration // delivery's clock minus own, at the login
 }
 
 const (
@@ -36,10 +36,7 @@ func call[Req, Res any](ctx context.Context, d *Device, f func(context.Context, 
 			return nil, err
 		}
 		res, err := retry(ctx, d, func(ctx context.Context, req *Req) (*Res, error) {
-			ctx, info := d.authorize(ctx)
-			res, err := f(ctx, req)
-			d.compareClocks(info)
-			return res, err
+			return f(d.authorize(ctx), req)
 		}, req)
 		if again || connect.CodeOf(err) != connect.CodeUnauthenticated {
 			return res, err
@@ -48,18 +45,10 @@ func call[Req, Res any](ctx context.Context, d *Device, f func(context.Context, 
 	}
 }
 
-func (d *Device) authorize(ctx context.Context) (context.Context, connect.CallInfo) {
+func (d *Device) authorize(ctx context.Context) context.Context {
 	ctx, info := connect.NewClientContext(ctx)
 	info.RequestHeader().Set("Authorization", "Bearer "+d.session.token)
-	return ctx, info
-}
-
-// compareClocks notes by how much delivery's clock differs from this device's, as the
-// answer's date says it.
-func (d *Device) compareClocks(info connect.CallInfo) {
-	if theirs, err := time.Parse("Mon, 02 Jan 2006 15:04:05 GMT", info.ResponseHeader().Get("Date")); err == nil {
-		d.session.skew = theirs.Sub(d.cfg.Now()).Round(time.Second)
-	}
+	return ctx
 }
 
 // retry repeats a request that delivery could not take. Every request may be
@@ -122,19 +111,19 @@ func (d *Device) login(ctx context.Context) error {
 	var w wire.Writer
 	w.String(d.self.Account)
 	w.String(d.self.Device)
+	w.Opaque([]byte(d.cfg.Address))
 	w.Opaque(challenge.Challenge)
 	signature, err := d.sign("login", w.Bytes())
 	if err != nil {
 		return err
 	}
-	ctx, info := connect.NewClientContext(ctx)
 	res, err := d.cfg.Delivery.Login(ctx, &api.LoginRequest{Account: d.self.Account, Device: d.self.Device,
 		Challenge: challenge.Challenge, Signature: signature})
 	if err != nil {
 		return fmt.Errorf("client: login: %w", err)
 	}
 	d.session.token = res.Token
-	d.compareClocks(info)
+	d.session.skew = time.UnixMilli(int64(res.NowMs)).Sub(d.cfg.Now()).Round(time.Second)
 	return nil
 }
 

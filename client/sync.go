@@ -12,16 +12,20 @@ import (
 	"writ/api"
 )
 
-// ready sees to it that the device has a session and a right clock. It compares
-// the clocks again if they differed.
+// ready sees to it that the device has a session and a right clock.
 func (d *Device) ready(ctx context.Context) error {
-	if d.checkClock() != nil {
-		d.session = session{}
-	}
-	if err := d.login(ctx); err != nil {
+	if err := d.freshLogin(ctx); err != nil {
 		return err
 	}
 	return d.checkClock()
+}
+
+// freshLogin logs in again if the clocks differed at the last login, to compare them.
+func (d *Device) freshLogin(ctx context.Context) error {
+	if d.checkClock() != nil {
+		d.session = session{}
+	}
+	return d.login(ctx)
 }
 
 // Sync takes everything that is new, looks again at what is held, and works the
@@ -43,7 +47,7 @@ func (d *Device) takeNews() []Event {
 }
 
 func (d *Device) sync(ctx context.Context) error {
-	if err := d.login(ctx); err != nil {
+	if err := d.freshLogin(ctx); err != nil {
 		return err
 	}
 	errs := []error{d.welcomes(ctx), d.checkClock()}
@@ -126,6 +130,10 @@ func (d *Device) Watch(ctx context.Context) iter.Seq2[Event, error] {
 	}
 }
 
+// maxSilence is how long a stream may bring nothing: delivery says twice a minute that it
+// is alive, and a connection can die without a word.
+const maxSilence = 90 * time.Second
+
 // watch follows one stream to its end. It returns false if the watching is over.
 func (d *Device) watch(ctx context.Context, yield func(Event, error) bool) bool {
 	ctx, cancel := context.WithCancel(ctx)
@@ -135,7 +143,10 @@ func (d *Device) watch(ctx context.Context, yield func(Event, error) bool) bool 
 		return yield(Event{}, err) && d.usable()
 	}
 	defer stream.Close()
+	silent := time.AfterFunc(maxSilence, cancel)
+	defer silent.Stop()
 	for stream.Receive() {
+		silent.Reset(maxSilence)
 		if !d.pass(yield, d.hear(ctx, stream.Msg())) {
 			return false
 		}
@@ -165,8 +176,7 @@ func (d *Device) subscribe(ctx context.Context) (*connect.ServerStreamForClient[
 	if err := d.login(ctx); err != nil {
 		return nil, err
 	}
-	ctx, _ = d.authorize(ctx)
-	return d.cfg.Delivery.Subscribe(ctx, &api.SubscribeRequest{})
+	return d.cfg.Delivery.Subscribe(d.authorize(ctx), &api.SubscribeRequest{})
 }
 
 // hear acts on an event of the stream. Events are hints: what is certain is read.
@@ -177,6 +187,9 @@ func (d *Device) hear(ctx context.Context, e *api.Event) error {
 	defer d.mu.Unlock()
 	if m := e.GetMessage(); m != nil {
 		return d.hearMessage(ctx, m)
+	}
+	if e.GetAlive() {
+		return nil
 	}
 	return d.sync(ctx) // ready, a welcome, or lagged
 }

@@ -56,13 +56,9 @@ func newWorld(t testing.TB) *world {
 		laws[h] = c
 	}
 	var err error
-	w.service, err = delivery.Open(delivery.Config{Store: engine.Config{Path: filepath.Join(fastDir(t), "db")}, Laws: laws, Now: w.Now})
+	w.service, err = delivery.Open(delivery.Config{Store: engine.Config{Path: filepath.Join(fastDir(t), "db")}, Laws: laws, Now: w.Now, Address: address})
 	w.check(err)
-	handler := w.service.Handler()
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		rw.Header().Set("Date", w.Now().UTC().Format(http.TimeFormat))
-		handler.ServeHTTP(rw, r)
-	}))
+	server := httptest.NewServer(w.service.Handler())
 	w.url = server.URL
 	t.Cleanup(func() {
 		w.service.Close()
@@ -146,10 +142,13 @@ func (r *registered) check(id directory.Identity, key mls.SignaturePublicKey) er
 	return nil
 }
 
+// address is delivery's, as both sides have it.
+const address = "https://delivery.example"
+
 // config is the Config of a test device. Interceptors stand between it and delivery.
 func (w *world) config(s Storage, between ...connect.Interceptor) Config {
 	return Config{Storage: s, Delivery: api.NewDeliveryClient(http.DefaultClient, w.url, connect.WithInterceptors(between...)),
-		Laws: w.book, CheckCredential: known.check, Now: w.Now, KeyPackages: 2}
+		Address: address, Laws: w.book, CheckCredential: known.check, Now: w.Now, KeyPackages: 2}
 }
 
 var phone = func(account string) directory.Identity { return directory.Identity{Account: account, Device: "phone"} }

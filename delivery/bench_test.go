@@ -75,7 +75,7 @@ func BenchmarkAppend(b *testing.B) {
 		r := request(i)
 		fail(store.Append(context.Background(), &engine.Message{Conversation: r.Conversation, Mid: r.Mid, Kind: engine.Application, Body: r.Message}))
 	})
-	ctx := context.WithValue(context.Background(), deviceKey{}, alice.id)
+	ctx := context.WithValue(context.Background(), callerKey{}, &caller{device: alice.id})
 	service, serviceTail := hammer(n, func(i int) {
 		_, err := w.service.Append(ctx, request(i))
 		fail(err)

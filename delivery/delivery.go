@@ -75,6 +75,10 @@ type Config struct {
 	// into a conversation.
 	Laws Laws
 
+	// Address is the URL under which the deployment file names this service. A login
+	// is signed for it: without it, or with another than devices have, none succeeds.
+	Address string
+
 	// StatementKey signs statements about compartments: the private half of the charters'
 	// delivery key. Without it Disclose is unsupported.
 	StatementKey StatementKey

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -405,10 +406,12 @@ func TestSessions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	login := func(p *phone, challenge []byte) error {
-		_, err := p.api().Login(ctx, &api.LoginRequest{Account: "alice", Device: "phone", Challenge: challenge, Signature: p.sign("login", LoginContent(alice.id, challenge))})
+	loginAt := func(p *phone, address string, challenge []byte) error {
+		_, err := p.api().Login(ctx, &api.LoginRequest{Account: "alice", Device: "phone", Challenge: challenge, Signature: p.sign("login", LoginContent(alice.id, address, challenge))})
 		return err
 	}
+	login := func(p *phone, challenge []byte) error { return loginAt(p, w.config.Address, challenge) }
+	refusedWith(t, "login that was signed for a false address", loginAt(alice, "https://delivery.example.evil", c.Challenge), connect.CodeUnauthenticated)
 	refusedWith(t, "login with another key", login(&thief, c.Challenge), connect.CodeUnauthenticated)
 	refusedWith(t, "made-up challenge", login(alice, randomBytes(56)), connect.CodeUnauthenticated)
 	if err := login(alice, c.Challenge); err != nil {
@@ -418,6 +421,26 @@ func TestSessions(t *testing.T) {
 	c, _ = alice.api().Challenge(ctx, &api.ChallengeRequest{Account: "alice", Device: "phone"})
 	w.clock.pass(challengeLife)
 	refusedWith(t, "an old challenge", login(alice, c.Challenge), connect.CodeUnauthenticated)
+
+	w.clock.pass(time.Second)
+	if c, _ = alice.api().Challenge(ctx, &api.ChallengeRequest{Account: "alice", Device: "phone"}); login(alice, c.Challenge) != nil {
+		t.Error("login refused")
+	}
+	w.clock.pass(challengeLife - 30*time.Second)
+	c, _ = alice.api().Challenge(ctx, &api.ChallengeRequest{Account: "alice", Device: "phone"})
+	if err := login(alice, c.Challenge); err != nil {
+		t.Errorf("login: %v", err)
+	}
+	w.clock.pass(32 * time.Second) // what was used is now kept in the older half
+	alice.login()
+	refusedWith(t, "the challenge again, a while later", login(alice, c.Challenge), connect.CodeUnauthenticated)
+
+	devices, err := alice.api().Devices(ctx, &api.DevicesRequest{Account: "alice"})
+	if err != nil || len(devices.Devices) != 2 || devices.Devices[0].Device != "laptop" || string(devices.Devices[1].SignatureKey) != string(alice.key.Public()) {
+		t.Errorf("devices: %v, %v", devices, err)
+	}
+	_, err = alice.api().Devices(ctx, &api.DevicesRequest{Account: "nobody"})
+	refusedWith(t, "devices of nobody", err, connect.CodeNotFound)
 
 	use := func() error { _, err := alice.api().Conversations(ctx, &api.ConversationsRequest{}); return err }
 	old := alice.token
@@ -432,6 +455,53 @@ func TestSessions(t *testing.T) {
 	alice.login()
 	w.clock.pass(sessionLife)
 	refusedWith(t, "an old session", use(), connect.CodeUnauthenticated)
+}
+
+// Nobody without a session makes the service hold megabytes: the answer comes while the
+// body is still on its way.
+func TestBodiesOfStrangers(t *testing.T) {
+	w := newWorld(t)
+	for procedure, want := range map[string]int{
+		api.DeliveryAppendProcedure:     http.StatusUnauthorized,
+		api.DeliveryPutCapsuleProcedure: http.StatusUnauthorized,
+		api.DeliveryDevicesProcedure:    http.StatusUnauthorized,
+		api.DeliveryRegisterProcedure:   http.StatusTooManyRequests, // connect's status of a body that is too long
+	} {
+		sent := &counting{left: maxRequest - 1<<20}
+		r, err := http.NewRequest(http.MethodPost, w.url+procedure, sent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/proto")
+		r.Header.Set("Authorization", "Bearer "+base64.RawURLEncoding.EncodeToString(randomBytes(32)))
+		answer, err := w.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want || sent.n.Load() > 6<<20 {
+			t.Errorf("%s: status %d after %d bytes, want %d", procedure, answer.StatusCode, sent.n.Load(), want)
+		}
+	}
+}
+
+// counting is a body of zeros that counts what was taken of it, and goes slowly enough
+// for an answer to come before its end.
+type counting struct {
+	left int
+	n    atomic.Int64
+}
+
+func (c *counting) Read(b []byte) (int, error) {
+	if c.left == 0 {
+		return 0, io.EOF
+	}
+	time.Sleep(time.Millisecond)
+	n := min(len(b), c.left)
+	clear(b[:n])
+	c.left -= n
+	c.n.Add(int64(n))
+	return n, nil
 }
 
 func TestKeyPackagesRefused(t *testing.T) {

@@ -7,10 +7,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"connectrpc.com/connect"
 	"writ/api"
 	"writ/directory"
 	"writ/engine"
@@ -29,10 +31,17 @@ type sessions struct {
 	macKey []byte
 
 	mu       sync.Mutex
-	byToken  map[[32]byte]session
-	byDevice map[directory.Identity][][32]byte // oldest first
-	used     map[string]time.Time              // challenges, until they expire
+	byToken  map[tokenHash]session
+	byDevice map[directory.Identity][]tokenHash // oldest first
+	swept    time.Time                          // when sessions were last looked through for ended ones
+
+	// Challenges that were used, in two generations: what is in used when it is turned
+	// into older has expired when the next turn drops it. So no login looks at all.
+	used, older map[string]bool
+	turned      time.Time
 }
+
+type tokenHash [32]byte
 
 type session struct {
 	device  directory.Identity
@@ -42,9 +51,8 @@ type session struct {
 func newSessions() *sessions {
 	return &sessions{
 		macKey:   randomBytes(32),
-		byToken:  map[[32]byte]session{},
-		byDevice: map[directory.Identity][][32]byte{},
-		used:     map[string]time.Time{},
+		byToken:  map[tokenHash]session{},
+		byDevice: map[directory.Identity][]tokenHash{},
 	}
 }
 
@@ -76,23 +84,22 @@ func (x *sessions) use(id directory.Identity, challenge []byte, now time.Time) b
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for c, t := range x.used {
-		if !now.Before(t) {
-			delete(x.used, c)
-		}
+	if now.Sub(x.turned).Abs() > challengeLife {
+		x.used, x.older, x.turned = map[string]bool{}, x.used, now
 	}
-	_, again := x.used[string(challenge)]
-	x.used[string(challenge)] = expires
+	again := x.used[string(challenge)] || x.older[string(challenge)]
+	x.used[string(challenge)] = true
 	return !again
 }
 
 // open starts a session; the device's oldest ends if it has too many.
 func (x *sessions) open(id directory.Identity, now time.Time) (token string, expires time.Time) {
 	raw := randomBytes(32)
-	key := sha256.Sum256(raw)
+	key := tokenHash(sha256.Sum256(raw))
 	expires = now.Add(sessionLife)
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.sweep(now)
 	list := append(x.byDevice[id], key)
 	for len(list) > maxSessions {
 		delete(x.byToken, list[0])
@@ -103,28 +110,79 @@ func (x *sessions) open(id directory.Identity, now time.Time) (token string, exp
 	return base64.RawURLEncoding.EncodeToString(raw), expires
 }
 
-// find looks a token up by its hash, so that comparing it tells nothing about it.
-func (x *sessions) find(token string, now time.Time) (directory.Identity, bool) {
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil {
-		return directory.Identity{}, false
+// sweep forgets sessions that are over, once in a while.
+func (x *sessions) sweep(now time.Time) {
+	if now.Sub(x.swept).Abs() < sessionLife/24 {
+		return
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	s, ok := x.byToken[sha256.Sum256(raw)]
-	return s.device, ok && now.Before(s.expires)
+	x.swept = now
+	for id, list := range x.byDevice {
+		list = slices.DeleteFunc(list, func(key tokenHash) bool {
+			over := !now.Before(x.byToken[key].expires)
+			if over {
+				delete(x.byToken, key)
+			}
+			return over
+		})
+		if x.byDevice[id] = list; len(list) == 0 {
+			delete(x.byDevice, id)
+		}
+	}
 }
 
-type deviceKey struct{} // of the context: the session's directory.Identity
+// find looks a token up by its hash, so that comparing it tells nothing about it.
+func (x *sessions) find(token string, now time.Time) (*caller, bool) {
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return nil, false
+	}
+	c := &caller{key: sha256.Sum256(raw)}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	s, ok := x.byToken[c.key]
+	c.device = s.device
+	return c, ok && now.Before(s.expires)
+}
 
-// authenticate puts the device of the bearer token, if there is a good one, into
-// the request's context.
+// lives reports whether a session goes on.
+func (x *sessions) lives(key tokenHash, now time.Time) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	s, ok := x.byToken[key]
+	return ok && now.Before(s.expires)
+}
+
+// caller is the value of the context under callerKey: whose session it is.
+type caller struct {
+	device directory.Identity
+	key    tokenHash
+}
+
+type callerKey struct{}
+
+// open are the calls that need no session, with the bytes that each may have.
+var open = map[string]int64{
+	api.DeliveryRegisterProcedure:  4 << 10,
+	api.DeliveryChallengeProcedure: 4 << 10,
+	api.DeliveryLoginProcedure:     4 << 10,
+	api.DeliveryDiscloseProcedure:  4 << 20,
+}
+
+// authenticate puts the caller of the bearer token, if there is a good one, into
+// the request's context. Who has no session is turned away before the body is read.
 func (s *Service) authenticate(next http.Handler) http.Handler {
+	refuse := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-			if id, ok := s.sessions.find(token, s.now()); ok {
-				r = r.WithContext(context.WithValue(r.Context(), deviceKey{}, id))
-			}
+		limit, isOpen := open[r.URL.Path]
+		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		switch c, ok := s.sessions.find(token, s.now()); {
+		case isOpen:
+			r.Body = http.MaxBytesReader(w, r.Body, limit)
+		case ok:
+			r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
+		default:
+			refuse.Write(w, r, unauthenticated("no session"))
+			return
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -132,11 +190,11 @@ func (s *Service) authenticate(next http.Handler) http.Handler {
 
 // device returns the device that calls.
 func device(ctx context.Context) (directory.Identity, error) {
-	id, ok := ctx.Value(deviceKey{}).(directory.Identity)
+	c, ok := ctx.Value(callerKey{}).(*caller)
 	if !ok {
-		return id, unauthenticated("no session")
+		return directory.Identity{}, unauthenticated("no session")
 	}
-	return id, nil
+	return c.device, nil
 }
 
 // identity takes a device's name from a request.
@@ -184,18 +242,21 @@ func RegistrationContent(id directory.Identity, signatureKey []byte) []byte {
 	return identityContent(id, signatureKey)
 }
 
-// LoginContent is what a device signs as "login":
+// LoginContent is what a device signs as "login". Address is where it believes it logs
+// in, so that a login at a false address is none at the true one:
 //
-//	struct { opaque account<V>; opaque device<V>; opaque challenge<V>; }
-func LoginContent(id directory.Identity, challenge []byte) []byte {
-	return identityContent(id, challenge)
+//	struct { opaque account<V>; opaque device<V>; opaque address<V>; opaque challenge<V>; }
+func LoginContent(id directory.Identity, address string, challenge []byte) []byte {
+	return identityContent(id, []byte(address), challenge)
 }
 
-func identityContent(id directory.Identity, b []byte) []byte {
+func identityContent(id directory.Identity, more ...[]byte) []byte {
 	var w wire.Writer
 	w.String(id.Account)
 	w.String(id.Device)
-	w.Opaque(b)
+	for _, b := range more {
+		w.Opaque(b)
+	}
 	return w.Bytes()
 }
 
@@ -222,11 +283,32 @@ func (s *Service) Login(ctx context.Context, r *api.LoginRequest) (*api.LoginRes
 	if err != nil && err != engine.ErrNotFound {
 		return nil, s.storeFault(err, "device")
 	}
-	if err != nil || !verify(key, "login", LoginContent(id, r.Challenge), r.Signature) || !s.sessions.use(id, r.Challenge, s.now()) {
-		return nil, unauthenticated("device, challenge or signature is wrong")
+	content := LoginContent(id, s.config.Address, r.Challenge)
+	if err != nil || !verify(key, "login", content, r.Signature) || !s.sessions.use(id, r.Challenge, s.now()) {
+		return nil, unauthenticated("device, challenge or signature is wrong, or the address that was signed")
 	}
-	token, expires := s.sessions.open(id, s.now())
-	return &api.LoginResponse{Token: token, Expires: uint64(expires.Unix())}, nil
+	now := s.now()
+	token, expires := s.sessions.open(id, now)
+	return &api.LoginResponse{Token: token, Expires: uint64(expires.Unix()), NowMs: uint64(now.UnixMilli())}, nil
+}
+
+// Devices implements api.Delivery.
+func (s *Service) Devices(ctx context.Context, r *api.DevicesRequest) (*api.DevicesResponse, error) {
+	if _, err := device(ctx); err != nil {
+		return nil, err
+	}
+	if !wire.ValidName(r.Account) {
+		return nil, malformed("account %q is not a name", r.Account)
+	}
+	list, err := s.store.Devices(ctx, r.Account)
+	if err != nil {
+		return nil, s.storeFault(err, "account")
+	}
+	out := &api.DevicesResponse{}
+	for _, d := range list {
+		out.Devices = append(out.Devices, &api.RegisteredDevice{Device: d.Device, SignatureKey: d.Key})
+	}
+	return out, nil
 }
 
 // deviceKeys remembers registered keys, which never change.

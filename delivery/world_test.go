@@ -51,6 +51,7 @@ func newWorld(t testing.TB, options ...func(*Config)) *world {
 	w.config = Config{
 		Store:        engine.Config{Path: filepath.Join(t.TempDir(), "delivery.db")},
 		Laws:         FixedLaws(law.Charter),
+		Address:      "https://delivery.example",
 		StatementKey: StatementKey(law.Delivery),
 		Now:          w.clock.now,
 	}
@@ -126,7 +127,7 @@ func (p *phone) login() {
 		p.Fatal(err)
 	}
 	r, err := p.api().Login(context.Background(), &api.LoginRequest{Account: p.id.Account, Device: p.id.Device,
-		Challenge: c.Challenge, Signature: p.sign("login", LoginContent(p.id, c.Challenge))})
+		Challenge: c.Challenge, Signature: p.sign("login", LoginContent(p.id, p.config.Address, c.Challenge))})
 	if err != nil {
 		p.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 )
 
@@ -132,6 +133,24 @@ func (s *Delivery) PutDevice(ctx context.Context, dev Device, sponsor string, ma
 func (s *Delivery) DeviceKey(ctx context.Context, account, device string) (key []byte, err error) {
 	err = s.db.queryRow(ctx, "SELECT key FROM devices WHERE account=? AND device=?", []any{account, device}, &key)
 	return key, err
+}
+
+// Devices returns an account's devices by name, or ErrNotFound.
+func (s *Delivery) Devices(ctx context.Context, account string) ([]Device, error) {
+	var list []Device
+	err := s.db.query(ctx, "SELECT account, device, key FROM devices WHERE account=? ORDER BY device", []any{account}, func(rows *sql.Rows) error {
+		var d Device
+		err := rows.Scan(&d.Account, &d.Device, &d.Key)
+		list = append(list, d)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, ErrNotFound
+	}
+	return list, nil
 }
 
 // PutCapsule stores a capsule under its name, 32 bytes, once: what is there

@@ -92,7 +92,7 @@ func newHome(ctx context.Context, dir string, d *setup.Deployment) (*home, error
 	}
 	h := &home{deployment: d, laws: laws{copy}, files: files}
 	h.device, err = client.Open(client.Config{
-		Storage: files, Delivery: api.NewDeliveryClient(http.DefaultClient, d.Delivery), Laws: h.laws,
+		Storage: files, Delivery: api.NewDeliveryClient(http.DefaultClient, d.Delivery), Address: d.Delivery, Laws: h.laws,
 		CheckCredential: trustFirstKey, Now: time.Now,
 	})
 	if err != nil {

@@ -55,7 +55,7 @@ func runServe(cmd *cobra.Command, s *service) error {
 	defer copy.Close()
 	server, err := delivery.Open(delivery.Config{
 		Store: engine.Config{Path: filepath.Join(s.dir, "delivery.db"), Fatal: endProcess},
-		Laws:  laws{copy}, StatementKey: delivery.StatementKey(key), Log: logger(cmd),
+		Laws:  laws{copy}, Address: d.Delivery, StatementKey: delivery.StatementKey(key), Log: logger(cmd),
 	})
 	if err != nil {
 		return err
