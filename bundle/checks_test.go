@@ -451,3 +451,27 @@ func TestForgedCapsule(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A capsule is right in itself with any secrets. One whose secrets are not the
+// sender's, or not even of their size, spoils its own compartment only.
+func TestSecretsThatOpenNothing(t *testing.T) {
+	for _, size := range []int{32, 64} {
+		c := newCase(t)
+		alice := c.conv.groups["alice"]
+		part := c.part
+		part.Ratchet, part.SenderData = bytes.Repeat([]byte{1}, size), bytes.Repeat([]byte{2}, size)
+		part = c.reseal(part, func(*capsule.Label) {})
+		h := capsule.HashOf(part.Capsule)
+		m, _, err := alice.Protect(h[:], []byte("hidden"))
+		part.Messages = []Message{c.receive(must(m, err))}
+		c.state(&part)
+		b, err := Build(c.open(edits{order: both}, part, c.bob), c.policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := must(Verify(b, c.policy))
+		if r.Complete || r.Compartments[0].Messages[0].Aside == "" || *r.Compartments[1].Messages[0].Text != "Yes." {
+			t.Errorf("%s", r.JSON())
+		}
+	}
+}

@@ -23,7 +23,7 @@ var errOtherCapsule = errors.New("it names another capsule than this compartment
 type sender struct {
 	leaf    *mls.LeafNode
 	capsule capsule.Hash
-	opener  *mls.SenderOpener // nil if the capsule was not opened
+	opener  *mls.SenderOpener // nil if there are no secrets that could open anything
 }
 
 // sender finds the leaf by its proof under the group context (BUN-8). It is the
@@ -49,17 +49,23 @@ func (c *Compartment) sender(sealed *capsule.Capsule) (*sender, error) {
 		return nil, fmt.Errorf("leaf %d is not under the charter of the capsule", l.Leaf)
 	}
 	s := &sender{leaf: leaf, capsule: sealed.Hash()}
-	if c.opened() {
+	// Whoever sealed the capsule chose the secrets: those of another size than
+	// the suite's open nothing, like those of another value.
+	if n := len(c.Ratchet); c.opened() && n == suiteSecret(g) && n == len(c.SenderData) {
 		s.opener, err = mls.NewSenderOpener(g.Suite, c.Ratchet, c.SenderData, mls.LeafIndex(l.Leaf), c.GroupContext, leaf.SignatureKey)
 	}
 	return s, err
 }
 
+// suiteSecret is the size of a suite's secrets: that of its hash, and so of the
+// tree hash, which the leaf proof has verified.
+func suiteSecret(g *mls.GroupContext) int { return len(g.TreeHash) }
+
 // open decrypts a message and verifies the signature over it (BUN-9), and that
 // it names the capsule (BUN-11). With errOtherCapsule comes the message.
 func (s *sender) open(ciphertext []byte) (*mls.ApplicationMessage, error) {
 	if s.opener == nil {
-		return nil, errors.New("the capsule was not opened")
+		return nil, errors.New("there are no secrets of the suite's size")
 	}
 	m, err := s.opener.Open(ciphertext)
 	if err != nil {
