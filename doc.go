@@ -30,6 +30,7 @@
 //	directory        internal/wire
 //	charter          internal/wire
 //	capsule          internal/wire charter
+//	notice/beacon    internal/wire
 //	notice           internal/wire capsule
 //	warrant          internal/wire charter
 //	ledger           internal/wire charter
