@@ -27,9 +27,10 @@ type talk struct {
 	other        string // somebody the subject also talks to in private
 	conversation client.ConversationID
 	beside       client.ConversationID
-	from, until  time.Time // the middle epoch was opened between them
-	wanted       []string  // what the subject said in the middle epoch of the conversation
-	said         []string  // everything anybody said
+	from, until  time.Time     // the middle epoch was opened between them
+	wanted       []string      // what the subject said in the middle epoch of the conversation
+	said         []string      // everything anybody said
+	spent        time.Duration // on saying it
 	stolen       []*engine.Message
 	capsules     map[string][][]byte // by compartment, from the stolen database
 }
@@ -91,7 +92,7 @@ func (s *story) peopleTalk(cmd *cobra.Command) (err error) {
 	}
 	s.title("People talk")
 	bar := newProgress("messages said:")
-	began, total := time.Now(), len(s.log.lines)+3
+	total := len(s.log.lines) + 3
 	count := func() { bar.at(len(t.said), total) }
 	creator := s.devices[s.log.accounts[0]].device
 	if t.conversation, err = creator.Create(ctx, s.log.accounts[1:]...); err != nil {
@@ -120,7 +121,6 @@ func (s *story) peopleTalk(cmd *cobra.Command) (err error) {
 	}
 	bar.end()
 	t.wanted = textsOf(middle, t.subject)
-	talked := time.Since(began)
 	seen, held, err := s.everybodyReads(ctx)
 	if err != nil {
 		return err
@@ -132,9 +132,9 @@ will say in this conversation and epoch, sealed in shares to the custodians.
 Every receiver computes the same capsule and compares it byte for byte.`)
 	s.must(seen == (len(t.said)-1)*len(s.log.accounts)+2, "every device shows every message of its conversations: %d shown", seen)
 	s.must(held == 0, "no capsule was missing or wrong: %d messages held back", held)
-	s.say("%.1f ms a message, sealed, stored on disk and read back by its sender.", talked.Seconds()*1000/float64(len(t.said)))
+	s.say("%.1f ms a message: what others said read and checked, the message sealed and stored.", t.spent.Seconds()*1000/float64(len(t.said)))
 	s.fact("messages", len(t.said))
-	s.fact("ms_per_message", talked.Seconds()*1000/float64(len(t.said)))
+	s.fact("ms_per_message", t.spent.Seconds()*1000/float64(len(t.said)))
 	return nil
 }
 
@@ -165,6 +165,8 @@ func textsOf(part []line, account string) []string {
 }
 
 func (s *story) sayAll(ctx context.Context, id client.ConversationID, part []line, count func()) error {
+	began := time.Now()
+	defer func() { s.talk.spent += time.Since(began) }()
 	for _, l := range part {
 		d := s.devices[l.account].device
 		if _, err := d.Sync(ctx); err != nil {
