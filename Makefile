@@ -28,7 +28,7 @@ fuzz:
 	./test/fuzz 60
 
 bench:
-	$(GO) test -run '^$$' -bench . -benchtime 1s ./mls ./capsule ./unseal ./engine ./delivery ./client
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./mls ./capsule ./unseal ./bundle ./engine ./delivery ./client
 
 generate:
 	$(GO) generate ./api
