@@ -390,3 +390,39 @@ func TestOverAgeMessageIsHeld(t *testing.T) {
 		t.Fatalf("%+v", s.events)
 	}
 }
+
+// R38: conversations are post-quantum by default, and nobody talks a device into
+// less by a key package of a suite without ML-KEM, though all else in it is right.
+// Custodians' and readers' keys are refused by charter and warrant.
+func TestNoDowngradeR38(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("a-dgr", w.access), w.device("b-dgr", w.access)
+	id := w.talk(anna, ben)
+	for _, d := range []*Device{anna, ben} {
+		if s := d.convs[id].group.Suite(); s != mls.XWING_CHACHA20POLY1305_SHA256_Ed25519 {
+			t.Fatalf("suite %#04x", uint16(s))
+		}
+	}
+	label, err := anna.convs[id].label(place{1, 0})
+	w.check(err)
+	if label.Suite != uint16(mls.XWING_CHACHA20POLY1305_SHA256_Ed25519) {
+		t.Errorf("label of suite %#04x", label.Suite)
+	}
+	for suite, why := range map[mls.CipherSuite]string{
+		mls.XWING_CHACHA20POLY1305_SHA256_Ed25519:  "",
+		mls.X25519_AES128GCM_SHA256_Ed25519:        "suite 0x0001",
+		mls.X25519_CHACHA20POLY1305_SHA256_Ed25519: "suite 0x0003",
+	} {
+		now, cleo := w.Now(), phone(fmt.Sprintf("c-dgr-%x", uint16(suite)))
+		key, err := mls.GenerateSignatureKey(suite)
+		w.check(err)
+		known.add(cleo, key.Public())
+		kp, _, err := mls.NewKeyPackage(suite, mls.BasicCredential(cleo.Encode()), key, mls.KeyPackageOptions{
+			LeafExtensions: ben.homeLaw(), Lifetime: mls.Lifetime{NotBefore: uint64(now.Unix()), NotAfter: uint64(now.Add(time.Hour).Unix())}})
+		w.check(err)
+		_, err = anna.convs[id].keyPackage(cleo, kp.Bytes())
+		if (err == nil) != (why == "") || err != nil && !strings.Contains(err.Error(), why) {
+			t.Errorf("key package of suite %#04x: %v", uint16(suite), err)
+		}
+	}
+}
