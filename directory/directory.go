@@ -22,10 +22,30 @@
 package directory
 
 import (
+	"errors"
 	"fmt"
 
 	"writ/internal/wire"
 )
+
+// The kinds of error of this package, beside [wire.ErrMalformed] for what
+// can't be parsed.
+var (
+	ErrInvalid     = errors.New("invalid")     // parses, but breaks a rule
+	ErrUnsupported = errors.New("unsupported") // a version or type of another time
+	ErrRefused     = errors.New("refused")     // right in itself, but not what the reader may rely on
+)
+
+func malformed(format string, args ...any) error { return fail(wire.ErrMalformed, format, args) }
+func invalid(format string, args ...any) error   { return fail(ErrInvalid, format, args) }
+func refused(format string, args ...any) error   { return fail(ErrRefused, format, args) }
+func unsupported(format string, args ...any) error {
+	return fail(ErrUnsupported, format, args)
+}
+
+func fail(kind error, format string, args []any) error {
+	return fmt.Errorf("directory: %w: "+format, append([]any{kind}, args...)...)
+}
 
 // Identity names a device and the account it speaks for.
 type Identity struct {

@@ -1,0 +1,153 @@
+package directory
+
+import (
+	"fmt"
+	"slices"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// RootEvery is after how many entries a directory logs a root of its tree.
+// Between it and [MaxTail] lies what may pile up while a root is on its way.
+const RootEvery = 32
+
+// Book replays a directory's log. The directory answers lookups from it; an
+// auditor feeds it the same entries and learns of each root that is not the
+// tree's. It is not safe for concurrent use.
+//
+// Its memory grows with the number of accounts, about 250 bytes each, and with
+// the entries since the last root.
+type Book struct {
+	size    uint64
+	tree    Tree   // over the entries before covered
+	covered uint64 // the size that the last right root states, 0 if there is none
+	tail    []tailEntry
+	changed map[Label]Value // of the tail, where it differs from the tree
+
+	next     Tree // the tree over all entries, if nextSize is size
+	nextSize uint64
+}
+
+type tailEntry struct {
+	bytes []byte
+	leaf  *Leaf
+}
+
+// NewBook returns a Book of no entries.
+func NewBook() *Book { return &Book{changed: map[Label]Value{}} }
+
+// Size returns the number of entries applied.
+func (b *Book) Size() uint64 { return b.size }
+
+// Value returns how many leaves a label has, and their history.
+func (b *Book) Value(label Label) Value {
+	if v, ok := b.changed[label]; ok {
+		return v
+	}
+	v, _ := b.tree.Value(label)
+	return v
+}
+
+// Apply takes the next entry of the log. An error says why the entry is wrong:
+// it stays on the log and nobody may rely on it. A wrong root is proof of a
+// directory that lies or is broken; it convinces whoever replays the log.
+func (b *Book) Apply(entry []byte) error {
+	index := b.size
+	e, err := ParseEntry(entry)
+	b.tail = append(b.tail, tailEntry{slices.Clone(entry), e.Leaf})
+	b.size++
+	switch {
+	case err != nil:
+		return fmt.Errorf("entry %d: %w", index, err)
+	case e.Leaf != nil:
+		b.changed[e.Leaf.Label] = b.Value(e.Leaf.Label).Next(index, *e.Leaf)
+		return nil
+	}
+	return b.applyRoot(index, *e.Root)
+}
+
+func (b *Book) applyRoot(index uint64, r Root) error {
+	if r.Size > index || r.Size < b.covered || r.Size == 0 {
+		return invalid("the root at %d covers %d entries, after one of %d", index, r.Size, b.covered)
+	}
+	tree := b.treeAt(r.Size)
+	if tree.Root() != r.Hash {
+		return invalid("the root at %d is not that of the first %d entries", index, r.Size)
+	}
+	b.tree, b.tail = tree, slices.Clone(b.tail[r.Size-b.covered:])
+	b.covered = r.Size
+	clear(b.changed)
+	for i, e := range b.tail {
+		if e.leaf != nil {
+			b.changed[e.leaf.Label] = b.Value(e.leaf.Label).Next(r.Size+uint64(i), *e.leaf)
+		}
+	}
+	return nil
+}
+
+// treeAt returns the tree over the first size entries, size being at least
+// what the last root covers.
+func (b *Book) treeAt(size uint64) Tree {
+	if size == b.nextSize {
+		return b.next
+	}
+	values := map[Label]Value{}
+	for i, e := range b.tail[:size-b.covered] {
+		if e.leaf == nil {
+			continue
+		}
+		v, ok := values[e.leaf.Label]
+		if !ok {
+			v, _ = b.tree.Value(e.leaf.Label)
+		}
+		values[e.leaf.Label] = v.Next(b.covered+uint64(i), *e.leaf)
+	}
+	var updates []Update
+	for label, v := range values {
+		updates = append(updates, Update{label, v})
+	}
+	return b.tree.With(updates...)
+}
+
+// Due reports whether a root should be logged.
+func (b *Book) Due() bool { return len(b.tail) >= RootEvery }
+
+// Root returns the root over all entries so far, to be logged.
+func (b *Book) Root() Root {
+	b.next = b.treeAt(b.size)
+	b.nextSize = b.size
+	return Root{b.size, b.next.Root()}
+}
+
+// Lookup answers for an account under the checkpoint of [Book.Size] entries.
+// chain holds the account's statements from version 1, empty if it has none;
+// log reads the hashes of the log's own tree. Only a right chain makes a lookup
+// that verifies.
+func (b *Book) Lookup(key *LabelSigner, account string, chain []Opened, log tlog.HashReader) (*Lookup, error) {
+	if len(b.tail) > MaxTail {
+		return nil, refused("no root for the last %d entries", len(b.tail))
+	}
+	label, proof := key.Prove(account)
+	l := &Lookup{labelProof: proof, chain: chain, tail: span{start: b.covered}}
+	for _, e := range b.tail {
+		l.tail.entries = append(l.tail.entries, e.bytes)
+	}
+	if b.covered == 0 {
+		return l, nil
+	}
+	l.tree = b.tree.Prove(label)
+	var err error
+	if l.tail.left, err = subtrees(b.covered, log); err != nil {
+		return nil, fmt.Errorf("directory: %w", err)
+	}
+	for _, o := range slices.Backward(chain) {
+		if o.Index < b.covered {
+			l.path, err = tlog.ProveRecord(int64(b.size), int64(o.Index), log)
+			break
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("directory: %w", err)
+	}
+	return l, nil
+}
