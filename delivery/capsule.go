@@ -25,7 +25,11 @@ func (s *Service) PutCapsule(ctx context.Context, r *api.PutCapsuleRequest) (*ap
 		return nil, err
 	}
 	l, hash := c.Label(), c.Hash()
-	err = s.store.PutCapsule(ctx, engine.Compartment{Conversation: l.Conversation, Epoch: l.Epoch, Leaf: l.Leaf}, hash[:], id.String(), r.Capsule, maxCapsules)
+	limit := maxForeign
+	if id.Account == l.Account && id.Device == l.Device {
+		limit = maxCapsules
+	}
+	err = s.store.PutCapsule(ctx, engine.Compartment{Conversation: l.Conversation, Epoch: l.Epoch, Leaf: l.Leaf}, hash[:], id.String(), r.Capsule, limit)
 	if err != nil {
 		return nil, s.storeFault(err, "capsules of one compartment")
 	}

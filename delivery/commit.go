@@ -225,7 +225,7 @@ func transition(current, next *epoch, staged *mls.PublicStagedCommit) (*engine.T
 func (s *Service) commit(ctx context.Context, c *conversation, t *engine.Transition, next *epoch, staged *mls.PublicStagedCommit) (*api.CommitResponse, error) {
 	g := c.group
 	c.group = nil // unless the commit is stored
-	if err := g.Apply(staged); err != nil {
+	if err := g.advance(staged); err != nil {
 		return nil, s.storeFault(err, "commit")
 	}
 	if t.Next.Epoch%snapshotEvery == 0 {

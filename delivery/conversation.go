@@ -87,8 +87,17 @@ func (s *Service) use(id []byte) (c *conversation, done func()) {
 	return c, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		c.users--
+		// One that holds nothing, of a made-up id perhaps, makes room for none that does.
+		if c.users--; c.users == 0 && c.empty() {
+			delete(s.conversations, string(id))
+		}
 	}
+}
+
+func (c *conversation) empty() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.epochs) == 0
 }
 
 // makeRoom drops copies that nobody uses, whichever the map yields first.

@@ -22,6 +22,10 @@ func (s *Service) CreateConversation(ctx context.Context, r *api.CreateConversat
 	if err != nil {
 		return nil, malformed("%v", err)
 	}
+	// Made before: the answer was lost, perhaps long ago, so the clock has no say.
+	if err := s.store.MadeFrom(ctx, info.Context.GroupID, r.GroupInfo); err == nil {
+		return &api.CreateConversationResponse{Conversation: info.Context.GroupID}, nil
+	}
 	data, _ := mls.FindExtension(info.Extensions, openedExtension)
 	opened, err := s.checkOpened(data)
 	if err != nil {

@@ -36,14 +36,16 @@
 //
 // Whoever shows a warrant that is approved and logged gets the compartments in its
 // scope, sealed as they are, with a signed count of each. Delivery opens nothing. A
-// count is of now: it is final once the epoch takes no more messages.
+// count is of now: it is final once the epoch takes no more messages. Of each page a
+// record stays: the warrant's hash, when, how much. It is stored before the page leaves.
 //
 // # What it does not do
 //
 // It can't check the tags that need a group's secrets, so a member can make it follow
 // a commit that the other members refuse; they see who did. It does not limit how many
-// accounts are registered or key packages taken, which is for a proxy in front. That
-// a device belongs to a person is for the directory to say.
+// accounts are registered, which is for a proxy in front; so who registers many can take
+// all key packages of another. That a device belongs to a person is for the directory to
+// say.
 //
 // # Example
 //
@@ -136,13 +138,15 @@ const (
 	maxMessage       = 64 << 10 // application messages and proposals
 	maxCommit        = 4 << 20
 	maxWelcome       = 8 << 20
-	maxGroupInfo     = 8 << 20
+	maxGroupInfo     = 64 << 10 // of a new conversation, which has one member
 	maxKeyPackage    = 16 << 10
 	maxStock         = 100 // key packages waiting, per device
 	maxDevices       = 16  // per account
 	maxSessions      = 4   // per device; a further login ends the oldest
 	maxSubscriptions = 4   // per device
-	maxCapsules      = 4   // per depositor and compartment
+	maxCapsules      = 4   // per compartment, by its sender's device
+	maxForeign       = 1   // per compartment, by each other: there is one right capsule
+	maxWaiting       = 128 // proposals of one epoch
 	maxMembers       = 2048
 	maxReadCount     = 500
 	maxReadBytes     = 2 << 20
@@ -163,6 +167,8 @@ type Service struct {
 
 	accesses accesses
 	keys     deviceKeys
+	takes    takes
+	pulse    time.Duration // between two looks at a quiet subscription
 
 	mu            sync.Mutex
 	conversations map[string]*conversation
@@ -180,6 +186,7 @@ func Open(c Config) (*Service, error) {
 		hub:           newHub(),
 		conversations: map[string]*conversation{},
 		accesses:      accesses{of: map[accessKey]*charter.Access{}},
+		pulse:         30 * time.Second,
 	}
 	if s.now == nil {
 		s.now = time.Now

@@ -45,7 +45,24 @@ func (s *Service) Disclose(ctx context.Context, r *api.DiscloseRequest) (*api.Di
 	if err := d.run(ctx, at); err != nil {
 		return nil, err
 	}
+	if err := d.record(ctx, w.Hash()); err != nil {
+		return nil, err
+	}
 	return d.out, nil
+}
+
+// record keeps what a page hands out, and under which warrant. A page that can't be
+// recorded is not handed out.
+func (d *disclosure) record(ctx context.Context, h warrant.Hash) error {
+	page := engine.Disclosure{Warrant: h, At: uint64(d.s.now().Unix()), Compartments: uint32(len(d.out.Compartments))}
+	for _, c := range d.out.Compartments {
+		page.Messages += uint32(len(c.Messages))
+	}
+	if err := d.s.store.PutDisclosure(ctx, page); err != nil {
+		return d.s.storeFault(err, "disclosure")
+	}
+	d.s.log.Info("disclosed", "warrant", h, "compartments", page.Compartments, "messages", page.Messages)
+	return nil
 }
 
 // cursor is where a page begins: at a compartment, after a seq.

@@ -24,7 +24,8 @@ const snapshotEvery = 16
 // group is the public group of a conversation.
 type group struct {
 	*mls.PublicGroup
-	clock time.Time // what its checks take for now; stored with the message, so that a replay decides alike
+	waiting int       // proposals stored in this epoch
+	clock   time.Time // what its checks take for now; stored with the message, so that a replay decides alike
 }
 
 func (s *Service) groupConfig(g *group) mls.Config {
@@ -76,12 +77,19 @@ func (s *Service) replay(ctx context.Context, g *group, r engine.Range, epoch ui
 func (g *group) handle(m *engine.Message) error {
 	g.clock = time.UnixMilli(int64(m.Received))
 	if m.Kind == engine.Proposal {
+		g.waiting++
 		return g.HandleProposal(m.Body)
 	}
 	staged, err := g.Stage(m.Body)
 	if err != nil {
 		return err
 	}
+	return g.advance(staged)
+}
+
+// advance goes on to the next epoch.
+func (g *group) advance(staged *mls.PublicStagedCommit) error {
+	g.waiting = 0
 	return g.Apply(staged)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"connectrpc.com/connect"
 	"writ/api"
@@ -220,10 +221,29 @@ func (s *Service) Subscribe(ctx context.Context, _ *api.SubscribeRequest, stream
 	if err := stream.Send(&api.Event{Event: &api.Event_Ready{Ready: true}}); err != nil {
 		return err
 	}
-	for {
+	return s.pass(ctx, sub, stream)
+}
+
+// pass sends events as they come, a sign of life when none did, and ends with the
+// session.
+func (s *Service) pass(ctx context.Context, sub *subscriber, stream *connect.ServerStream[api.Event]) error {
+	session := ctx.Value(callerKey{}).(*caller).key
+	pulse := time.NewTicker(s.pulse)
+	defer pulse.Stop()
+	for quiet := true; ; {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-pulse.C:
+			if !s.sessions.lives(session, s.now()) {
+				return unauthenticated("the session has ended")
+			}
+			if quiet {
+				if err := stream.Send(&api.Event{Event: &api.Event_Alive{Alive: true}}); err != nil {
+					return err
+				}
+			}
+			quiet = true
 		case e, open := <-sub.events:
 			if !open {
 				return fault(connect.CodeUnavailable, &api.Hint{Hint: "Subscribe again, unless another subscription of this device goes on.", RetryAfterMs: retryAfter}, "the subscription was ended")
@@ -231,6 +251,7 @@ func (s *Service) Subscribe(ctx context.Context, _ *api.SubscribeRequest, stream
 			if err := stream.Send(e); err != nil {
 				return err
 			}
+			quiet = false
 		}
 	}
 }

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 
+	"connectrpc.com/connect"
 	"writ/api"
 	"writ/charter"
 	"writ/directory"
@@ -63,6 +64,10 @@ func (s *Service) TakeKeyPackages(ctx context.Context, r *api.TakeKeyPackagesReq
 	}
 	if !wire.ValidName(r.Account) || r.Suite > 0xffff || len(r.RequestId) != midSize {
 		return nil, malformed("account, suite or request id")
+	}
+	if !s.takes.allow(id.Account, r.Account, s.now()) {
+		return nil, fault(connect.CodeResourceExhausted, &api.Hint{Hint: "Try again in an hour. The account's key packages are for others too."},
+			"%d takes from %s within an hour", maxTakes, r.Account)
 	}
 	request := wire.Hash("key package request", id.Encode(), r.RequestId)
 	taken, missing, err := s.store.TakeKeyPackages(ctx, r.Account, uint16(r.Suite), request[:], uint64(s.now().Unix()))

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 
+	"connectrpc.com/connect"
 	"writ/api"
 	"writ/directory"
 	"writ/engine"
@@ -40,6 +41,9 @@ func (s *Service) Propose(ctx context.Context, r *api.ProposeRequest) (*api.Prop
 	if err != nil {
 		return nil, err
 	}
+	if g.waiting >= maxWaiting {
+		return nil, fault(connect.CodeResourceExhausted, &api.Hint{Hint: "Commit, which settles the proposals that wait.", Epoch: outside.Epoch}, "too many proposals in epoch %d", outside.Epoch)
+	}
 	c.group = nil // unless the proposal is stored
 	if err := g.HandleProposal(r.Message); err != nil {
 		return nil, refused("%v", err)
@@ -49,6 +53,7 @@ func (s *Service) Propose(ctx context.Context, r *api.ProposeRequest) (*api.Prop
 		c.doubt()
 		return nil, s.storeFault(err, "mid")
 	}
+	g.waiting++
 	c.group = g
 	return &api.ProposeResponse{Seq: m.Seq}, nil
 }

@@ -50,6 +50,19 @@ func (s *Delivery) PutConversation(ctx context.Context, conversation, info []byt
 	})
 }
 
+// MadeFrom returns nil if a conversation was made from info, ErrExists if it was made from
+// another, or ErrNotFound.
+func (s *Delivery) MadeFrom(ctx context.Context, conversation, info []byte) error {
+	var stored []byte
+	if err := s.db.queryRow(ctx, "SELECT info FROM conversations WHERE conv=?", []any{conversation}, &stored); err != nil {
+		return err
+	}
+	if string(stored) != string(hashOf(info)) {
+		return ErrExists
+	}
+	return nil
+}
+
 // A Transition is a commit and all that changes with it.
 type Transition struct {
 	Message  *Message // Kind Commit; its epoch is the one it ends
@@ -64,9 +77,10 @@ type Transition struct {
 // CommitEpoch stores a transition if its epoch is still the current one, and
 // sets the message's Seq. ErrConflict if another commit has ended that epoch; its seq
 // is returned. The same message again gives its seq and no error.
-func (s *Delivery) CommitEpoch(ctx context.Context, c *Transition) (winner uint64, err error) {
+func (s *Delivery) CommitEpoch(ctx context.Context, c *Transition) (uint64, error) {
+	var winner uint64
 	m, hash := c.Message, hashOf(c.Message.Body)
-	err = s.db.submit(ctx, func(t *tx) error {
+	err := s.db.submit(ctx, func(t *tx) error {
 		if !s.insert(t, m, hash) {
 			t.row("SELECT seq FROM epochs WHERE conv=? AND epoch=?", []any{m.Conversation, m.Epoch + 1}, &winner)
 			return s.settle(t, m, hash)

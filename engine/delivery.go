@@ -7,7 +7,8 @@ import (
 )
 
 // Delivery is the store of the delivery service: accounts, key packages,
-// conversations with their epochs and members, messages, capsules, welcomes.
+// conversations with their epochs and members, messages, capsules, welcomes, and what
+// was disclosed.
 // Conversation ids and mids are 16 bytes. It knows nothing of MLS: callers check
 // what they store.
 //
@@ -19,7 +20,7 @@ type Delivery struct {
 	committed func(*Message)
 }
 
-var deliverySchema = schema{id: 0x77726430, version: 1, tables: `
+var deliverySchema = schema{id: 0x77726430, version: 2, tables: `
 CREATE TABLE devices (
 	account TEXT NOT NULL, device TEXT NOT NULL, key BLOB NOT NULL,
 	UNIQUE (account, device)
@@ -78,6 +79,10 @@ CREATE TABLE welcome_queue (
 	UNIQUE (account, device, conv, epoch)
 );
 CREATE INDEX welcome_queue_epoch ON welcome_queue (conv, epoch);
+CREATE TABLE disclosures (
+	id INTEGER PRIMARY KEY AUTOINCREMENT,
+	warrant BLOB NOT NULL, at INTEGER NOT NULL, compartments INTEGER NOT NULL, messages INTEGER NOT NULL
+);
 `}
 
 // OpenDelivery opens or makes the store. Committed is called by the committer

@@ -19,8 +19,9 @@ type KeyPackage struct {
 // PutKeyPackages adds key packages to the stock of one device and returns how
 // many it then has. One that is known is left as it is. ErrFull, and none
 // stored, if there would be more than max.
-func (s *Delivery) PutKeyPackages(ctx context.Context, account, device string, list []KeyPackage, max int, now uint64) (stock int, err error) {
-	err = s.db.submit(ctx, func(t *tx) error {
+func (s *Delivery) PutKeyPackages(ctx context.Context, account, device string, list []KeyPackage, max int, now uint64) (int, error) {
+	var stock int
+	err := s.db.submit(ctx, func(t *tx) error {
 		count := func() {
 			t.row("SELECT count(*) FROM key_packages WHERE account=? AND device=? AND request IS NULL", []any{account, device}, &stock)
 		}
@@ -35,14 +36,21 @@ func (s *Delivery) PutKeyPackages(ctx context.Context, account, device string, l
 		count()
 		return nil
 	})
-	return stock, err
+	if err != nil {
+		return 0, err
+	}
+	return stock, nil
 }
 
 // TakeKeyPackages takes the oldest key package of the suite from each device of
 // the account. The same request gives the same packages again. ErrNotFound if
 // there is no such account. The second result names the devices without any.
-func (s *Delivery) TakeKeyPackages(ctx context.Context, account string, suite uint16, request []byte, now uint64) (taken []KeyPackage, missing []string, err error) {
-	err = s.db.submit(ctx, func(t *tx) error {
+//
+// Results are the committer's until it has answered: a caller that gave up reads none.
+func (s *Delivery) TakeKeyPackages(ctx context.Context, account string, suite uint16, request []byte, now uint64) ([]KeyPackage, []string, error) {
+	var taken []KeyPackage
+	var missing []string
+	err := s.db.submit(ctx, func(t *tx) error {
 		devices := s.deviceNames(t, account)
 		if len(devices) == 0 {
 			return ErrNotFound

@@ -1,0 +1,204 @@
+package delivery
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"writ/api"
+	"writ/capsule"
+	"writ/mls"
+	"writ/warrant"
+)
+
+var background = context.Background()
+
+// What a registered device can do at most to the service and to others.
+
+// An answer that was lost can be asked for again at any time.
+func TestCreateAgainLater(t *testing.T) {
+	w := newWorld(t)
+	alice := w.phone("alice", "phone", nil)
+	g, err := mls.NewGroup(alice.mlsConfig(), suite, randomBytes(16), mls.BasicCredential(alice.id.Encode()), alice.key, mls.GroupOptions{LeafExtensions: alice.homeLaw()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := g.GroupInfo([]mls.Extension{{Type: openedExtension, Data: alice.opened()}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := alice.api().CreateConversation(background, &api.CreateConversationRequest{GroupInfo: info}); err != nil {
+			t.Error(err)
+		}
+		w.clock.pass(time.Hour)
+	}
+	_, err = alice.api().CreateConversation(background, &api.CreateConversationRequest{GroupInfo: make([]byte, maxGroupInfo+1)})
+	refusedWith(t, "a tree of millions of blanks, perhaps", err, connect.CodeInvalidArgument)
+}
+
+// A member can't fill delivery's memory, nor the others' devices, with proposals.
+func TestProposalsBounded(t *testing.T) {
+	w := newWorld(t)
+	alice, bob, conv := w.pair()
+	propose := func() error {
+		p, _, err := bob.groups[conv].ProposeRemove(0, mls.ProposeOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = bob.api().Propose(background, &api.ProposeRequest{Conversation: []byte(conv), Mid: randomBytes(16), Message: p})
+		return err
+	}
+	for i := range maxWaiting {
+		if err := propose(); err != nil {
+			t.Fatalf("proposal %d: %v", i, err)
+		}
+	}
+	refusedWith(t, "one too many", propose(), connect.CodeResourceExhausted)
+	w.service.Close()
+	w.start()
+	alice.login()
+	bob.login()
+	refusedWith(t, "one too many, after a restart", propose(), connect.CodeResourceExhausted)
+	alice.commit(conv, mls.CommitOptions{})
+	bob.follow(conv)
+	if err := propose(); err != nil {
+		t.Errorf("in the next epoch: %v", err)
+	}
+}
+
+// Others than the sender need to deposit one capsule at most: the right one.
+func TestForeignCapsules(t *testing.T) {
+	w := newWorld(t)
+	alice, bob, conv := w.pair()
+	good := alice.seal(conv, alice.label(conv))
+	put := func(p *phone, n byte) error {
+		b := bytes.Clone(good.Bytes())
+		b[len(b)-1] ^= n
+		if _, err := capsule.Parse(b); err != nil {
+			t.Fatal(err)
+		}
+		_, err := p.api().PutCapsule(background, &api.PutCapsuleRequest{Capsule: b})
+		return err
+	}
+	if err := put(bob, 1); err != nil {
+		t.Fatal(err)
+	}
+	refusedWith(t, "a second by another", put(bob, 2), connect.CodeResourceExhausted)
+	for n := range byte(maxCapsules) {
+		if err := put(alice, 10+n); err != nil {
+			t.Errorf("sender's %d: %v", n, err)
+		}
+	}
+	refusedWith(t, "a fifth by the sender", put(alice, 20), connect.CodeResourceExhausted)
+}
+
+// Made-up conversations take no room from real ones.
+func TestMadeUpConversations(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Conversations = 2 })
+	alice, _, conv := w.pair()
+	hash := alice.deposit(conv)
+	for range 10 {
+		_, err := alice.api().GetCapsules(background, &api.GetCapsulesRequest{Conversation: randomBytes(16)})
+		refusedWith(t, "made up", err, connect.CodeNotFound)
+	}
+	if n := len(w.service.conversations); n != 1 || w.service.conversations[conv] == nil {
+		t.Errorf("%d copies, and not of the real conversation", n)
+	}
+	alice.say(conv, hash, "x")
+}
+
+// One account can't take all key packages of another.
+func TestTakesBounded(t *testing.T) {
+	w := newWorld(t)
+	alice, bob := w.phone("alice", "phone", nil), w.phone("bob", "phone", nil)
+	tablet := w.phone("alice", "tablet", alice)
+	bob.stock(maxTakes + 4)
+	alice.stock(maxTakes + 4)
+	take := func(p *phone, account string) (n int, err error) {
+		r, err := p.api().TakeKeyPackages(background, &api.TakeKeyPackagesRequest{Account: account, Suite: uint32(suite), RequestId: randomBytes(16)})
+		return len(r.GetKeyPackages()), err
+	}
+	for i := range maxTakes {
+		by := []*phone{alice, tablet}[i%2]
+		if n, err := take(by, "bob"); n != 1 || err != nil {
+			t.Fatalf("take %d: %d, %v", i, n, err)
+		}
+	}
+	for _, by := range []*phone{alice, tablet} {
+		_, err := take(by, "bob")
+		refusedWith(t, "one too many", err, connect.CodeResourceExhausted)
+	}
+	if n, err := take(bob, "alice"); n != 1 || err != nil {
+		t.Errorf("another account: %d, %v", n, err)
+	}
+	for range maxTakes + 1 {
+		if _, err := take(bob, "bob"); err != nil {
+			t.Errorf("of its own account: %v", err)
+		}
+	}
+	w.clock.pass(takesSpan)
+	if n, err := take(alice, "bob"); n != 0 || err != nil { // bob himself took the rest
+		t.Errorf("an hour later: %d, %v", n, err)
+	}
+}
+
+// A quiet subscription shows that it lives, and ends with its session.
+func TestQuietSubscription(t *testing.T) {
+	w := newWorld(t)
+	alice := w.phone("alice", "phone", nil)
+	w.service.pulse = 20 * time.Millisecond
+	ctx, cancel := context.WithTimeout(background, 10*time.Second)
+	defer cancel()
+	s, err := alice.api().Subscribe(ctx, &api.SubscribeRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Receive() || !s.Msg().GetReady() || !s.Receive() || !s.Msg().GetAlive() || !s.Receive() || !s.Msg().GetAlive() {
+		t.Fatalf("no signs of life: %v, %v", s.Msg(), s.Err())
+	}
+	w.clock.pass(sessionLife)
+	for s.Receive() {
+		if !s.Msg().GetAlive() {
+			t.Errorf("event %v", s.Msg())
+		}
+	}
+	refusedWith(t, "after the session", s.Err(), connect.CodeUnauthenticated)
+}
+
+// Delivery can account for what it disclosed: under which warrant, when, how much.
+func TestDisclosuresRecorded(t *testing.T) {
+	w, l := newLedgerWorld(t)
+	alice, _, conv := w.pair()
+	hash := alice.deposit(conv)
+	alice.say(conv, hash, "a")
+	alice.say(conv, hash, "b")
+	r := w.order(l, func(*warrant.Warrant) {})
+	for range 2 {
+		alice.disclosed(r)
+		w.clock.pass(time.Second)
+	}
+	bad := w.order(l, func(*warrant.Warrant) {})
+	bad.Approvals = nil
+	if _, err := alice.api().Disclose(background, bad); err == nil {
+		t.Fatal("disclosed without approvals")
+	}
+	w.service.Close()
+	w.start()
+	list, err := w.service.store.Disclosures(background, 0, 10)
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	order, err := warrant.Parse(r.Warrant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, d := range list {
+		if d.Warrant != order.Hash() || d.Compartments != 1 || d.Messages != 2 || d.At != uint64(w.clock.now().Unix())-2+uint64(i) {
+			t.Errorf("record %d: %+v", i, d)
+		}
+	}
+}
