@@ -75,6 +75,14 @@ func (c *Charter) rawKeys() (keySet, error) {
 	return s, errors.Join(errs...)
 }
 
+// HasKey reports whether a raw public key, or half of a hybrid one, is one of the
+// charter's long-term keys.
+func (c *Charter) HasKey(raw []byte) bool {
+	s, _ := c.rawKeys()
+	_, ok := s[string(raw)]
+	return ok
+}
+
 // takeKEM is addKEM that adds both halves or none.
 func (s keySet) takeKEM(owner string, key []byte) error {
 	_, first := s[string(key[:mlkemSize])]

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -476,6 +477,15 @@ func TestCharterRefused(t *testing.T) {
 	c = *w.Charter
 	c.Number, c.Previous, c.Policy = 2, c.Hash(), "no policy"
 	w.refused("policy", "policy", CharterEntry(w.Sign(&c)))
+	log := newTestLog(t, "log")
+	for name, key := range map[string]ed25519.PrivateKey{"docket": w.Docket, "custodian": w.Custodians["judicial-1"]} {
+		// It would write the log or watch over it, and act on it.
+		as := func(kind byte) string { return vkeyOf(log.name, kind, key) }
+		c.Policy = strings.Replace(w.Charter.Policy, vkeyOf(log.name, typeEd25519, log.key), as(typeEd25519), 1)
+		w.refused(name+" writes the log", "key of the charter", CharterEntry(w.Sign(&c)))
+		c.Policy = strings.Replace(w.Charter.Policy, vkeyOf("a.example", typeCosignature, keyOf("a")), as(typeCosignature), 1)
+		w.refused(name+" is a witness", "key of the charter", CharterEntry(w.Sign(&c)))
+	}
 	c.Policy = w.Charter.Policy
 	s := w.Sign(&c)
 	s.Signatures = s.Signatures[:1]

@@ -132,10 +132,25 @@ func (b *Book) charter(s *charter.Signed, index uint64, seen time.Time) (func(),
 	if l.charter, err = s.Verify(before); err != nil {
 		return nil, err
 	}
-	if _, err := ParsePolicy(c.Policy); err != nil {
+	if err := checkPolicy(c); err != nil {
 		return nil, err
 	}
 	return func() { b.enact(l) }, nil
+}
+
+// checkPolicy refuses a witness policy that does not parse, or in which a party of
+// the charter writes the log or watches over it.
+func checkPolicy(c *charter.Charter) error {
+	p, err := ParsePolicy(c.Policy)
+	if err != nil {
+		return err
+	}
+	for key := range p.keys {
+		if c.HasKey([]byte(key)) {
+			return invalid("the policy names a key of the charter: %x", key)
+		}
+	}
+	return nil
 }
 
 func (b *Book) enact(l *law) {

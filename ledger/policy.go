@@ -34,6 +34,7 @@ type Policy struct {
 	log       note.Verifier
 	witnesses []Witness
 	quorum    *component
+	keys      map[string]bool // raw public keys of the log and all witnesses
 }
 
 // Witness is one witness of a policy.
@@ -69,9 +70,8 @@ func ParsePolicy(text string) (*Policy, error) {
 		return nil, malformed("policy of %d bytes, at most %d are allowed", len(text), MaxPolicy)
 	}
 	b := policyBuilder{
-		policy: Policy{text: text},
+		policy: Policy{text: text, keys: map[string]bool{}},
 		names:  map[string]*component{},
-		keys:   map[string]bool{},
 		ids:    map[string]bool{},
 	}
 	for i, line := range strings.Split(text, "\n") {
@@ -144,7 +144,6 @@ func (c *component) satisfied(set []bool) bool {
 type policyBuilder struct {
 	policy Policy
 	names  map[string]*component
-	keys   map[string]bool // raw public keys seen
 	ids    map[string]bool // key name and id seen: a note can't tell such keys apart
 }
 
@@ -252,10 +251,10 @@ func (b *policyBuilder) addKey(vkey string, sigType byte) (cosignatureVerifier, 
 		return v, err
 	}
 	id := fmt.Sprintf("%s %08x", v.name, v.hash)
-	if b.keys[string(v.key)] || b.ids[id] {
+	if b.policy.keys[string(v.key)] || b.ids[id] {
 		return v, invalid("the key of %q occurs twice", v.name)
 	}
-	b.keys[string(v.key)], b.ids[id] = true, true
+	b.policy.keys[string(v.key)], b.ids[id] = true, true
 	return v, nil
 }
 
