@@ -28,7 +28,7 @@ type Header struct {
 // Protect encrypts plaintext to the members of the current epoch (RFC 9420 6.3).
 // authenticatedData is visible to everybody, and signed.
 func (g *Group) Protect(authenticatedData, plaintext []byte) ([]byte, Delta, error) {
-	if err := g.active(); err != nil {
+	if err := g.writable(); err != nil {
 		return nil, nil, err
 	}
 	a := g.frame(true, framedContent{authenticatedData: authenticatedData, kind: ContentApplication, application: plaintext})

@@ -12,6 +12,7 @@ import (
 	"crypto/sha512"
 	"fmt"
 	"hash"
+	"sync"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -19,17 +20,33 @@ import (
 // A CipherSuite is the code point of RFC 9420 5.1 and 17.1.
 type CipherSuite uint16
 
-// The suites implemented. Those of Curve448 (4 and 6) are not.
+// The suites of RFC 9420 17.1. Those of Curve448 (4 and 6) are not implemented.
 const (
 	X25519_AES128GCM_SHA256_Ed25519        CipherSuite = 0x0001
 	P256_AES128GCM_SHA256_P256             CipherSuite = 0x0002
 	X25519_CHACHA20POLY1305_SHA256_Ed25519 CipherSuite = 0x0003
 	P521_AES256GCM_SHA512_P521             CipherSuite = 0x0005
 	P384_AES256GCM_SHA384_P384             CipherSuite = 0x0007
+)
 
-	// The default: confidentiality against quantum computers too. The KEM is
-	// ML-KEM-768 with X25519 (X-Wing, HPKE KEM 0x647a); a private-use code point.
+// Suites whose confidentiality stands against quantum computers too, at private-use
+// code points: no registry has given them others yet. AssignCodePoint lets them have
+// those of a peer.
+const (
+	// The default: X-Wing (ML-KEM-768 with X25519, HPKE KEM 0x647a).
 	XWING_CHACHA20POLY1305_SHA256_Ed25519 CipherSuite = 0xF001
+	XWING_AES256GCM_SHA512_Ed25519        CipherSuite = 0xF002
+	XWING_CHACHA20POLY1305_SHA512_Ed25519 CipherSuite = 0xF003
+
+	// Those of draft-ietf-mls-pq-ciphersuites, TBD1 to TBD8.
+	MLKEM768X25519_AES128GCM_SHA256_Ed25519 CipherSuite = 0xF011
+	MLKEM768X25519_AES256GCM_SHA384_Ed25519 CipherSuite = 0xF012
+	MLKEM768P256_AES128GCM_SHA256_P256      CipherSuite = 0xF013
+	MLKEM768P256_AES256GCM_SHA384_P256      CipherSuite = 0xF014
+	MLKEM1024P384_AES256GCM_SHA384_P384     CipherSuite = 0xF015
+	MLKEM768_AES256GCM_SHA384_Ed25519       CipherSuite = 0xF016
+	MLKEM768_AES256GCM_SHA384_P256          CipherSuite = 0xF017
+	MLKEM1024_AES256GCM_SHA384_P384         CipherSuite = 0xF018
 )
 
 // suite holds the algorithms of one CipherSuite. Sizes are in bytes.
@@ -40,37 +57,124 @@ type suite struct {
 	aead    hpke.AEAD
 	newAEAD func(key []byte) (cipher.AEAD, error)
 	newHash func() hash.Hash
-	nh      int            // hash output, and every secret of the key schedule
-	nk      int            // AEAD key; the nonce is 12 in every suite
-	curve   elliptic.Curve // of ECDSA; nil for Ed25519
+	nh      int // hash output, and every secret of the key schedule
+	nk      int // AEAD key; the nonce is 12 in every suite
+
+	curve   elliptic.Curve   // of ECDSA; nil for Ed25519
+	sigHash func() hash.Hash // of ECDSA: that of the curve's size, not the suite's
 }
 
 const nonceSize = 12
 
 // params returns the algorithms of cs, or ErrUnsupported.
 func (cs CipherSuite) params() (*suite, error) {
+	s := cs.meaning().algorithms()
+	if s == nil {
+		return nil, unsupported("cipher suite %#04x", uint16(cs))
+	}
+	s.id = cs
+	return s, nil
+}
+
+// algorithms is nil for what is not implemented.
+func (cs CipherSuite) algorithms() *suite {
 	switch cs {
 	case X25519_AES128GCM_SHA256_Ed25519:
-		return &suite{cs, hpke.DHKEM(ecdh.X25519()), hpke.HKDFSHA256(), hpke.AES128GCM(), newGCM, sha256.New, 32, 16, nil}, nil
+		return sha256Suite(hpke.DHKEM(ecdh.X25519())).aes(16)
 	case P256_AES128GCM_SHA256_P256:
-		return &suite{cs, hpke.DHKEM(ecdh.P256()), hpke.HKDFSHA256(), hpke.AES128GCM(), newGCM, sha256.New, 32, 16, elliptic.P256()}, nil
+		return sha256Suite(hpke.DHKEM(ecdh.P256())).aes(16).ecdsa(elliptic.P256(), sha256.New)
 	case X25519_CHACHA20POLY1305_SHA256_Ed25519:
-		return &suite{cs, hpke.DHKEM(ecdh.X25519()), hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), chacha20poly1305.New, sha256.New, 32, 32, nil}, nil
+		return sha256Suite(hpke.DHKEM(ecdh.X25519())).chacha()
 	case P521_AES256GCM_SHA512_P521:
-		return &suite{cs, hpke.DHKEM(ecdh.P521()), hpke.HKDFSHA512(), hpke.AES256GCM(), newGCM, sha512.New, 64, 32, elliptic.P521()}, nil
+		return sha512Suite(hpke.DHKEM(ecdh.P521())).aes(32).ecdsa(elliptic.P521(), sha512.New)
 	case P384_AES256GCM_SHA384_P384:
-		return &suite{cs, hpke.DHKEM(ecdh.P384()), hpke.HKDFSHA384(), hpke.AES256GCM(), newGCM, sha512.New384, 48, 32, elliptic.P384()}, nil
+		return sha384Suite(hpke.DHKEM(ecdh.P384())).aes(32).ecdsa(elliptic.P384(), sha512.New384)
 	case XWING_CHACHA20POLY1305_SHA256_Ed25519:
-		return &suite{cs, hpke.MLKEM768X25519(), hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), chacha20poly1305.New, sha256.New, 32, 32, nil}, nil
+		return sha256Suite(hpke.MLKEM768X25519()).chacha()
+	case XWING_AES256GCM_SHA512_Ed25519:
+		return sha512Suite(hpke.MLKEM768X25519()).aes(32)
+	case XWING_CHACHA20POLY1305_SHA512_Ed25519:
+		return sha512Suite(hpke.MLKEM768X25519()).chacha()
+	case MLKEM768X25519_AES128GCM_SHA256_Ed25519:
+		return sha256Suite(hpke.MLKEM768X25519()).aes(16)
+	case MLKEM768X25519_AES256GCM_SHA384_Ed25519:
+		return sha384Suite(hpke.MLKEM768X25519()).aes(32)
+	case MLKEM768P256_AES128GCM_SHA256_P256:
+		return sha256Suite(hpke.MLKEM768P256()).aes(16).ecdsa(elliptic.P256(), sha256.New)
+	case MLKEM768P256_AES256GCM_SHA384_P256:
+		return sha384Suite(hpke.MLKEM768P256()).aes(32).ecdsa(elliptic.P256(), sha256.New)
+	case MLKEM1024P384_AES256GCM_SHA384_P384:
+		return sha384Suite(hpke.MLKEM1024P384()).aes(32).ecdsa(elliptic.P384(), sha512.New384)
+	case MLKEM768_AES256GCM_SHA384_Ed25519:
+		return sha384Suite(hpke.MLKEM768()).aes(32)
+	case MLKEM768_AES256GCM_SHA384_P256:
+		return sha384Suite(hpke.MLKEM768()).aes(32).ecdsa(elliptic.P256(), sha256.New)
+	case MLKEM1024_AES256GCM_SHA384_P384:
+		return sha384Suite(hpke.MLKEM1024()).aes(32).ecdsa(elliptic.P384(), sha512.New384)
 	}
-	return nil, unsupported("cipher suite %#04x", uint16(cs))
+	return nil
+}
+
+func sha256Suite(kem hpke.KEM) *suite {
+	return &suite{kem: kem, kdf: hpke.HKDFSHA256(), newHash: sha256.New, nh: 32}
+}
+
+func sha384Suite(kem hpke.KEM) *suite {
+	return &suite{kem: kem, kdf: hpke.HKDFSHA384(), newHash: sha512.New384, nh: 48}
+}
+
+func sha512Suite(kem hpke.KEM) *suite {
+	return &suite{kem: kem, kdf: hpke.HKDFSHA512(), newHash: sha512.New, nh: 64}
+}
+
+func (s *suite) aes(keySize int) *suite {
+	s.aead, s.newAEAD, s.nk = hpke.AES128GCM(), newGCM, keySize
+	if keySize == 32 {
+		s.aead = hpke.AES256GCM()
+	}
+	return s
+}
+
+func (s *suite) chacha() *suite {
+	s.aead, s.newAEAD, s.nk = hpke.ChaCha20Poly1305(), chacha20poly1305.New, chacha20poly1305.KeySize
+	return s
+}
+
+func (s *suite) ecdsa(curve elliptic.Curve, h func() hash.Hash) *suite {
+	s.curve, s.sigHash = curve, h
+	return s
+}
+
+// assigned are the code points that AssignCodePoint gave out.
+var assigned sync.Map
+
+// AssignCodePoint makes code another name of a suite of this package, for peers that
+// know it by another number than this package does: once for a program, before the
+// suite is used, and never two meanings for one number. Numbers that RFC 9420 gives
+// away, or this package, are refused.
+func AssignCodePoint(code, cs CipherSuite) error {
+	if cs.algorithms() == nil {
+		return unsupported("cipher suite %#04x", uint16(cs))
+	}
+	if code <= P384_AES256GCM_SHA384_P384 || code.algorithms() != nil || code.isGREASE() {
+		return refused("code point %#04x is taken", uint16(code))
+	}
+	if old, taken := assigned.LoadOrStore(code, cs); taken && old != cs {
+		return refused("code point %#04x is suite %#04x already", uint16(code), uint16(old.(CipherSuite)))
+	}
+	return nil
+}
+
+// meaning is the suite that a code point was assigned to, or itself.
+func (cs CipherSuite) meaning() CipherSuite {
+	if other, ok := assigned.Load(cs); ok {
+		return other.(CipherSuite)
+	}
+	return cs
 }
 
 // Supported says whether this package implements cs.
-func (cs CipherSuite) Supported() bool {
-	_, err := cs.params()
-	return err == nil
-}
+func (cs CipherSuite) Supported() bool { return cs.meaning().algorithms() != nil }
 
 // CipherSuites lists the suites of this package, the default first.
 func CipherSuites() []CipherSuite {
@@ -81,6 +185,16 @@ func CipherSuites() []CipherSuite {
 		P256_AES128GCM_SHA256_P256,
 		P384_AES256GCM_SHA384_P384,
 		P521_AES256GCM_SHA512_P521,
+		XWING_AES256GCM_SHA512_Ed25519,
+		XWING_CHACHA20POLY1305_SHA512_Ed25519,
+		MLKEM768X25519_AES128GCM_SHA256_Ed25519,
+		MLKEM768X25519_AES256GCM_SHA384_Ed25519,
+		MLKEM768P256_AES128GCM_SHA256_P256,
+		MLKEM768P256_AES256GCM_SHA384_P256,
+		MLKEM1024P384_AES256GCM_SHA384_P384,
+		MLKEM768_AES256GCM_SHA384_Ed25519,
+		MLKEM768_AES256GCM_SHA384_P256,
+		MLKEM1024_AES256GCM_SHA384_P384,
 	}
 }
 

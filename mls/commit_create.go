@@ -10,12 +10,16 @@ import (
 type CommitOptions struct {
 	Add         []*KeyPackage
 	Remove      []LeafIndex
-	PSKs        []PSK // mixed into the next epoch
-	ByReference bool  // also commit the proposals received in this epoch, where they are valid
+	PSKs        []PSK   // mixed into the next epoch
+	ReInit      *ReInit // end the group: Reinit begins its successor; nothing may stand beside it
+	ByReference bool    // also commit the proposals received in this epoch, where they are valid
 
 	GroupContextExtensions []Extension // replaces the group's, when not nil
 	LeafExtensions         []Extension // replaces those of the own leaf, when not nil
 	GroupInfoExtensions    []Extension // for those who join by this commit
+
+	SignatureKey *SignatureKey // signs for this member from the next epoch on, when not nil
+	Credential   *Credential   // replaces that of the own leaf, when not nil
 
 	AuthenticatedData []byte // public, signed
 	Private           bool   // as PrivateMessage: a delivery service can't follow then
@@ -36,7 +40,7 @@ type PendingCommit struct {
 // Commit makes a commit and remembers it as pending; nothing else changes (RFC 9420
 // 12.4.1). There is at most one: the last must be applied or dropped first.
 func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
-	if err := g.active(); err != nil {
+	if err := g.writable(); err != nil {
 		return nil, err
 	}
 	if g.pending != nil {
@@ -48,7 +52,7 @@ func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
 	}
 	t := g.now.apply(list)
 	t.committer = g.now.own
-	path, keys, err := g.ownPath(t, c, o.LeafExtensions)
+	path, keys, err := g.ownPath(t, c, o)
 	if err != nil {
 		return nil, err
 	}
@@ -117,6 +121,10 @@ func (g *Group) gather(o CommitOptions) (*commit, *proposalList, error) {
 			all = append(all, q)
 		}
 	}
+	if k := g.reInitProposal(); o.ByReference && len(all) == 0 && k >= 0 { // 12.2: others come first
+		c.proposals = append(c.proposals, proposalOrRef{ref: g.proposals[k].ref})
+		all = append(all, g.proposals[k])
+	}
 	list := newProposalList(all)
 	if err := g.now.verifyList(&g.cfg, self, list); err != nil {
 		return nil, nil, err
@@ -124,8 +132,18 @@ func (g *Group) gather(o CommitOptions) (*commit, *proposalList, error) {
 	return c, list, nil
 }
 
+func (g *Group) reInitProposal() int {
+	return slices.IndexFunc(g.proposals, func(q queuedProposal) bool { return q.proposal.kind == ProposalReInit })
+}
+
 func (g *Group) byValue(o CommitOptions) []*proposal {
 	var all []*proposal
+	if o.ReInit != nil {
+		all = append(all, o.ReInit.proposal())
+	}
+	if g.cfg.parent != nil {
+		all = append(all, &proposal{kind: ProposalPSK, psk: g.cfg.parent.bequest(g.now.suite.randomSecret())})
+	}
 	if o.GroupContextExtensions != nil {
 		all = append(all, &proposal{kind: ProposalGroupContextExtensions, extensions: o.GroupContextExtensions})
 	}
@@ -194,36 +212,68 @@ func (q queuedProposal) conflicts(o queuedProposal) bool {
 
 // ownPath renews this member's leaf and path in t, encrypts the path into c, and
 // returns its secrets and the private keys of the next epoch (RFC 9420 12.4.1).
-func (g *Group) ownPath(t *transition, c *commit, extensions []Extension) (*freshPath, treeKeys, error) {
+func (g *Group) ownPath(t *transition, c *commit, o CommitOptions) (*freshPath, treeKeys, error) {
 	leafKey, err := g.now.suite.generateHPKEKey()
 	if err != nil {
 		return nil, nil, err
 	}
-	path, err := t.tree.newPath(g.now.own)
+	old := g.now.tree.leaf(g.now.own)
+	leaf := old.renewed(sourceCommit, leafKey.public, o.LeafExtensions)
+	t.signer = g.now.signer
+	if o.Credential != nil || o.SignatureKey != nil {
+		if err := t.newIdentity(g, leaf, o); err != nil {
+			return nil, nil, err
+		}
+	}
+	path, err := t.writePath(c, leaf)
 	if err != nil {
 		return nil, nil, err
 	}
-	leaf := g.now.tree.leaf(g.now.own).renewed(sourceCommit, leafKey.public, extensions)
-	leaf.parentHash = t.tree.setPath(g.now.own, path.steps, path.publicKeys())
-	if err := leaf.sign(g.now.signer, g.now.context.GroupID, g.now.own); err != nil {
-		return nil, nil, err
+	keys := g.now.keys.keep(t.tree)
+	path.addTo(keys)
+	keys[g.now.own.node()] = leafKey
+	return path, keys, nil
+}
+
+// newIdentity puts another key or credential into the own leaf.
+func (t *transition) newIdentity(g *Group, leaf *LeafNode, o CommitOptions) error {
+	if o.Credential != nil {
+		leaf.Credential = *o.Credential
+		if !leaf.Capabilities.hasCredential(leaf.Credential.Type) {
+			leaf.Capabilities.Credentials = append(slices.Clone(leaf.Capabilities.Credentials), leaf.Credential.Type)
+		}
 	}
-	t.tree.set(g.now.own.node(), treeNode{leaf: leaf})
+	if o.SignatureKey != nil {
+		if o.SignatureKey.suite.id != g.now.suite.id {
+			return invalid("signature key of suite %#04x", uint16(o.SignatureKey.suite.id))
+		}
+		t.signer, leaf.SignatureKey = o.SignatureKey, o.SignatureKey.public
+	}
+	if err := ask(g.cfg.Authenticate, leaf); err != nil {
+		return err
+	}
+	return g.cfg.replaces(g.now.tree.leaf(g.now.own), leaf)
+}
+
+// writePath puts the committer's new leaf, which it signs, and a fresh path into the
+// tree and encrypts the path into c.
+func (t *transition) writePath(c *commit, leaf *LeafNode) (*freshPath, error) {
+	path, err := t.tree.newPath(t.committer)
+	if err != nil {
+		return nil, err
+	}
+	leaf.parentHash = t.tree.setPath(t.committer, path.steps, path.publicKeys())
+	if err := leaf.sign(t.signer, t.context.GroupID, t.committer); err != nil {
+		return nil, err
+	}
+	t.tree.set(t.committer.node(), treeNode{leaf: leaf})
 	if err := t.tree.verifyMembers(t.context.Extensions, len(t.list.extensions) > 0); err != nil { // 12.2
-		return nil, nil, err
+		return nil, err
 	}
 	t.context.TreeHash = t.tree.rootHash()
 	nodes, err := path.encrypt(t.tree, t.added, t.context.Bytes())
-	if err != nil {
-		return nil, nil, err
-	}
 	c.path = &updatePath{leaf, nodes}
-	keys := g.now.keys.keep(t.tree)
-	keys[g.now.own.node()] = leafKey
-	for k, step := range path.steps {
-		keys[step.node] = path.keys[k]
-	}
-	return path, keys, nil
+	return path, err
 }
 
 // renewed is a copy of l, unsigned, with a new key and perhaps other extensions.

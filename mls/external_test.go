@@ -75,41 +75,80 @@ func (o *outsider) join(info []byte, more ...*proposal) ([]byte, *Group) {
 	return marshal(s.protectPublic(nil, a, nil)), newGroup(w.cfg, e)
 }
 
-// Members and the delivery service follow an external commit, and the new member
-// talks and commits.
+// externally lets somebody in who has nothing but a GroupInfo, and everybody follows.
+func (w *world) externally(info []byte, o ExternalJoinOptions) LeafIndex {
+	w.t.Helper()
+	key, cred := w.identity()
+	return w.externallyAs(info, key, cred, o)
+}
+
+func (w *world) externallyAs(info []byte, key *SignatureKey, cred Credential, o ExternalJoinOptions) LeafIndex {
+	w.t.Helper()
+	g, msg, err := JoinExternal(w.cfg, info, nil, cred, key, o)
+	w.check(err)
+	w.deliver(msg)
+	w.clients[g.OwnLeaf()] = &client{g, newStore(w.t, g), string(cred.Identity)}
+	w.agree()
+	w.say(g.OwnLeaf(), "let myself in")
+	return g.OwnLeaf()
+}
+
+// Members and the delivery service follow an external commit, in every suite, and the
+// new member talks, commits, adds others, and comes back in place of its old leaf.
 func TestExternalCommit(t *testing.T) {
 	cfg := testConfig()
 	cfg.ExternalCommits = true
-	cfg, err := cfg.check()
-	if err != nil {
-		t.Fatal(err)
+	for _, cs := range CipherSuites() {
+		w := newWorld(t, cs, cfg)
+		w.commit(0, CommitOptions{}, w.newcomer(), w.newcomer())
+		info := must(w.clients[1].g.GroupInfo(nil, true))(t)
+		key, cred := w.identity()
+		i := w.externallyAs(info, key, cred, ExternalJoinOptions{AuthenticatedData: []byte("knock"), GREASE: true})
+		w.commit(i, CommitOptions{}, w.newcomer())
+		w.clients[i].g = w.clients[i].store.load(cfg)
+		old := w.clients[i].g
+		info = must(w.clients[0].g.GroupInfo(nil, true))(t)
+		again := w.externallyAs(info, key, cred, ExternalJoinOptions{Replace: &i, PSKs: []PSK{{ID: []byte("external")}}})
+		if !old.Removed() || again != i {
+			t.Fatal("the old leaf is still in")
+		}
 	}
-	w := newWorld(t, XWING_CHACHA20POLY1305_SHA256_Ed25519, cfg)
-	w.commit(0, CommitOptions{}, w.newcomer(), w.newcomer())
-	info, err := w.clients[1].g.GroupInfo(nil, true)
-	w.check(err)
-	o := w.outsider()
-	msg, g := o.join(info)
-	w.deliver(msg)
-	w.clients[g.OwnLeaf()] = &client{g, newStore(t, g), string(o.leaf.Credential.Identity)}
-	w.agree()
-	w.say(g.OwnLeaf(), "let myself in")
-	w.commit(g.OwnLeaf(), CommitOptions{}, w.newcomer())
+}
 
-	// The same person with a new leaf replaces the old one.
-	info, err = w.clients[0].g.GroupInfo(nil, true)
+// What JoinExternal refuses.
+func TestJoinExternalRefuses(t *testing.T) {
+	cfg := testConfig()
+	cfg.ExternalCommits = true
+	w := newWorld(t, X25519_AES128GCM_SHA256_Ed25519, cfg)
+	w.commit(0, CommitOptions{}, w.newcomer())
+	info := must(w.clients[0].g.GroupInfo(nil, true))(t)
+	bare := must(w.clients[0].g.GroupInfo(nil, false))(t)
+	w.clients[0].g.cfg.ExternalCommits = false
+	shut := must(w.clients[0].g.GroupInfo(nil, true))(t)
+	key, cred := w.identity()
+	other, err := GenerateSignatureKey(X25519_CHACHA20POLY1305_SHA256_Ed25519)
 	w.check(err)
-	o.enc, err = o.key.suite.generateHPKEKey()
-	w.check(err)
-	o.leaf = newLeaf(o.key.suite, o.leaf.Credential, o.key, o.enc.public, leafOptions{})
-	msg, again := o.join(info, &proposal{kind: ProposalRemove, remove: g.OwnLeaf()})
-	w.deliver(msg)
-	if !g.Removed() {
-		t.Fatal("the old leaf is still in")
+	gone := LeafIndex(9)
+	broken := bytes.Clone(info)
+	broken[len(broken)-1] ^= 1
+	for _, c := range []struct {
+		info []byte
+		key  *SignatureKey
+		o    ExternalJoinOptions
+		why  string
+	}{
+		{shut, key, ExternalJoinOptions{}, "without an external key"},
+		{bare, key, ExternalJoinOptions{}, "no ratchet tree"},
+		{info, other, ExternalJoinOptions{}, "group of suite"},
+		{info, key, ExternalJoinOptions{Replace: &gone}, "blank leaf"},
+		{broken, key, ExternalJoinOptions{}, "group info signature"},
+		{info, key, ExternalJoinOptions{PSKs: []PSK{{ID: []byte("no such")}}}, "pre-shared key"},
+		{info, w.clients[1].g.now.signer, ExternalJoinOptions{}, "signature key"},
+	} {
+		if _, _, err := JoinExternal(cfg, c.info, nil, cred, c.key, c.o); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.why) {
+			t.Errorf("error %v, want %q", err, c.why)
+		}
 	}
-	w.clients[again.OwnLeaf()] = &client{again, newStore(t, again), string(o.leaf.Credential.Identity)}
-	w.agree()
-	w.say(again.OwnLeaf(), "and again")
 }
 
 // TestExternalCommitRules breaks the rules of RFC 9420 12.2 for external commits.
@@ -155,4 +194,55 @@ func TestExternalCommitRules(t *testing.T) {
 	o.leaf.SignatureKey, o.key = w.clients[2].g.now.signer.public, w.clients[2].g.now.signer
 	msg, _ = o.join(info)
 	w.refused(t, msg, ErrInvalid, "signature key")
+}
+
+// An external sender and a newcomer propose; a member commits what they ask for.
+func TestExternalProposals(t *testing.T) {
+	cfg := testConfig()
+	cfg.ExternalProposals = true
+	w := &world{t: t, cfg: cfg, suite: X25519_AES128GCM_SHA256_Ed25519, clients: make(map[LeafIndex]*client)}
+	server, cred := w.identity()
+	key, name := w.identity()
+	senders := ExternalSenders([]ExternalSender{{key.Public(), name}, {server.Public(), cred}})
+	g := must(NewGroup(cfg, w.suite, []byte("group"), name, key, GroupOptions{GroupContextExtensions: []Extension{senders}, Lifetime: testLifetime()}))(t)
+	w.clients[0] = &client{g, newStore(t, g), string(name.Identity)}
+	w.public = must(NewPublicGroup(cfg, must(g.GroupInfo(nil, true))(t), nil))(t)
+	w.commit(0, CommitOptions{}, w.newcomer(), w.newcomer())
+	handle := func(msg []byte, err error) {
+		t.Helper()
+		w.check(err)
+		w.check(w.public.HandleProposal(msg))
+		for _, c := range w.clients {
+			d, err := c.g.HandleProposal(msg)
+			w.check(err)
+			c.store.apply(d)
+			c.store.same(c.g)
+		}
+	}
+	two := LeafIndex(2)
+	n, self := w.newcomer(), w.newcomer()
+	handle(ProposeExternal(w.public.Context(), server, Proposal{Remove: &two}))
+	handle(ProposeExternal(w.public.Context(), server, Proposal{Add: n.kp}))
+	handle(ProposeExternal(w.public.Context(), server, Proposal{PSK: &PSK{ID: []byte("external")}}))
+	handle(ProposeExternal(w.public.Context(), server, Proposal{GroupContextExtensions: []Extension{senders}}))
+	handle(ProposeJoin(w.public.Context(), self.kp, self.key))
+	p := w.commit2(1)
+	if len(p.Staged.Added) != 2 || len(p.Staged.Removed) != 1 {
+		t.Fatalf("%d added, %d removed", len(p.Staged.Added), len(p.Staged.Removed))
+	}
+	w.join(p.Welcome, n)
+	w.join(p.Welcome, self)
+	w.agree()
+	w.say(3, "asked to be let in")
+	if _, err := ProposeExternal(w.public.Context(), self.key, Proposal{Remove: &two}); !errors.Is(err, ErrRefused) {
+		t.Errorf("unlisted sender: %v", err)
+	}
+	if _, err := ProposeJoin(w.public.Context(), self.kp, server); !errors.Is(err, ErrInvalid) {
+		t.Errorf("another's key package: %v", err)
+	}
+	for _, p := range []Proposal{{}, {Remove: &two, Add: n.kp}} {
+		if _, err := ProposeExternal(w.public.Context(), server, p); !errors.Is(err, ErrInvalid) {
+			t.Errorf("proposal %+v: %v", p, err)
+		}
+	}
 }

@@ -34,9 +34,17 @@ type Config struct {
 	// PSK looks up pre-shared keys that proposals and Welcomes name. Nil knows none.
 	PSK func(PSK) ([]byte, error)
 
+	// Replaces, when set, is asked about every leaf that takes a member's place: by
+	// Update, by the path of a commit, and by an external commit that removes the
+	// joiner's old leaf (RFC 9420 5.3.1: is the new credential a valid successor?).
+	// Authenticate is asked about the new leaf too.
+	Replaces func(before, after *LeafNode) error
+
 	// ExternalCommits and ExternalProposals let people outside join by themselves
 	// (RFC 9420 12.4.3.2) and propose (12.1.8). Both are refused unless asked for.
 	ExternalCommits, ExternalProposals bool
+
+	parent *Group // whose resumption PSK the group begins with: Reinit, Branch, JoinSuccessor
 }
 
 // A PSK names a pre-shared key (RFC 9420 8.4): an external one by ID, or the
@@ -99,6 +107,7 @@ type GroupOptions struct {
 	LeafExtensions         []Extension     // of the creator's leaf
 	ExtensionTypes         []ExtensionType // supported by the creator beyond those
 	Lifetime               Lifetime        // of the creator's leaf; not checked by anyone after
+	GREASE                 bool            // list code points that mean nothing (RFC 9420 13.5)
 }
 
 // NewGroup creates a group of one member at epoch 0 (RFC 9420 11). groupID must be
@@ -152,7 +161,7 @@ func founder(s *suite, cred Credential, key *SignatureKey, o GroupOptions) (*Lea
 			types = append(types, e.Type)
 		}
 	}
-	leaf := newLeaf(s, cred, key, encryption.public, leafOptions{o.LeafExtensions, types, o.Lifetime})
+	leaf := newLeaf(s, cred, key, encryption.public, leafOptions{o.LeafExtensions, types, o.Lifetime, o.GREASE})
 	return leaf, encryption, leaf.sign(key, nil, 0)
 }
 
@@ -164,6 +173,17 @@ func newGroup(cfg Config, e *epoch) *Group {
 func (g *Group) active() error {
 	if g.removed {
 		return refused("removed from the group")
+	}
+	return nil
+}
+
+// writable turns away what a member can't send any more.
+func (g *Group) writable() error {
+	if err := g.active(); err != nil {
+		return err
+	}
+	if g.now.reInit != nil {
+		return refused("the group was reinitialised") // 11.2
 	}
 	return nil
 }

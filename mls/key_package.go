@@ -27,6 +27,7 @@ type KeyPackageOptions struct {
 	LeafExtensions []Extension     // of its leaf, seen by every group it joins
 	ExtensionTypes []ExtensionType // supported beyond the defaults and LeafExtensions
 	Lifetime       Lifetime
+	GREASE         bool // list code points that mean nothing (RFC 9420 13.5)
 }
 
 // NewKeyPackage makes and signs a key package with fresh init and leaf keys.
@@ -46,7 +47,7 @@ func NewKeyPackage(cs CipherSuite, cred Credential, key *SignatureKey, o KeyPack
 	if err != nil {
 		return nil, nil, err
 	}
-	leaf := newLeaf(s, cred, key, encryption.public, leafOptions{o.LeafExtensions, o.ExtensionTypes, o.Lifetime})
+	leaf := newLeaf(s, cred, key, encryption.public, leafOptions{o.LeafExtensions, o.ExtensionTypes, o.Lifetime, o.GREASE})
 	if err := leaf.sign(key, nil, 0); err != nil {
 		return nil, nil, err
 	}
@@ -115,6 +116,13 @@ func (k *KeyPackage) Ref() []byte {
 // Verify makes the checks of RFC 9420 10.1 and 7.3 that need no group, asking
 // authenticate about the leaf.
 func (k *KeyPackage) Verify(authenticate Authenticator, now time.Time) error {
+	if err := k.verifyAlone(now); err != nil {
+		return err
+	}
+	return ask(authenticate, k.Leaf)
+}
+
+func (k *KeyPackage) verifyAlone(now time.Time) error {
 	s, err := k.Suite.params()
 	if err != nil {
 		return err
@@ -134,10 +142,7 @@ func (k *KeyPackage) Verify(authenticate Authenticator, now time.Time) error {
 	if bytes.Equal(k.InitKey, k.Leaf.EncryptionKey) {
 		return invalid("init key equals the leaf's encryption key") // 10.1
 	}
-	if err := s.checkHPKEPublic(k.InitKey); err != nil {
-		return err
-	}
-	return ask(authenticate, k.Leaf)
+	return s.checkHPKEPublic(k.InitKey)
 }
 
 // ask puts a leaf before the authentication service (RFC 9420 5.3.1).

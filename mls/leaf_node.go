@@ -139,6 +139,7 @@ type leafOptions struct {
 	extensions     []Extension
 	extensionTypes []ExtensionType
 	lifetime       Lifetime
+	grease         bool
 }
 
 // newLeaf makes an unsigned leaf node of source key_package.
@@ -149,13 +150,17 @@ func newLeaf(s *suite, cred Credential, key *SignatureKey, encryption HPKEPublic
 			types = append(types, e.Type)
 		}
 	}
-	return &LeafNode{
+	suites := CipherSuites()
+	if !slices.Contains(suites, s.id) {
+		suites = append(suites, s.id) // an assigned code point
+	}
+	l := &LeafNode{
 		EncryptionKey: encryption,
 		SignatureKey:  key.public,
 		Credential:    cred,
 		Capabilities: Capabilities{
 			Versions:    []uint16{protocolVersion},
-			Suites:      CipherSuites(),
+			Suites:      suites,
 			Extensions:  types,
 			Credentials: []CredentialType{cred.Type},
 		},
@@ -163,4 +168,8 @@ func newLeaf(s *suite, cred Credential, key *SignatureKey, encryption HPKEPublic
 		Extensions: o.extensions,
 		source:     sourceKeyPackage,
 	}
+	if o.grease {
+		l.grease()
+	}
+	return l
 }

@@ -10,11 +10,15 @@ type publicState struct {
 	contextBytes    []byte
 	tree            *ratchetTree
 	confirmationTag []byte
-	interim         []byte // interim transcript hash
+	interim         []byte  // interim transcript hash
+	reInit          *reInit // committed: the group ends with this epoch (RFC 9420 11.2)
 }
 
 func newPublicState(s *suite, c GroupContext, tree *ratchetTree, confirmationTag []byte) publicState {
-	return publicState{s, c, c.Bytes(), tree, confirmationTag, s.interimHash(c.ConfirmedTranscriptHash, confirmationTag)}
+	return publicState{
+		suite: s, context: c, contextBytes: c.Bytes(), tree: tree,
+		confirmationTag: confirmationTag, interim: s.interimHash(c.ConfirmedTranscriptHash, confirmationTag),
+	}
 }
 
 // checkEpoch turns away messages of other groups and epochs (RFC 9420 12.4.2).
@@ -88,6 +92,9 @@ func (st *publicState) verify(cfg *Config, u unverifiedContent) (*authenticatedC
 	if c.kind == ContentApplication {
 		return nil, invalid("application data in a PublicMessage") // 6.2
 	}
+	if st.reInit != nil {
+		return nil, invalid("handshake after a ReInit") // 11.2
+	}
 	key, err := st.signer(cfg, c)
 	if err != nil {
 		return nil, err
@@ -117,6 +124,9 @@ type transition struct {
 	external  bool        // the committer joins by this commit
 	added     []LeafIndex // by Add proposals, in their order
 	steps     []pathStep  // of the committer's path, when there is one
+
+	initSecret []byte        // of an own external commit (8.3)
+	signer     *SignatureKey // of this member after an own commit, when new
 }
 
 // apply applies a list of proposals to a copy of the tree (RFC 9420 12.3).
@@ -206,6 +216,9 @@ func (st *publicState) mergePath(cfg *Config, t *transition, path *updatePath) e
 	if err := ask(cfg.Authenticate, path.leaf); err != nil {
 		return err
 	}
+	if err := cfg.replaces(st.replaced(t), path.leaf); err != nil {
+		return err
+	}
 	if err := t.tree.verifyPath(t.committer.node(), t.tree.filteredPath(t.committer), t.added, path); err != nil {
 		return err
 	}
@@ -232,7 +245,32 @@ func (t *transition) merge(path *updatePath) []byte {
 func (st *publicState) finish(t *transition, a *authenticatedContent) publicState {
 	c := t.context
 	c.ConfirmedTranscriptHash = st.suite.confirmedHash(st.interim, a)
-	return newPublicState(st.suite, c, t.tree, a.auth.confirmationTag)
+	next := newPublicState(st.suite, c, t.tree, a.auth.confirmationTag)
+	for _, q := range t.list.reInit {
+		next.reInit = &q.proposal.reInit
+	}
+	return next
+}
+
+// replaced is the leaf that the committer's takes the place of, or nil.
+func (st *publicState) replaced(t *transition) *LeafNode {
+	if !t.external {
+		return st.tree.leaf(t.committer)
+	}
+	for _, q := range t.list.removes {
+		return st.tree.leaf(q.proposal.remove)
+	}
+	return nil
+}
+
+func (c *Config) replaces(before, after *LeafNode) error {
+	if c.Replaces == nil || before == nil {
+		return nil
+	}
+	if err := c.Replaces(before, after); err != nil {
+		return invalid("successor of a leaf: %w", err) // 5.3.1
+	}
+	return nil
 }
 
 // A Member is a leaf with its place.

@@ -3,6 +3,7 @@ package mls
 import (
 	"bytes"
 	"slices"
+	"time"
 )
 
 // A queuedProposal is a proposal with who made it and, unless it is in the commit
@@ -30,20 +31,31 @@ type proposalList struct {
 func newProposalList(all []queuedProposal) *proposalList {
 	l := &proposalList{count: len(all)}
 	for _, q := range all {
-		part := map[ProposalType]*[]queuedProposal{
-			ProposalGroupContextExtensions: &l.extensions,
-			ProposalUpdate:                 &l.updates,
-			ProposalRemove:                 &l.removes,
-			ProposalAdd:                    &l.adds,
-			ProposalPSK:                    &l.psks,
-			ProposalExternalInit:           &l.externalInit,
-			ProposalReInit:                 &l.reInit,
-		}[q.proposal.kind]
+		part := l.part(q.proposal.kind)
 		*part = append(*part, q)
 		l.needsPath = l.needsPath || q.proposal.kind.needsPath()
 	}
 	l.needsPath = l.needsPath || len(all) == 0 // 12.4
 	return l
+}
+
+func (l *proposalList) part(kind ProposalType) *[]queuedProposal {
+	switch kind {
+	case ProposalGroupContextExtensions:
+		return &l.extensions
+	case ProposalUpdate:
+		return &l.updates
+	case ProposalRemove:
+		return &l.removes
+	case ProposalAdd:
+		return &l.adds
+	case ProposalPSK:
+		return &l.psks
+	case ProposalExternalInit:
+		return &l.externalInit
+	default: // no other is ever parsed
+		return &l.reInit
+	}
 }
 
 func (l *proposalList) pskIDs() []pskID {
@@ -57,6 +69,10 @@ func (l *proposalList) pskIDs() []pskID {
 // resolve replaces the references of a commit by the proposals of the epoch.
 func resolve(c *commit, committer sender, queue []queuedProposal) ([]queuedProposal, error) {
 	var all []queuedProposal
+	byRef := make(map[string]queuedProposal, len(queue))
+	for _, q := range queue {
+		byRef[string(q.ref)] = q
+	}
 	for _, p := range c.proposals {
 		if p.proposal != nil {
 			all = append(all, queuedProposal{proposal: p.proposal, sender: committer})
@@ -65,11 +81,11 @@ func resolve(c *commit, committer sender, queue []queuedProposal) ([]queuedPropo
 		if committer.kind == SenderNewMemberCommit {
 			return nil, invalid("external commit with a proposal by reference") // 12.4.3.2
 		}
-		k := slices.IndexFunc(queue, func(q queuedProposal) bool { return bytes.Equal(q.ref, p.ref) })
-		if k < 0 {
+		q, ok := byRef[string(p.ref)]
+		if !ok {
 			return nil, invalid("commit names a proposal that was not received") // 12.4.2
 		}
-		all = append(all, queue[k])
+		all = append(all, q)
 	}
 	return all, nil
 }
@@ -89,23 +105,39 @@ func (st *publicState) verifyList(cfg *Config, committer sender, l *proposalList
 	if len(l.reInit) > 0 && l.count > 1 {
 		return invalid("ReInit beside other proposals") // 12.2
 	}
-	if len(l.reInit) > 0 {
-		return unsupported("ReInit")
-	}
-	for i, q := range l.psks {
-		again := func(o queuedProposal) bool { return o.proposal.psk.same(q.proposal.psk) }
-		if slices.ContainsFunc(l.psks[:i], again) {
+	seen := make(map[string]bool)
+	for _, q := range l.psks {
+		if name := q.proposal.psk.name(); seen[name] {
 			return invalid("PSK proposed twice") // 12.2
+		} else {
+			seen[name] = true
 		}
 	}
-	for _, part := range [][]queuedProposal{l.extensions, l.updates, l.removes, l.adds, l.psks} {
+	for _, part := range [][]queuedProposal{l.extensions, l.updates, l.removes, l.psks, l.reInit} {
 		for _, q := range part {
 			if err := st.verifyProposal(cfg, q); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	return st.verifyAdds(cfg, l.adds)
+}
+
+// verifyAdds verifies key packages on all cores, and asks about them in their order.
+func (st *publicState) verifyAdds(cfg *Config, adds []queuedProposal) error {
+	now := cfg.Now()
+	err := parallel(len(adds), func(k int) error { return st.verifyKeyPackage(adds[k].proposal.add, now) })
+	for k := 0; k < len(adds) && err == nil; k++ {
+		err = ask(cfg.Authenticate, adds[k].proposal.add.Leaf)
+	}
+	return err
+}
+
+func (st *publicState) verifyKeyPackage(k *KeyPackage, now time.Time) error {
+	if k.Suite != st.suite.id {
+		return invalid("key package of suite %#04x", uint16(k.Suite)) // 10.1
+	}
+	return k.verifyAlone(now)
 }
 
 func (st *publicState) verifyRegularList(committer sender, l *proposalList) error {
@@ -147,10 +179,7 @@ func (st *publicState) verifyProposal(cfg *Config, q queuedProposal) error {
 	p := q.proposal
 	switch p.kind {
 	case ProposalAdd: // 12.1.1
-		if p.add.Suite != st.suite.id {
-			return invalid("key package of suite %#04x", uint16(p.add.Suite)) // 10.1
-		}
-		return p.add.Verify(cfg.Authenticate, cfg.Now())
+		return st.verifyAdds(cfg, []queuedProposal{q})
 	case ProposalUpdate: // 12.1.2
 		return st.verifyUpdate(cfg, q)
 	case ProposalRemove:
@@ -168,8 +197,12 @@ func (st *publicState) verifyProposal(cfg *Config, q queuedProposal) error {
 		if len(p.psk.nonce) != st.suite.nh {
 			return invalid("PSK nonce of %d bytes", len(p.psk.nonce)) // 8.4
 		}
-		if p.psk.kind == pskResumption && p.psk.usage != usageApplication {
+		if p.psk.kind == pskResumption && p.psk.usage != usageApplication && cfg.parent == nil {
 			return invalid("PSK proposal with usage %d", p.psk.usage) // 12.1.4
+		}
+	case ProposalReInit:
+		if p.reInit.version < st.context.Version {
+			return invalid("ReInit to version %d", p.reInit.version) // 12.1.5
 		}
 	}
 	return nil
@@ -190,5 +223,8 @@ func (st *publicState) verifyUpdate(cfg *Config, q queuedProposal) error {
 	if err := leaf.verifySignature(st.suite, st.context.GroupID, i); err != nil { // 7.3
 		return err
 	}
-	return ask(cfg.Authenticate, leaf)
+	if err := ask(cfg.Authenticate, leaf); err != nil {
+		return err
+	}
+	return cfg.replaces(old, leaf)
 }

@@ -41,6 +41,32 @@ type reInit struct {
 	extensions []Extension
 }
 
+func (r *reInit) encode(w *writer) {
+	w.opaque(r.groupID)
+	w.uint16(r.version)
+	w.uint16(uint16(r.suite))
+	encodeAll(w, r.extensions)
+}
+
+func decodeReInit(r *reader) reInit {
+	return reInit{r.opaque(), r.uint16(), CipherSuite(r.uint16()), decodeExtensions(r)}
+}
+
+// encodeIfAny ends a stored record: what is absent takes no byte.
+func (r *reInit) encodeIfAny(w *writer) {
+	if r != nil {
+		r.encode(w)
+	}
+}
+
+func decodeReInitIfAny(r *reader) *reInit {
+	if len(r.buf) == 0 {
+		return nil
+	}
+	v := decodeReInit(r)
+	return &v
+}
+
 func (p *proposal) encode(w *writer) {
 	w.uint16(uint16(p.kind))
 	switch p.kind {
@@ -53,10 +79,7 @@ func (p *proposal) encode(w *writer) {
 	case ProposalPSK:
 		p.psk.encode(w)
 	case ProposalReInit:
-		w.opaque(p.reInit.groupID)
-		w.uint16(p.reInit.version)
-		w.uint16(uint16(p.reInit.suite))
-		encodeAll(w, p.reInit.extensions)
+		p.reInit.encode(w)
 	case ProposalExternalInit:
 		w.opaque(p.kemOutput)
 	case ProposalGroupContextExtensions:
@@ -81,7 +104,7 @@ func (p *proposal) decodeBody(r *reader) {
 	case ProposalPSK:
 		p.psk = decodePSKID(r)
 	case ProposalReInit:
-		p.reInit = reInit{r.opaque(), r.uint16(), CipherSuite(r.uint16()), decodeExtensions(r)}
+		p.reInit = decodeReInit(r)
 	case ProposalExternalInit:
 		p.kemOutput = r.opaque()
 	case ProposalGroupContextExtensions:

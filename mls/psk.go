@@ -1,7 +1,5 @@
 package mls
 
-import "bytes"
-
 type pskType uint8
 
 const (
@@ -60,9 +58,12 @@ func decodePSKID(r *reader) pskID {
 }
 
 // same compares everything but the nonce: one PSK may not be used twice (RFC 9420 12.2).
-func (p pskID) same(q pskID) bool {
-	p.nonce, q.nonce = nil, nil
-	return bytes.Equal(marshal(p), marshal(q))
+func (p pskID) same(q pskID) bool { return p.name() == q.name() }
+
+// name is all but the nonce.
+func (p pskID) name() string {
+	p.nonce = nil
+	return string(marshal(p))
 }
 
 // pskSecret is psk_secret of RFC 9420 8.4, over the keys in the order of their ids.

@@ -134,6 +134,7 @@ func (p *PublicGroup) Marshal() []byte {
 			q.proposal.encode(w)
 		}
 	})
+	p.now.reInit.encodeIfAny(&w)
 	return w.buf
 }
 
@@ -147,9 +148,10 @@ func ParsePublicGroup(cfg Config, b []byte) (*PublicGroup, error) {
 	type form struct {
 		context, tree, tag []byte
 		proposals          []queuedProposal
+		reInit             *reInit
 	}
 	f, err := parse(b, func(r *reader) form {
-		return form{r.opaque(), r.opaque(), r.opaque(), decodeAll(r, decodeQueued)}
+		return form{r.opaque(), r.opaque(), r.opaque(), decodeAll(r, decodeQueued), decodeReInitIfAny(r)}
 	})
 	if err != nil {
 		return nil, err
@@ -170,5 +172,6 @@ func ParsePublicGroup(cfg Config, b []byte) (*PublicGroup, error) {
 		return nil, invalid("tree hash differs from the group context")
 	}
 	st := newPublicState(s, *context, tree, f.tag)
+	st.reInit = f.reInit
 	return &PublicGroup{cfg: cfg, now: &st, proposals: f.proposals}, nil
 }

@@ -103,7 +103,7 @@ func (k *SignatureKey) sign(label string, content []byte) ([]byte, error) {
 	if k.ed != nil {
 		return ed25519.Sign(k.ed, tbs), nil
 	}
-	sig, err := ecdsa.SignASN1(rand.Reader, k.ec, k.suite.hash(tbs))
+	sig, err := ecdsa.SignASN1(rand.Reader, k.ec, k.suite.digest(tbs))
 	if err != nil {
 		return nil, fmt.Errorf("mls: ECDSA: %w", err)
 	}
@@ -117,5 +117,12 @@ func (s *suite) verifySignature(key SignaturePublicKey, label string, content, s
 		return len(key) == ed25519.PublicKeySize && ed25519.Verify(ed25519.PublicKey(key), tbs, signature)
 	}
 	public, err := ecdsa.ParseUncompressedPublicKey(s.curve, key)
-	return err == nil && ecdsa.VerifyASN1(public, s.hash(tbs), signature)
+	return err == nil && ecdsa.VerifyASN1(public, s.digest(tbs), signature)
+}
+
+// digest is the hash that ECDSA signs.
+func (s *suite) digest(data []byte) []byte {
+	h := s.sigHash()
+	h.Write(data)
+	return h.Sum(nil)
 }

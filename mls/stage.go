@@ -135,7 +135,9 @@ func (g *Group) nextEpoch(t *transition, public publicState, keys treeKeys, comm
 	}
 	defer clear(psk)
 	init := slices.Clone(g.now.secrets.init)
-	if t.external {
+	if t.initSecret != nil {
+		init = slices.Clone(t.initSecret)
+	} else if t.external {
 		if init, err = s.openExternalInit(g.now.secrets.external, t.list.externalInit[0].proposal.kemOutput); err != nil { // 8.3
 			return nil, nil, err
 		}
@@ -143,10 +145,14 @@ func (g *Group) nextEpoch(t *transition, public publicState, keys treeKeys, comm
 	defer clear(init)
 	joiner := s.joinerSecret(init, commitSecret, public.contextBytes)
 	secrets, encryption := s.deriveEpoch(s.epochSecret(joiner, psk, public.contextBytes))
+	signer := g.now.signer
+	if t.signer != nil {
+		signer = t.signer
+	}
 	return &epoch{
 		publicState: public,
 		own:         g.now.own,
-		signer:      g.now.signer,
+		signer:      signer,
 		keys:        keys,
 		secrets:     secrets,
 		messages:    newSecretTree(s, public.context.Epoch, public.tree.width(), encryption),
@@ -168,7 +174,7 @@ func (g *Group) pskSecret(ids []pskID) ([]byte, error) {
 
 func (g *Group) pskKey(id pskID) ([]byte, error) {
 	if id.kind == pskResumption && bytes.Equal(id.groupID, g.now.context.GroupID) {
-		if id.epoch == g.now.context.Epoch {
+		if id.epoch == g.now.context.Epoch && g.now.secrets.resumption != nil {
 			return g.now.secrets.resumption, nil
 		}
 		if key := g.resumption[id.epoch]; key != nil {
@@ -180,6 +186,9 @@ func (g *Group) pskKey(id pskID) ([]byte, error) {
 
 // lookupPSK asks the application.
 func (c *Config) lookupPSK(id pskID) ([]byte, error) {
+	if id.inherited() {
+		return c.inherited(id)
+	}
 	if c.PSK == nil {
 		return nil, refused("no pre-shared keys")
 	}

@@ -148,6 +148,7 @@ func (e *epoch) record() Record {
 	for _, s := range e.secrets.all() {
 		w.opaque(*s)
 	}
+	e.reInit.encodeIfAny(&w)
 	return Record{epochName, w.buf}
 }
 
@@ -205,5 +206,8 @@ func (p *PendingCommit) record() Record {
 		w.opaque(*s)
 	}
 	w.opaque(next.messages.nodes[root(next.messages.width)])
+	if next.signer != p.Staged.base.signer {
+		w.opaque(next.signer.Bytes())
+	}
 	return Record{pendingName, w.buf}
 }

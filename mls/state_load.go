@@ -82,6 +82,7 @@ func (l *loader) epoch() error {
 	r := reader{buf: l.records[epochName][0].value}
 	contextBytes, tag, own, signer := r.opaque(), r.opaque(), LeafIndex(r.uint32()), r.opaque()
 	secrets := decodeEpochSecrets(&r)
+	ended := decodeReInitIfAny(&r)
 	if r.err != nil {
 		return r.err
 	}
@@ -101,6 +102,7 @@ func (l *loader) epoch() error {
 		return err
 	}
 	e := &epoch{publicState: newPublicState(key.suite, *context, tree, tag), own: own, signer: key, keys: make(treeKeys), secrets: secrets}
+	e.reInit = ended
 	e.messages = newSecretTree(e.suite, context.Epoch, tree.width(), nil)
 	clear(e.messages.nodes)
 	l.group = newGroup(l.cfg, e)
@@ -297,6 +299,13 @@ func (l *loader) pending() error {
 	content := r.opaque()
 	next := &epoch{own: now.own, signer: now.signer, keys: decodeKeys(&r, now), secrets: decodeEpochSecrets(&r)}
 	encryption := r.opaque()
+	if len(r.buf) > 0 {
+		key, err := NewSignatureKey(now.context.Suite, r.opaque())
+		if err != nil {
+			return err
+		}
+		next.signer = key
+	}
 	if r.err != nil {
 		return r.err
 	}

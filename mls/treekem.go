@@ -88,6 +88,13 @@ func (p *freshPath) publicKeys() []HPKEPublicKey {
 	return keys
 }
 
+// addTo adds the private keys of the path to those of its author.
+func (p *freshPath) addTo(keys treeKeys) {
+	for k, step := range p.steps {
+		keys[step.node] = p.keys[k]
+	}
+}
+
 func (p *freshPath) erase() {
 	clear(p.commitSecret)
 	for _, s := range p.secrets {

@@ -90,6 +90,7 @@ func TestProposalListRules(t *testing.T) {
 		{"12.2 ExternalInit", byValue(&proposal{kind: ProposalExternalInit, kemOutput: nonce}), "ExternalInit"},
 		{"12.2 PSK twice", byValue(psk, psk), "PSK proposed twice"},
 		{"12.2 ReInit beside others", byValue(psk, &proposal{kind: ProposalReInit, reInit: reInit{version: 1}}), "ReInit beside"},
+		{"12.1.5 version", byValue(&proposal{kind: ProposalReInit, reInit: reInit{version: 0}}), "ReInit to version"},
 		{"12.2 client twice", byValue(&proposal{kind: ProposalAdd, add: same}, &proposal{kind: ProposalAdd, add: same}), "occurs twice"},
 		{"12.1.3 blank leaf", byValue(remove(3)), "blank leaf"},
 		{"12.1.3 no leaf", byValue(remove(1 << 31)), "blank leaf"},
@@ -127,7 +128,6 @@ func TestProposalListRules(t *testing.T) {
 			w.refused(t, w.seal(0, c.commit, nonce), ErrInvalid, c.why)
 		})
 	}
-	w.refused(t, w.seal(0, byValue(&proposal{kind: ProposalReInit, reInit: reInit{version: 1}}), nonce), ErrUnsupported, "ReInit")
 }
 
 // path makes an honest path of member i for a commit without proposals.

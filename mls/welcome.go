@@ -79,37 +79,51 @@ func (s *suite) welcomeKey(joiner, psk []byte) messageKey {
 // Welcome itself, or as ratchetTree. The GroupInfo is verified. secrets may be erased
 // once the group's State is stored.
 func Join(cfg Config, msg []byte, kp *KeyPackage, secrets *KeyPackageSecrets, key *SignatureKey, ratchetTree []byte) (*Group, *GroupInfo, error) {
-	cfg, err := cfg.check()
+	j, err := openWelcome(cfg, msg, kp, secrets, key, ratchetTree)
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := parse(msg, decodeMessage)
-	if err != nil {
-		return nil, nil, err
-	}
-	if m.welcome == nil {
-		return nil, nil, invalid("wire format %d is not a Welcome", m.format)
-	}
-	if m.welcome.suite != kp.Suite || key.suite.id != kp.Suite {
-		return nil, nil, invalid("Welcome of suite %#04x for a key package of %#04x", uint16(m.welcome.suite), uint16(kp.Suite))
-	}
-	if !bytes.Equal(key.public, kp.Leaf.SignatureKey) || !secrets.init.matches(kp.InitKey) || !secrets.encryption.matches(kp.Leaf.EncryptionKey) {
-		return nil, nil, invalid("private keys of another key package")
-	}
-	j := &joining{cfg: cfg, suite: key.suite, kp: kp, secrets: secrets, signer: key}
-	if err := j.openSecrets(m.welcome); err != nil {
-		return nil, nil, err
-	}
-	defer clear(j.group.joiner)
-	defer clear(j.psk)
-	if err := j.openTree(ratchetTree); err != nil {
-		return nil, nil, err
-	}
+	defer j.erase()
 	e, err := j.enter()
 	if err != nil {
 		return nil, nil, err
 	}
-	return newGroup(cfg, e), j.info, nil
+	return newGroup(j.cfg, e), j.info, nil
+}
+
+func (j *joining) erase() {
+	clear(j.group.joiner)
+	clear(j.psk)
+}
+
+// openWelcome does all but derive the epoch's secrets.
+func openWelcome(cfg Config, msg []byte, kp *KeyPackage, secrets *KeyPackageSecrets, key *SignatureKey, ratchetTree []byte) (*joining, error) {
+	cfg, err := cfg.check()
+	if err != nil {
+		return nil, err
+	}
+	m, err := parse(msg, decodeMessage)
+	if err != nil {
+		return nil, err
+	}
+	if m.welcome == nil {
+		return nil, invalid("wire format %d is not a Welcome", m.format)
+	}
+	if m.welcome.suite != kp.Suite || key.suite.id != kp.Suite {
+		return nil, invalid("Welcome of suite %#04x for a key package of %#04x", uint16(m.welcome.suite), uint16(kp.Suite))
+	}
+	if !bytes.Equal(key.public, kp.Leaf.SignatureKey) || !secrets.init.matches(kp.InitKey) || !secrets.encryption.matches(kp.Leaf.EncryptionKey) {
+		return nil, invalid("private keys of another key package")
+	}
+	j := &joining{cfg: cfg, suite: key.suite, kp: kp, secrets: secrets, signer: key}
+	if err := j.openSecrets(m.welcome); err != nil {
+		return nil, err
+	}
+	if err := j.openTree(ratchetTree); err != nil {
+		j.erase()
+		return nil, err
+	}
+	return j, nil
 }
 
 // joining is the way into a group, step by step.
@@ -163,9 +177,6 @@ func (j *joining) openSecrets(m *welcome) error {
 func (j *joining) pskSecret() ([]byte, error) {
 	var keys [][]byte
 	for i, id := range j.group.psks {
-		if id.kind == pskResumption && id.usage != usageApplication {
-			return nil, unsupported("Welcome of a reinitialised or branched group")
-		}
 		if len(id.nonce) != j.suite.nh {
 			return nil, invalid("PSK nonce of %d bytes", len(id.nonce)) // 8.4
 		}

@@ -28,7 +28,7 @@ func TestWelcomeRules(t *testing.T) {
 		{func(j *joining) { j.group.joiner = make([]byte, 32) }, ErrInvalid, "confirmation tag"},
 		{func(j *joining) { j.group.psks = []pskID{short} }, ErrInvalid, "nonce"},
 		{func(j *joining) { j.group.psks = []pskID{psk, psk} }, ErrInvalid, "twice"},
-		{func(j *joining) { j.group.psks = []pskID{branch} }, ErrUnsupported, "branched"},
+		{func(j *joining) { j.group.psks = []pskID{branch} }, ErrRefused, "branched"},
 		{func(*joining) {}, nil, ""},
 	} {
 		cfg := must(w.cfg.check())(t)
