@@ -64,7 +64,7 @@ func (s *service) serve(ctx context.Context, cmd *cobra.Command, addr string, h 
 
 func (s *service) answer(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{
-		Handler:           h,
+		Handler:           patience{body: time.Minute, write: 30 * time.Second}.bound(h),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
