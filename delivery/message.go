@@ -180,6 +180,7 @@ func (s *Service) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadRespon
 	out := &api.ReadResponse{LastSeq: last}
 	for _, m := range list {
 		out.Messages = append(out.Messages, wireMessage(m))
+		out.LastSeq = max(out.LastSeq, m.Seq) // one may have come since last was read
 	}
 	return out, nil
 }
