@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 type WorldOptions struct {
 	Cap        uint32        // warrants a day; 0: 5
 	EpochAge   time.Duration // longest age of an epoch; 0: a day
+	Freshness  time.Duration // oldest checkpoint that counts; 0: a minute
 	WorkFactor int           // of the custodians' key files; 0: as custodian.CreateKeys
 }
 
@@ -60,8 +62,6 @@ const (
 	worldLaw  = "Localnet Communications Act"
 	worldLog  = "localnet.example/ledger"
 	keyPeriod = 30 * 24 * time.Hour // as UsualLimits has it
-
-	worldFreshness = Duration(time.Minute) // of checkpoints, in the law and at the services
 )
 
 // BuildWorld makes a world in a directory that must not hold one yet.
@@ -69,6 +69,7 @@ func BuildWorld(dir string, o WorldOptions) (*World, error) {
 	if _, err := os.Lstat(filepath.Join(dir, DeploymentFile)); err == nil {
 		return nil, fmt.Errorf("setup: refused: there is a world in %s already", dir)
 	}
+	o.Freshness = cmp.Or(o.Freshness, time.Minute)
 	b := &builder{dir: dir, options: o}
 	for _, step := range []func() error{
 		b.makeDirs, b.makeLedger, b.makeServices, b.makeApprovers, b.makeCustodians, b.makeCharter, b.configure,
@@ -278,7 +279,7 @@ func (b *builder) law() *charter.Charter {
 	}
 	const day = 24 * 3600
 	c.Limits.CapSubjects, c.Limits.CapPeriod = 5, day
-	c.Limits.ActivationDelay, c.Limits.Freshness = 1, uint64(time.Duration(worldFreshness)/time.Second)
+	c.Limits.ActivationDelay, c.Limits.Freshness = 1, uint64(b.options.Freshness/time.Second)
 	if b.options.Cap > 0 {
 		c.Limits.CapSubjects = b.options.Cap
 	}
@@ -299,7 +300,7 @@ func (b *builder) configure() error {
 	b.deployment = Deployment{Name: "localnet", Custodians: map[string]string{}, Charters: first, Policy: b.policy}
 
 	notary := &Notary{Listen: next(), Policy: b.policy, Witnesses: map[string]string{}, Charters: first,
-		Interval: Duration(200 * time.Millisecond), Republish: Duration(5 * time.Second)}
+		Interval: Duration(200 * time.Millisecond), Republish: Duration(b.options.Freshness / 12)}
 	for _, name := range worldWitnesses {
 		w := &Witness{Listen: next(), Logs: []string{b.logVKey}}
 		notary.Witnesses[name] = url(w.Listen)
@@ -309,14 +310,14 @@ func (b *builder) configure() error {
 	}
 	delivery := &Delivery{Listen: next(), Deployment: "../" + DeploymentFile, Poll: Duration(time.Second)}
 	docket := &Docket{Listen: next(), Deployment: "../" + DeploymentFile, Poll: Duration(time.Second),
-		Agencies: map[string][]byte{"agency": b.agency}, Freshness: worldFreshness}
+		Agencies: map[string][]byte{"agency": b.agency}, Freshness: Duration(b.options.Freshness)}
 	b.deployment.Ledger, b.deployment.Delivery, b.deployment.Docket = url(notary.Listen), url(delivery.Listen), url(docket.Listen)
 	for _, p := range b.parts {
 		if p.Role != RoleCustodian {
 			continue
 		}
 		c := &Custodian{Listen: next(), Deployment: "../../" + DeploymentFile, WorkFactor: b.options.WorkFactor,
-			Poll: Duration(time.Second), Freshness: worldFreshness}
+			Poll: Duration(time.Second), Freshness: Duration(b.options.Freshness)}
 		b.deployment.Custodians[p.Office+"/"+p.Name] = url(c.Listen)
 		if err := SaveConfig(b.path("custodian", p.Name), c); err != nil {
 			return err

@@ -202,8 +202,8 @@ From a third, as ben:
 As the law, one step after the other:
 
   export WRIT_AGENCY=%[1]s/agency
-  writ warrant template --subject anna --reference R-1 --entity "the agency" \
-    --necessity "why" --least-intrusive "why nothing less" > draft.json
+  writ warrant template --subject anna --subject-again anna --reference R-1 \
+    --entity "the agency" --necessity "why" --least-intrusive "why nothing less" > draft.json
   writ warrant draft draft.json --case case-1
   writ warrant approve - --deployment %[1]s/deployment.json --key %[1]s/keys/judge-1.key
   writ warrant approve - --deployment %[1]s/deployment.json --key %[1]s/keys/commissioner-1.key
