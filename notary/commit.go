@@ -48,6 +48,10 @@ func (s *Server) commit() {
 			}
 		}
 		s.finish(group, failed)
+		if failed != nil && s.fatal != nil {
+			s.fatal(failed)
+			s.fatal = nil
+		}
 	}
 }
 

@@ -7,7 +7,7 @@
 // POST /add takes the bytes of one entry and answers {"index": n} once the entry
 // stands under a published checkpoint that satisfies the witness policy; the same
 // bytes again get the same index. 400: not an entry; 403: an entry that would not count, with the
-// reason; 503: not now, send it again. GET /checkpoint and GET /tile/... are
+// reason; 429: too many of its signer's within the hour; 503: not now, send it again. GET /checkpoint and GET /tile/... are
 // c2sp.org/tlog-tiles. GET / is a status in plain text.
 //
 // # Guarantees
@@ -34,6 +34,7 @@
 package notary
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -65,7 +66,12 @@ type Config struct {
 	FirstCharters []charter.Hash    // charters of version 1 that may be logged; none: no law can begin
 	Interval      time.Duration     // between checkpoints of a growing log; 0: 500 ms, at least 100 ms
 	Republish     time.Duration     // between checkpoints of a resting log, so that they stay fresh; 0: 1 min
+	PerHour       int               // entries admitted of one signer; 0: 1000
 	Log           *slog.Logger      // none if nil
+
+	// Fatal is called once when the log's storage fails or disagrees, and should end the
+	// process: a restart reads what is stored. Nil: the notary only admits nothing any more.
+	Fatal func(error)
 }
 
 // maxPending bounds the entries that wait for a checkpoint at one time.
@@ -88,6 +94,7 @@ type Server struct {
 	cancel   context.CancelFunc
 	ctx      context.Context // the server's life: an entry once admitted does not end with its request
 	pending  chan struct{}
+	fatal    func(error)
 
 	stored chan struct{} // closed when the committer has ended: nothing is queued any more
 
@@ -98,7 +105,8 @@ type Server struct {
 	book   *ledger.Book
 	queue  []*queued
 	flying map[uint64]*queued // queued or being stored, by index
-	broken error              // set at the end, and when log and book may differ: nothing is admitted any more
+	quotas quotas
+	broken error // set at the end, and when log and book may differ: nothing is admitted any more
 }
 
 // New opens the log, checks it against its checkpoint and replays it. The
@@ -114,7 +122,8 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{policy: c.Policy, log: c.Log, files: os.DirFS(c.Dir), lock: lock,
 		pending: make(chan struct{}, maxPending), stored: make(chan struct{}),
-		book: newBook(c.FirstCharters), flying: map[uint64]*queued{}}
+		book: newBook(c.FirstCharters), flying: map[uint64]*queued{}, fatal: c.Fatal,
+		quotas: quotas{perHour: cmp.Or(c.PerHour, defaultPerHour)}}
 	s.work.L = &s.mu
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -178,13 +187,7 @@ func (s *Server) Close(ctx context.Context) error {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
 func (s *Server) serveAdd(w http.ResponseWriter, r *http.Request) {
-	select {
-	case s.pending <- struct{}{}:
-		defer func() { <-s.pending }()
-	default:
-		unavailable(w, errors.New("too many entries are waiting"))
-		return
-	}
+	// The whole entry first: who sends it slowly takes no place.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, ledger.MaxEntry))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -195,12 +198,22 @@ func (s *Server) serveAdd(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	select {
+	case s.pending <- struct{}{}:
+		defer func() { <-s.pending }()
+	default:
+		unavailable(w, errors.New("too many entries are waiting"))
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), publishTimeout)
 	defer cancel()
 	index, err := s.Add(ctx, e)
 	switch {
 	case errors.Is(err, errNotAdmitted):
 		http.Error(w, err.Error(), http.StatusForbidden)
+	case errors.Is(err, errQuota):
+		w.Header().Set("Retry-After", "60")
+		http.Error(w, err.Error(), http.StatusTooManyRequests)
 	case err != nil:
 		unavailable(w, err)
 	default:
@@ -214,7 +227,10 @@ func unavailable(w http.ResponseWriter, err error) {
 	http.Error(w, err.Error(), http.StatusServiceUnavailable)
 }
 
-var errNotAdmitted = errors.New("notary: refused")
+var (
+	errNotAdmitted = errors.New("notary: refused")
+	errQuota       = errors.New("notary: too many entries of one signer within an hour")
+)
 
 // Add admits an entry, unless it is on the log, and returns its index when it
 // stands under a published checkpoint that satisfies the policy. If ctx
@@ -258,6 +274,10 @@ func (s *Server) admit(e *ledger.Entry) (*queued, error) {
 	}
 	if err := s.book.Check(e); err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotAdmitted, err)
+	}
+	if signer := s.signerOf(e); !s.quotas.allow(signer, time.Now()) {
+		s.log.Warn("notary: quota", "signer", signer)
+		return nil, errQuota
 	}
 	q := &queued{entry: e, index: s.book.Size(), done: make(chan struct{})}
 	if err := s.book.Apply(q.index, e.Bytes(), time.Now()); err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -131,7 +132,12 @@ func (w *world) config() Config {
 
 func (w *world) start() (*Server, *follower.Follower) {
 	w.t.Helper()
-	s, err := New(context.Background(), w.config())
+	return w.startWith(w.config())
+}
+
+func (w *world) startWith(c Config) (*Server, *follower.Follower) {
+	w.t.Helper()
+	s, err := New(context.Background(), c)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -318,6 +324,52 @@ func TestTooMany(t *testing.T) {
 	w.add(f, w.charterEntry())
 }
 
+// Entries that come slowly take no place from others.
+func TestSlowSenders(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, f := w.start()
+	for range maxPending - 1 {
+		s.pending <- struct{}{}
+	}
+	slow, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	fmt.Fprint(slow, "POST /add HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+	time.Sleep(100 * time.Millisecond)
+	w.add(f, w.charterEntry()) // in the last place
+}
+
+// A stolen docket key can't fill the log; other signers go on.
+func TestQuota(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.config()
+	c.PerHour = 3
+	s, f := w.startWith(c)
+	w.add(f, w.charterEntry())
+	for n := range 3 {
+		w.add(f, w.warrant(n))
+	}
+	if _, err := s.Add(context.Background(), mustParse(t, w.warrant(3))); !errors.Is(err, errQuota) {
+		t.Errorf("a fourth: %v", err)
+	}
+	w.add(f, w.warrant(2)) // again
+	answer, err := http.Post(w.url+"/add", "", bytes.NewReader(w.warrant(3)))
+	if err != nil || answer.StatusCode != http.StatusTooManyRequests || answer.Header.Get("Retry-After") == "" {
+		t.Errorf("over HTTP: %v, %v", answer, err)
+	}
+	x := &ledger.Refusal{Office: "judicial", Custodian: "judicial-1", Reason: 1}
+	x.Sign(ledger.CustodianSigner(w.Custodians["judicial-1"]))
+	w.add(f, x.Entry())
+	s.mu.Lock()
+	s.quotas.begun = s.quotas.begun.Add(-time.Hour)
+	s.mu.Unlock()
+	w.add(f, w.warrant(3))
+}
+
 // A notary for which no first charter is named admits none.
 func TestNoFirstCharter(t *testing.T) {
 	t.Parallel()
@@ -455,7 +507,9 @@ func TestStartRefuses(t *testing.T) {
 func TestStorageFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	s, f := w.start()
+	c, fatal := w.config(), make(chan error, 1)
+	c.Fatal = func(err error) { fatal <- err }
+	s, f := w.startWith(c)
 	w.add(f, w.charterEntry())
 	tiles := filepath.Join(w.dir, "tile")
 	if err := errors.Join(os.Rename(tiles, tiles+".away"), os.WriteFile(tiles, nil, 0o600)); err != nil {
@@ -463,6 +517,9 @@ func TestStorageFails(t *testing.T) {
 	}
 	if _, err := s.Add(context.Background(), mustParse(t, w.warrant(1))); err == nil {
 		t.Fatal("acknowledged without storage")
+	}
+	if err := <-fatal; err == nil {
+		t.Error("no reason to end")
 	}
 	if err := errors.Join(os.Remove(tiles), os.Rename(tiles+".away", tiles)); err != nil {
 		t.Fatal(err)
@@ -479,7 +536,9 @@ func TestStorageFails(t *testing.T) {
 func BenchmarkAdd(b *testing.B) {
 	w := newWorld(b)
 	w.Charter.Limits.CapSubjects = 1_000_000
-	s, f := w.start()
+	c := w.config()
+	c.PerHour = b.N
+	s, f := w.startWith(c)
 	w.add(f, w.charterEntry())
 	entries := make([]*ledger.Entry, b.N)
 	for n := range entries {

@@ -53,7 +53,7 @@ func runNotary(cmd *cobra.Command, s *service) error {
 	n, err := notary.New(ctx, notary.Config{
 		Dir: filepath.Join(s.dir, "log"), Signer: key.Note, Policy: policy, Witnesses: c.Witnesses,
 		FirstCharters: firsts, Interval: time.Duration(c.Interval), Republish: time.Duration(c.Republish),
-		Log: logger(cmd),
+		Log: logger(cmd), Fatal: endProcess,
 	})
 	if err != nil {
 		return err
