@@ -220,6 +220,40 @@ func TestCapsuleOfAnotherLawIsRefused(t *testing.T) {
 	}
 }
 
+// One custodian's other key gives every custodian another share, so that shares
+// of an old and a new set can't be put together.
+func TestKeysAreInTheContext(t *testing.T) {
+	w := chartertest.New("keys")
+	keys, period := w.Charter.Keys, w.Charter.Period(chartertest.Now)
+	w.Charter.Keys = nil
+	l := label(w)
+	seal := func() *capsule.Capsule {
+		a, err := w.Charter.Access(period, keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := capsule.NewSealer(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := s.Seal(l, ratchet, senderData)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	before := seal()
+	other := w.Statement(keys[0].Office, keys[0].Custodian, period+2)
+	other.Period = keys[0].Period
+	other.Sign(w.Custodians[other.Custodian])
+	keys = slices.Concat([]*charter.KeyStatement{other}, keys[1:])
+	for i, s := range seal().Shares() {
+		if s.Commitment == before.Shares()[i].Commitment {
+			t.Errorf("custodian %d keeps its share", i)
+		}
+	}
+}
+
 func TestWrongSecretsAreRefused(t *testing.T) {
 	w := chartertest.New("secrets")
 	s, c := sealer(t, w), seal(t, sealer(t, w), label(w))

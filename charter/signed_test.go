@@ -2,6 +2,7 @@ package charter_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -124,6 +125,15 @@ func TestSignedIsCanonical(t *testing.T) {
 	}
 	if got, err := charter.ParseSigned(make([]byte, charter.MaxSignedSize+1)); err == nil || got != nil {
 		t.Error("too large parses")
+	}
+}
+
+// R37: a charter of a later format is not read as one of this.
+func TestUnknownFormatR37(t *testing.T) {
+	b := chartertest.New("format").Charter.Encode()
+	b[1]++
+	if c, err := charter.Parse(b); c != nil || !errors.Is(err, charter.ErrUnsupported) {
+		t.Errorf("got %v, %v", c, err)
 	}
 }
 

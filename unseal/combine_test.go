@@ -9,6 +9,7 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"writ/capsule"
+	"writ/charter"
 )
 
 // TestSubsets is R1 and R11: of all sets of custodians exactly those with two
@@ -36,6 +37,9 @@ func TestSubsets(t *testing.T) {
 		case !want && (!errors.Is(err, ErrTooFew) || s != nil || d != nil):
 			t.Errorf("%v: %x, %v; want too few", count, s, err)
 		}
+		if opens := w.forced(c, some); opens != want {
+			t.Errorf("%v: opens without regard for thresholds: %v", count, opens)
+		}
 		if want {
 			opening++
 		}
@@ -43,6 +47,38 @@ func TestSubsets(t *testing.T) {
 	if opening != 4*3*3 {
 		t.Errorf("%d sets open, want 36", opening)
 	}
+}
+
+// forced reports whether a body opens for somebody who keeps to no threshold and
+// combines at every gate all that there is.
+func (w *world) forced(c *compartment, shares []Share) bool {
+	byPath := map[string][]byte{}
+	for _, s := range shares {
+		byPath[string(s.Path)] = s.Secret[:]
+	}
+	var at func(g *charter.Gate) []byte
+	at = func(g *charter.Gate) []byte {
+		if g.Leaf >= 0 {
+			return byPath[string(g.Path)]
+		}
+		var xs []uint8
+		var ys [][]byte
+		for i, child := range g.Children {
+			if y := at(child); y != nil {
+				xs, ys = append(xs, uint8(i+1)), append(ys, y)
+			}
+		}
+		if xs == nil {
+			return nil
+		}
+		return must(capsule.CombineShares(xs, ys))
+	}
+	root := at(w.access.Root())
+	if root == nil {
+		return false
+	}
+	_, _, err := open(root, capsule.Context(&c.label, w.access), c.capsule.Body())
+	return err == nil
 }
 
 // TestNeighboursStayClosed is R3: the shares of (alice, c, 2) open neither the
@@ -160,5 +196,10 @@ func TestCombineRefuses(t *testing.T) {
 	cut := rebuild(c.capsule, func(_ *capsule.Label, _ *[]byte, s *[]capsule.Share) { *s = (*s)[:6] })
 	if s, _, _, err := must(NewCombiner(w.access)).Combine(cut, nil); s != nil || !errors.Is(err, ErrInvalid) {
 		t.Errorf("fewer shares: %v", err)
+	}
+	mixed := slices.Clone(shares)
+	mixed[2].Capsule[0] ^= 1 // R12: of another compartment; nobody is named for it
+	if s, _, bad, err := must(NewCombiner(w.access)).Combine(c.capsule.Bytes(), mixed); s != nil || bad != nil || !errors.Is(err, ErrInvalid) {
+		t.Errorf("shares of two compartments: bad %v, %v", bad, err)
 	}
 }

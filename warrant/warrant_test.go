@@ -149,9 +149,12 @@ func TestUnknownRejectsWhole(t *testing.T) {
 	version := bytes.Clone(good)
 	version[1] = 2
 	kem := bytes.Replace(bytes.Clone(good), []byte{0x64, 0x7a, 0x44, 0xc0}, []byte{0x00, 0x50, 0x44, 0xc0}, 1)
+	flag := bytes.Clone(good)
+	flag[len(flag)-1] |= 1 << 2 // the last field
 	for name, b := range map[string][]byte{
 		"version":  version,
 		"kem":      kem,
+		"flag":     flag,
 		"trailing": append(bytes.Clone(good), 0),
 		"cut":      good[:len(good)-1],
 		"empty":    nil,
