@@ -91,42 +91,41 @@ func ParseLookup(b []byte) (*Lookup, error) {
 		return nil, unsupported("lookup version %d", version)
 	}
 	l := &Lookup{labelProof: r.Fixed(labelProofSize)}
-	l.chain = parseOpened(r)
+	var statements [][]byte
+	l.chain, statements = parseOpened(r)
 	l.tail = span{start: r.Uint64(), left: parseHashes(r), entries: parseTail(r)}
 	tree := r.Opaque(maxTreeProof)
 	l.path = parseHashes(r)
 	if err := r.Done(); err != nil {
 		return nil, malformed("lookup: %v", err)
 	}
+	var err error
+	for i, b := range statements {
+		if l.chain[i].Statement, err = Parse(b); err != nil {
+			return nil, err
+		}
+	}
 	if l.tail.start == 0 && len(tree) == 0 {
 		return l, nil
 	}
-	var err error
 	if l.tree, err = parseTreeProof(tree); err != nil {
 		return nil, err
 	}
 	return l, nil
 }
 
-func parseOpened(r *wire.Reader) []Opened {
-	var all []Opened
+// parseOpened leaves the statements unparsed.
+func parseOpened(r *wire.Reader) (all []Opened, statements [][]byte) {
 	v := r.Vector(MaxLookup)
 	for v.More() {
-		encoded := v.Opaque(MaxStatement)
-		o := Opened{Salt: v.Array32(), Index: v.Uint64()}
-		if v.Err() != nil {
-			break
-		}
-		s, err := Parse(encoded)
-		v.Check(err)
-		o.Statement = s
-		all = append(all, o)
+		statements = append(statements, v.Opaque(MaxStatement))
+		all = append(all, Opened{Salt: v.Array32(), Index: v.Uint64()})
 		if len(all) > MaxVersion {
 			v.Fail("more than %d statements", MaxVersion)
 		}
 	}
 	r.Check(v.Done())
-	return all
+	return all, statements
 }
 
 func parseHashes(r *wire.Reader) []tlog.Hash {
