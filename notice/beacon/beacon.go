@@ -122,10 +122,10 @@ func Parse(b []byte) (*Beacon, error) {
 	format, key := r.Uint16(), r.Fixed(PublicKeySize)
 	x := &Beacon{Genesis: r.Uint64(), Period: r.Uint64()}
 	if err := r.Done(); err != nil {
-		return nil, fmt.Errorf("beacon: %w", err)
+		return nil, wrap("beacon", err)
 	}
 	if format != Format {
-		return nil, fmt.Errorf("beacon: %w: format %d", ErrUnsupported, format)
+		return nil, unsupported("format %d", format)
 	}
 	if err := checkClock(x.Genesis, x.Period); err != nil {
 		return nil, err
@@ -178,6 +178,12 @@ func invalid(format string, args ...any) error {
 	return fmt.Errorf("beacon: %w: "+format, append([]any{ErrInvalid}, args...)...)
 }
 
+func unsupported(format string, args ...any) error {
+	return fmt.Errorf("beacon: %w: "+format, append([]any{ErrUnsupported}, args...)...)
+}
+
 func refused(format string, args ...any) error {
 	return fmt.Errorf("beacon: %w: "+format, append([]any{ErrRefused}, args...)...)
 }
+
+func wrap(what string, err error) error { return fmt.Errorf("beacon: %s: %w", what, err) }

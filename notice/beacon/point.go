@@ -21,14 +21,12 @@ const (
 // the domain separation tag of RFC 9380.
 const suite = "BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_"
 
-// generator of G2, and its negative.
-var generator, minusGenerator = generators()
-
-func generators() (g, minus bls.G2Affine) {
-	_, _, _, g = bls.Generators()
+// minusGenerator is the negative of the generator of G2.
+var minusGenerator = func() (minus bls.G2Affine) {
+	_, _, _, g := bls.Generators()
 	minus.Neg(&g)
-	return g, minus
-}
+	return minus
+}()
 
 // PublicKey is a beacon's public key: a point of G2 that is not the identity.
 type PublicKey struct{ point bls.G2Affine }
@@ -123,8 +121,8 @@ func secretG1(p *bls.G1Affine, s *fr.Element) bls.G1Affine {
 	defer clearScalars(&a, &b)
 	var x, y bls.G1Jac
 	base := *new(bls.G1Jac).FromAffine(p)
-	multiply(&a, func(n *big.Int) { x.ScalarMultiplication(&base, n) })
-	multiply(&b, func(n *big.Int) { y.ScalarMultiplication(&base, n) })
+	multiply(&a, func(n scalar) { x.ScalarMultiplication(&base, n) })
+	multiply(&b, func(n scalar) { y.ScalarMultiplication(&base, n) })
 	var sum bls.G1Affine
 	sum.FromJacobian(x.AddAssign(&y))
 	return sum
@@ -135,15 +133,18 @@ func secretG2(s *fr.Element) bls.G2Affine {
 	a, b := mask(s)
 	defer clearScalars(&a, &b)
 	var x, y bls.G2Jac
-	multiply(&a, func(n *big.Int) { x.ScalarMultiplicationBase(n) })
-	multiply(&b, func(n *big.Int) { y.ScalarMultiplicationBase(n) })
+	multiply(&a, func(n scalar) { x.ScalarMultiplicationBase(n) })
+	multiply(&b, func(n scalar) { y.ScalarMultiplicationBase(n) })
 	var sum bls.G2Affine
 	sum.FromJacobian(x.AddAssign(&y))
 	return sum
 }
 
-// multiply hands a secret scalar to f as an integer and erases the integer.
-func multiply(s *fr.Element, f func(*big.Int)) {
+// scalar is a scalar as the library multiplies points by it.
+type scalar = *big.Int
+
+// multiply hands a scalar to f as an integer and erases the integer.
+func multiply(s *fr.Element, f func(scalar)) {
 	n := s.BigInt(new(big.Int))
 	f(n)
 	clear(n.Bits())
