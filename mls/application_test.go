@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -325,14 +326,14 @@ func TestDishonestSender(t *testing.T) {
 		msg  []byte
 		err  error
 	}{
-		{"another's leaf", forge(2, same), ErrInvalid},
-		{"blank leaf", forge(3, same), ErrInvalid},
-		{"padding", forge(0, func(p []byte) []byte { p[len(p)-1] = 1; return p }), ErrMalformed},
-		{"cut content", forge(0, func(p []byte) []byte { return p[:1] }), ErrMalformed},
+		{"message signature", forge(2, same), ErrInvalid},
+		{"sender 3 is no member", forge(3, same), ErrInvalid},
+		{"padding is not zero", forge(0, func(p []byte) []byte { p[len(p)-1] = 1; return p }), ErrMalformed},
+		{"truncated", forge(0, func(p []byte) []byte { return p[:1] }), ErrMalformed},
 	} {
 		unchanged(t, w.clients[1].g, c.what, 0, func() error {
 			_, _, err := w.clients[1].g.Unprotect(c.msg)
-			if !errors.Is(err, c.err) {
+			if !errors.Is(err, c.err) || !strings.Contains(err.Error(), c.what) {
 				t.Fatalf("%s: %v", c.what, err)
 			}
 			return err

@@ -3,6 +3,7 @@ package mls
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -118,7 +119,7 @@ func TestJoinRefusesChangedWelcome(t *testing.T) {
 		}
 	}
 	other := w.newcomer()
-	if _, _, err := Join(w.cfg, p.Welcome, other.kp, other.secrets, other.key, nil); !errors.Is(err, ErrInvalid) {
+	if _, _, err := Join(w.cfg, p.Welcome, other.kp, other.secrets, other.key, nil); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "Welcome for other key packages") {
 		t.Fatalf("somebody else's Welcome: %v", err)
 	}
 	if _, _, err := Join(w.cfg, p.Welcome, n.kp, other.secrets, n.key, nil); !errors.Is(err, ErrInvalid) {

@@ -133,17 +133,17 @@ func requiredCapabilities(extensions []Extension) (RequiredCapabilities, error) 
 func (c RequiredCapabilities) satisfiedBy(have Capabilities) error {
 	for _, t := range c.Extensions {
 		if !have.hasExtension(t) {
-			return invalid("required extension %#04x not supported", uint16(t))
+			return invalid("required extension %#04x not supported", uint16(t)) // 7.3
 		}
 	}
 	for _, t := range c.Proposals {
 		if !have.hasProposal(t) {
-			return invalid("required proposal %#04x not supported", uint16(t))
+			return invalid("required proposal %#04x not supported", uint16(t)) // 7.3
 		}
 	}
 	for _, t := range c.Credentials {
 		if !have.hasCredential(t) {
-			return invalid("required credential %#04x not supported", uint16(t))
+			return invalid("required credential %#04x not supported", uint16(t)) // 7.3
 		}
 	}
 	return nil

@@ -75,13 +75,7 @@ func (o *outsider) join(info []byte, more ...*proposal) ([]byte, *Group) {
 	return marshal(s.protectPublic(nil, a, nil)), newGroup(w.cfg, e)
 }
 
-// externally lets somebody in who has nothing but a GroupInfo, and everybody follows.
-func (w *world) externally(info []byte, o ExternalJoinOptions) LeafIndex {
-	w.t.Helper()
-	key, cred := w.identity()
-	return w.externallyAs(info, key, cred, o)
-}
-
+// externallyAs lets somebody in who has nothing but a GroupInfo, and everybody follows.
 func (w *world) externallyAs(info []byte, key *SignatureKey, cred Credential, o ExternalJoinOptions) LeafIndex {
 	w.t.Helper()
 	g, msg, err := JoinExternal(w.cfg, info, nil, cred, key, o)
@@ -161,9 +155,9 @@ func TestExternalCommitRules(t *testing.T) {
 	w.check(err)
 	remove := func(i LeafIndex) *proposal { return &proposal{kind: ProposalRemove, remove: i} }
 	for why, more := range map[string][]*proposal{
-		"2 ExternalInit":  {{kind: ProposalExternalInit, kemOutput: make([]byte, 32)}},
-		"2 Remove":        {remove(2), remove(3)},
-		"other proposals": {{kind: ProposalAdd, add: w.newcomer().kp}},
+		"2 ExternalInit proposals":             {{kind: ProposalExternalInit, kemOutput: make([]byte, 32)}},
+		"2 Remove proposals":                   {remove(2), remove(3)},
+		"external commit with other proposals": {{kind: ProposalAdd, add: w.newcomer().kp}},
 	} {
 		msg, _ := w.outsider().join(info, more...)
 		w.refused(t, msg, ErrInvalid, why)

@@ -63,7 +63,7 @@ func (g *GroupInfo) verifiedTree(s *suite, tree []byte, authenticate Authenticat
 		tree = data
 	}
 	if tree == nil {
-		return nil, invalid("no ratchet tree")
+		return nil, invalid("no ratchet tree") // 12.4.3.3
 	}
 	t, err := parseTree(s, tree)
 	if err != nil {

@@ -63,7 +63,7 @@ func (k *hpkeKey) clone() *hpkeKey { return &hpkeKey{bytes.Clone(k.raw), k.parse
 // checkHPKEPublic says whether the KEM accepts the key.
 func (s *suite) checkHPKEPublic(key HPKEPublicKey) error {
 	if _, err := s.kem.NewPublicKey(key); err != nil {
-		return invalid("HPKE public key: %w", err)
+		return invalid("HPKE public key: %w", err) // 7.3
 	}
 	return nil
 }

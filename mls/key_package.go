@@ -151,7 +151,7 @@ func ask(authenticate Authenticator, leaf *LeafNode) error {
 		return refused("no Authenticator")
 	}
 	if err := authenticate(leaf); err != nil {
-		return invalid("credential: %w", err)
+		return invalid("credential: %w", err) // 5.3.1
 	}
 	return nil
 }

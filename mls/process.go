@@ -24,10 +24,10 @@ func newPublicState(s *suite, c GroupContext, tree *ratchetTree, confirmationTag
 // checkEpoch turns away messages of other groups and epochs (RFC 9420 12.4.2).
 func (st *publicState) checkEpoch(groupID []byte, epoch uint64) error {
 	if !bytes.Equal(groupID, st.context.GroupID) {
-		return invalid("message of another group")
+		return invalid("message of another group") // 6.1
 	}
 	if epoch != st.context.Epoch {
-		return invalid("message of epoch %d in epoch %d", epoch, st.context.Epoch)
+		return invalid("message of epoch %d in epoch %d", epoch, st.context.Epoch) // 12.4.2
 	}
 	return nil
 }
@@ -39,7 +39,7 @@ func (st *publicState) signer(cfg *Config, c *framedContent) (SignaturePublicKey
 		if leaf := st.tree.leaf(LeafIndex(c.sender.index)); leaf != nil {
 			return leaf.SignatureKey, nil
 		}
-		return nil, invalid("sender %d is no member", c.sender.index)
+		return nil, invalid("sender %d is no member", c.sender.index) // 6.1
 	case SenderExternal:
 		return st.externalSigner(cfg, c)
 	case SenderNewMemberProposal:
@@ -71,7 +71,7 @@ func (st *publicState) externalSigner(cfg *Config, c *framedContent) (SignatureP
 		return nil, err
 	}
 	if uint64(c.sender.index) >= uint64(len(senders)) {
-		return nil, invalid("external sender %d is not listed", c.sender.index)
+		return nil, invalid("external sender %d is not listed", c.sender.index) // 12.1.8.1
 	}
 	if c.kind != ContentProposal {
 		return nil, invalid("external sender sends something else than a proposal") // 12.1.8

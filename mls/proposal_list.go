@@ -165,11 +165,11 @@ func (st *publicState) verifyRegularList(committer sender, l *proposalList) erro
 func (st *publicState) verifyExternalList(l *proposalList) error {
 	switch {
 	case len(l.externalInit) != 1:
-		return invalid("external commit with %d ExternalInit proposals", len(l.externalInit))
+		return invalid("external commit with %d ExternalInit proposals", len(l.externalInit)) // 12.2
 	case len(l.removes) > 1:
-		return invalid("external commit with %d Remove proposals", len(l.removes))
+		return invalid("external commit with %d Remove proposals", len(l.removes)) // 12.2
 	case len(l.externalInit)+len(l.removes)+len(l.psks) != l.count:
-		return invalid("external commit with other proposals than ExternalInit, Remove, PSK")
+		return invalid("external commit with other proposals than ExternalInit, Remove, PSK") // 12.2
 	}
 	return nil
 }

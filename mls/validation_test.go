@@ -85,7 +85,7 @@ func TestProposalListRules(t *testing.T) {
 		{"12.4.2 unknown reference", &commit{proposals: []proposalOrRef{{ref: nonce}}}, "not received"},
 		{"12.2 committer removes itself", byValue(remove(0)), "committer updates or removes itself"},
 		{"12.2 committer updates itself", byValue(&proposal{kind: ProposalUpdate, update: w.public.Leaf(0)}), "committer updates or removes itself"},
-		{"12.2 removed twice", byValue(remove(2), remove(2)), "twice"},
+		{"12.2 removed twice", byValue(remove(2), remove(2)), "updated or removed twice"},
 		{"12.2 two GroupContextExtensions", byValue(gce(), gce()), "two GroupContextExtensions"},
 		{"12.2 ExternalInit", byValue(&proposal{kind: ProposalExternalInit, kemOutput: nonce}), "ExternalInit"},
 		{"12.2 PSK twice", byValue(psk, psk), "PSK proposed twice"},
@@ -119,10 +119,10 @@ func TestProposalListRules(t *testing.T) {
 		{"7.3 signature key of a member", byValue(add(func(n *newcomer, _ *KeyPackageOptions) {
 			n.key = w.clients[2].g.now.signer
 			n.kp.Leaf.SignatureKey = n.key.public
-		})), "signature key"},
+		})), "signature key of leaf"},
 		{"7.3 encryption key of a member", byValue(add(func(n *newcomer, _ *KeyPackageOptions) {
 			n.kp.Leaf.EncryptionKey = w.public.Leaf(2).EncryptionKey
-		})), "encryption key"},
+		})), "encryption key of node"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w.refused(t, w.seal(0, c.commit, nonce), ErrInvalid, c.why)
@@ -152,9 +152,9 @@ func TestPathRules(t *testing.T) {
 		{"7.6 node too many", func(p *updatePath) { p.nodes = append(p.nodes, p.nodes[0]) }, "path of"},
 		{"7.6 ciphertext missing", func(p *updatePath) { p.nodes[0].secrets = nil }, "ciphertexts"},
 		{"7.6 ciphertext too many", func(p *updatePath) { p.nodes[1].secrets = append(p.nodes[1].secrets, hpkeCiphertext{}) }, "ciphertexts"},
-		{"12.4.2 node key in use", func(p *updatePath) { p.nodes[1].encryptionKey = w.public.Leaf(4).EncryptionKey }, "is in use"},
-		{"12.4.2 leaf key kept", func(p *updatePath) { p.leaf.EncryptionKey = w.public.Leaf(0).EncryptionKey; resign(p) }, "is in use"},
-		{"7.9.2 parent hash", func(p *updatePath) { p.leaf.parentHash[0] ^= 1; resign(p) }, "parent hash"},
+		{"12.4.2 node key in use", func(p *updatePath) { p.nodes[1].encryptionKey = w.public.Leaf(4).EncryptionKey }, "key of path node"},
+		{"12.4.2 leaf key kept", func(p *updatePath) { p.leaf.EncryptionKey = w.public.Leaf(0).EncryptionKey; resign(p) }, "leaf key of the path is in use"},
+		{"7.9.2 parent hash", func(p *updatePath) { p.leaf.parentHash[0] ^= 1; resign(p) }, "parent hash of the path"},
 		{"7.9.2 other node key", func(p *updatePath) { p.nodes[0].encryptionKey = w.newcomer().kp.InitKey }, "parent hash"},
 		{"7.3 signature", func(p *updatePath) { p.leaf.signature[0] ^= 1 }, "leaf node signature"},
 		{"7.3 signed for another leaf", func(p *updatePath) { w.check(p.leaf.sign(g.now.signer, g.ID(), 1)) }, "leaf node signature"},
@@ -309,15 +309,15 @@ func TestOutsidersAreRefused(t *testing.T) {
 		if !allowed {
 			continue
 		}
-		for what, err := range map[string]error{
-			"unlisted sender":     send(sender{SenderExternal, 1}, outsider, add),
-			"another's signature": send(sender{SenderExternal, 0}, n.key, add),
-			"ExternalInit":        send(sender{SenderExternal, 0}, outsider, framedContent{kind: ContentProposal, proposal: &proposal{kind: ProposalExternalInit}}),
-			"commit":              send(sender{SenderExternal, 0}, outsider, framedContent{kind: ContentCommit, commit: c}),
-			"new member's remove": send(sender{kind: SenderNewMemberProposal}, n.key, framedContent{kind: ContentProposal, proposal: &proposal{kind: ProposalRemove}}),
+		for why, err := range map[string]error{
+			"external sender 1 is not listed":                      send(sender{SenderExternal, 1}, outsider, add),
+			"message signature":                                    send(sender{SenderExternal, 0}, n.key, add),
+			"external sender proposes type":                        send(sender{SenderExternal, 0}, outsider, framedContent{kind: ContentProposal, proposal: &proposal{kind: ProposalExternalInit}}),
+			"external sender sends something else than a proposal": send(sender{SenderExternal, 0}, outsider, framedContent{kind: ContentCommit, commit: c}),
+			"new member sends something else than Add":             send(sender{kind: SenderNewMemberProposal}, n.key, framedContent{kind: ContentProposal, proposal: &proposal{kind: ProposalRemove}}),
 		} {
-			if !errors.Is(err, ErrInvalid) {
-				t.Errorf("%s: %v", what, err)
+			if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), why) {
+				t.Errorf("error %v, want %q", err, why)
 			}
 		}
 	}
@@ -357,7 +357,7 @@ func TestTreeRules(t *testing.T) {
 		{"7.9.2 parent hash", parent(parents[0], func(p *parentNode) { p.parentHash = make([]byte, 32) }), "parent-hash"},
 		{"7.9.2 unmerged leaf hidden", parent(unmerged[0], func(p *parentNode) { p.unmerged = nil }), ""},
 		{"7.1 unmerged not ascending", parent(unmerged[0], func(p *parentNode) { p.unmerged = append(p.unmerged, p.unmerged[0]) }), "ascending"},
-		{"12.4.3.1 unmerged elsewhere", parent(parents[0], func(p *parentNode) { p.unmerged = []LeafIndex{8} }), "unmerged leaf 8"},
+		{"12.4.3.1 unmerged elsewhere", parent(parents[0], func(p *parentNode) { p.unmerged = []LeafIndex{8} }), "is not a member below node"},
 		{"12.4.3.1 unmerged blank", parent(good.root(), func(p *parentNode) { p.unmerged = []LeafIndex{6} }), "unmerged leaf 6"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -380,11 +380,42 @@ func TestTreeRules(t *testing.T) {
 		t.Errorf("leaf signature: %v", err)
 	}
 	context.TreeHash = make([]byte, 32)
-	if err := good.verify(&context, acceptAll); !errors.Is(err, ErrInvalid) {
+	if err := good.verify(&context, acceptAll); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "tree hash differs") {
 		t.Errorf("another tree hash: %v", err)
 	}
-	if _, err := parseTree(good.suite, nil); !errors.Is(err, ErrMalformed) {
-		t.Errorf("no tree: %v", err)
+	blank, leafNode := treeNode{}, treeNode{leaf: good.leaf(0)}
+	for why, nodes := range map[string][]treeNode{
+		"ends in a blank node": {leafNode, blank},
+		"has the wrong type":   {leafNode, leafNode},
+	} {
+		var w writer
+		encodeAll(&w, nodes)
+		if _, err := parseTree(good.suite, w.buf); !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), why) {
+			t.Errorf("error %v, want %q", err, why)
+		}
+	}
+}
+
+// A leaf that is unmerged at a node is unmerged at those below it too, down to itself.
+func TestUnmergedAllTheWay(t *testing.T) {
+	g := newWarmGroup(t, X25519_AES128GCM_SHA256_Ed25519, 7)
+	tree := g.tree.clone()
+	key := must(GenerateSignatureKey(tree.suite.id))(t)
+	leaf := newLeaf(tree.suite, BasicCredential([]byte("x")), key, must(tree.suite.generateHPKEKey())(t).public, leafOptions{})
+	must(0, leaf.sign(key, nil, 0))(t)
+	if i := tree.addLeaf(leaf); i != 7 {
+		t.Fatal(i)
+	}
+	context := g.epoch(0).context
+	context.TreeHash = tree.rootHash()
+	must(0, tree.verify(&context, acceptAll))(t)
+	middle := LeafIndex(7).node().parent().parent()
+	p := *tree.node(middle).parent
+	p.unmerged = nil
+	tree.set(middle, treeNode{parent: &p})
+	context.TreeHash = tree.rootHash()
+	if err := tree.verify(&context, acceptAll); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "but not below it") {
+		t.Error(err)
 	}
 }
 
@@ -404,7 +435,7 @@ func TestOtherGroup(t *testing.T) {
 	context.GroupID = []byte("other")
 	other.clients[0].g.now.context = context
 	msg := other.seal(0, &commit{path: other.path(0)}, make([]byte, 32))
-	w.refused(t, msg, ErrInvalid, "another group")
+	w.refused(t, msg, ErrInvalid, "message of another group")
 	if _, _, err := w.clients[1].g.Unprotect(protect(t, other.clients[0], "x")); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "another group") {
 		t.Fatalf("message: %v", err)
 	}

@@ -163,7 +163,7 @@ func (j *joining) openSecrets(m *welcome) error {
 	defer key.erase()
 	info, err := j.suite.openAEAD(key.key, key.nonce, nil, m.encryptedGroupInfo)
 	if err != nil {
-		return invalid("group info: %w", err)
+		return invalid("group info: %w", err) // 12.4.3.1
 	}
 	if j.info, err = parse(info, decodeGroupInfo); err != nil {
 		return err
