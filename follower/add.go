@@ -8,12 +8,16 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // maxResponse is the largest answer of a log: a full tile of entries, in bytes.
 const maxResponse = 256 * (2 + 65535)
+
+// maxSaid is how much of a notary's reason is passed on, in bytes.
+const maxSaid = 500
 
 // retryAfter is the pause before an entry is sent again.
 const retryAfter = 250 * time.Millisecond
@@ -53,9 +57,9 @@ func (f *Follower) post(ctx context.Context, entry []byte) (uint64, error) {
 	body, err := io.ReadAll(resp.Body)
 	switch {
 	case err != nil || resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests:
-		return 0, fmt.Errorf("follower: add: %w: %s %s", errRetry, resp.Status, bytes.TrimSpace(body))
+		return 0, fmt.Errorf("follower: add: %w: %s %s", errRetry, resp.Status, said(body))
 	case resp.StatusCode != http.StatusOK:
-		return 0, fmt.Errorf("follower: add: %w: %s %s", ErrRefused, resp.Status, bytes.TrimSpace(body))
+		return 0, fmt.Errorf("follower: add: %w: %s %s", ErrRefused, resp.Status, said(body))
 	}
 	var answer struct {
 		Index *uint64 `json:"index"`
@@ -64,6 +68,13 @@ func (f *Follower) post(ctx context.Context, entry []byte) (uint64, error) {
 		return 0, fmt.Errorf("follower: add: %w: answer without an index", ErrRefused)
 	}
 	return *answer.Index, nil
+}
+
+// said quotes a notary's reason for an error that goes to logs and callers: its beginning,
+// without what could pass for a line of its own.
+func said(body []byte) string {
+	body = bytes.TrimSpace(body)
+	return strconv.Quote(string(body[:min(len(body), maxSaid)]))
 }
 
 // get fetches a resource of the log, once: the callers have their own pace.
@@ -88,7 +99,8 @@ func (f *Follower) get(ctx context.Context, path string) ([]byte, error) {
 	return body, nil
 }
 
-// bounded returns a copy of a client whose answers end after maxResponse bytes.
+// bounded returns a copy of a client whose answers end after maxResponse bytes, and which
+// goes nowhere but to the log: a redirect could lead it into its operator's own network.
 func bounded(c *http.Client) *http.Client {
 	b := http.Client{Timeout: 10 * time.Second}
 	if c != nil {
@@ -98,6 +110,7 @@ func bounded(c *http.Client) *http.Client {
 		b.Transport = http.DefaultTransport
 	}
 	b.Transport = boundedTransport{b.Transport}
+	b.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &b
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -347,5 +348,40 @@ func TestAdd(t *testing.T) {
 	defer cancel()
 	if _, err := f.Add(ctx, []byte("x")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a notary that never answers: %v", err)
+	}
+}
+
+// A log server that redirects doesn't get this role's requests into other networks, and
+// what a notary says doesn't flood or forge log lines.
+func TestHostileAnswers(t *testing.T) {
+	var reached atomic.Bool
+	inside := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Store(true) }))
+	defer inside.Close()
+	away := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, inside.URL, http.StatusTemporaryRedirect)
+	}))
+	defer away.Close()
+	l := newLogServer(t)
+	f, err := New(Config{URL: away.URL, Policy: l.policy, MaxAge: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Checkpoint(context.Background()); err == nil {
+		t.Error("a checkpoint from elsewhere")
+	}
+	if _, err := f.Add(context.Background(), []byte("x")); !errors.Is(err, ErrRefused) {
+		t.Errorf("add: %v", err)
+	}
+	if reached.Load() {
+		t.Error("a redirect was followed")
+	}
+	l.add = func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "no\nlevel=INFO msg=\"all is well\" "+strings.Repeat("x", 1<<20), http.StatusForbidden)
+	}
+	if f, err = New(Config{URL: l.url, Policy: l.policy, MaxAge: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Add(context.Background(), []byte("x")); err == nil || len(err.Error()) > 2*maxSaid || strings.Contains(err.Error(), "\n") {
+		t.Errorf("reason of %d bytes", len(err.Error()))
 	}
 }
