@@ -132,13 +132,6 @@ func (k *Key) VKey() string {
 	return fmt.Sprintf("%s+%08x+%s", k.name, keyID(k.name, public), base64.StdEncoding.EncodeToString(typed))
 }
 
-// vkey returns the public key as c2sp.org/signed-note writes it.
-func (k *Key) vkey() string {
-	public := k.private.Public().(ed25519.PublicKey)
-	raw := append([]byte{typeCosignature}, public...)
-	return fmt.Sprintf("%s+%08x+%s", k.name, keyID(k.name, public), base64.StdEncoding.EncodeToString(raw))
-}
-
 // cosign returns the signature line of c2sp.org/tlog-cosignature v1 for a
 // checkpoint text: base64 of key id || uint64 time || Ed25519 signature.
 func (k *Key) cosign(text string, at time.Time) []byte {

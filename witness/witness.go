@@ -58,6 +58,10 @@ type Config struct {
 	Logs []string         // keys of the logs to witness (c2sp.org/signed-note); a checkpoint of another is refused
 	Log  *slog.Logger     // gets a line for each refusal that matters; none if nil
 	Now  func() time.Time // dates cosignatures; time.Now if nil
+
+	// Fatal is called once when the disk fails, and should end the process: a restart
+	// reads what is stored. Nil: the witness only cosigns nothing any more.
+	Fatal func(error)
 }
 
 // Witness is the service. It is an [http.Handler].
@@ -67,6 +71,7 @@ type Witness struct {
 	now   func() time.Time
 	mux   *http.ServeMux
 	store *store
+	fatal func(error)
 
 	mu     sync.Mutex // held from reading a view until the cosignature that follows from it
 	logs   map[string]*view
@@ -91,7 +96,7 @@ func New(c Config) (*Witness, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Witness{key: c.Key, log: c.Log, now: c.Now, store: st, logs: map[string]*view{}, mux: http.NewServeMux()}
+	w := &Witness{key: c.Key, log: c.Log, now: c.Now, fatal: c.Fatal, store: st, logs: map[string]*view{}, mux: http.NewServeMux()}
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
 	}
@@ -136,7 +141,7 @@ func (w *Witness) load(vkey string) error {
 func (w *Witness) Close() error { return w.store.close() }
 
 // VKey returns the witness's key for a policy.
-func (w *Witness) VKey() string { return w.key.vkey() }
+func (w *Witness) VKey() string { return w.key.VKey() }
 
 // ServeHTTP serves the protocol and the status.
 func (w *Witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) { w.mux.ServeHTTP(rw, r) }
@@ -154,6 +159,8 @@ func (w *Witness) serveAdd(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Content-Type", "text/x.tlog.size")
 		rw.WriteHeader(http.StatusConflict)
 		fmt.Fprintf(rw, "%d\n", int64(conflict))
+	case errors.Is(err, errDisk):
+		http.Error(rw, errDisk.Error(), http.StatusInternalServerError)
 	case err != nil:
 		http.Error(rw, err.Error(), status(err))
 	default:
@@ -176,6 +183,7 @@ var (
 	errSignature = errors.New("witness: refused: not signed by the log")
 	errRoot      = errors.New("witness: refused: another root hash for the same size: the log has forked")
 	errProof     = errors.New("witness: refused: the log did not only grow")
+	errDisk      = errors.New("witness: stopped: its state can't be stored") // the reason is for the log
 )
 
 // sizeError says which size the witness knows.
@@ -208,8 +216,11 @@ func (w *Witness) add(body []byte) (cosignatures []byte, err error) {
 	if c.N != v.tree.N || v.signed == nil {
 		if err := w.store.write(c.Origin, req.signed); err != nil {
 			w.log.Error("witness: state not written", "origin", c.Origin, "error", err)
-			w.broken = err // after a failed fsync a later one proves nothing
-			return nil, err
+			w.broken = errDisk // after a failed fsync a later one proves nothing
+			if w.fatal != nil {
+				w.fatal(err)
+			}
+			return nil, w.broken
 		}
 		v.tree, v.signed = c.Tree, req.signed
 	}
@@ -265,6 +276,9 @@ func (w *Witness) serveStatus(rw http.ResponseWriter, _ *http.Request) {
 	defer w.mu.Unlock()
 	rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprintf(rw, "witness %s\n", w.VKey())
+	if w.broken != nil {
+		fmt.Fprintf(rw, "stopped %v\n", w.broken)
+	}
 	origins := make([]string, 0, len(w.logs))
 	for o := range w.logs {
 		origins = append(origins, o)

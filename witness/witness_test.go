@@ -315,9 +315,16 @@ func TestDiskFails(t *testing.T) {
 	w := startWitness(t, t.TempDir(), newKey(t, "a.example"), l)
 	l.add("0")
 	w.want(200, l.body(0))
+	var fatal error
+	w.fatal = func(err error) { fatal = err }
 	w.store.dir += "/gone"
 	l.add("1")
-	w.want(500, l.body(1))
+	if answer := w.want(500, l.body(1)); strings.Contains(answer, w.dir) {
+		t.Errorf("the answer names the directory: %s", answer)
+	}
+	if fatal == nil || !strings.Contains(w.status(), "\nstopped ") {
+		t.Errorf("fatal %v; status:\n%s", fatal, w.status())
+	}
 	w.store.dir = strings.TrimSuffix(w.store.dir, "/gone")
 	w.want(500, l.body(1)) // a later success would prove nothing
 }

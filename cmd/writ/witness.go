@@ -40,7 +40,7 @@ func runWitness(cmd *cobra.Command, s *service) error {
 		return err
 	}
 	w, err := witness.New(witness.Config{
-		Dir: filepath.Join(s.dir, "state"), Key: key, Logs: c.Logs, Log: logger(cmd),
+		Dir: filepath.Join(s.dir, "state"), Key: key, Logs: c.Logs, Log: logger(cmd), Fatal: endProcess,
 	})
 	if err != nil {
 		return err
