@@ -172,6 +172,66 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// A kill leaves a commit with its welcome, roster and capsules' epoch, or nothing of it. The
+// same commit again settles which; whom it adds is welcomed once, and talks.
+func TestKillCommits(t *testing.T) {
+	law := chartertest.New("delivery")
+	w := &world{TB: t, law: law, clock: &clock{t: chartertest.Now}, client: &http.Client{}}
+	path := filepath.Join(t.TempDir(), "delivery.db")
+	process := w.child(path)
+	t.Cleanup(func() { kill(t, process) })
+	const rounds, each = 3, 8
+	alice, bob := w.phone("alice", "phone", nil), w.phone("bob", "phone", nil)
+	before := 0
+	for round := range rounds {
+		bob.stock(each)
+		requests, pending := map[string]*api.CommitRequest{}, map[string]*mls.PendingCommit{}
+		for range each {
+			conv := alice.create()
+			pending[conv], requests[conv] = alice.prepare(conv, mls.CommitOptions{Add: alice.take("bob")})
+		}
+		answers := make(chan *api.CommitResponse, each)
+		var group sync.WaitGroup
+		for _, r := range requests {
+			group.Go(func() {
+				if a, err := alice.api().Commit(context.Background(), r); err == nil {
+					answers <- a
+				}
+			})
+		}
+		for range 2 * round { // in the first round none is waited for
+			<-answers
+			before++
+		}
+		kill(t, process)
+		group.Wait()
+		process = w.child(path)
+		alice.login()
+		bob.login()
+		for conv, r := range requests {
+			for range 2 {
+				if a, err := alice.api().Commit(context.Background(), r); err != nil || a.Epoch != 1 || a.Seq != 1 {
+					t.Fatalf("the same commit again: %v, %v", a, err)
+				}
+			}
+			if _, err := alice.groups[conv].Apply(pending[conv].Staged); err != nil {
+				t.Fatal(err)
+			}
+		}
+		bob.join()
+		for conv := range requests {
+			if bob.groups[conv] == nil {
+				t.Fatal("bob was not welcomed")
+			}
+			bob.say(conv, bob.deposit(conv), "here")
+			if list := alice.read(conv); len(list) != 2 {
+				t.Errorf("%d messages, want the commit and one", len(list))
+			}
+		}
+	}
+	t.Logf("%d commits, %d answered before the kill", rounds*each, before)
+}
+
 // R29: who steals the database has no plaintext and no key. The search finds what is
 // there: ciphertext and metadata.
 func TestStolenDatabaseR29(t *testing.T) {
