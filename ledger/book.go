@@ -53,6 +53,8 @@ type LoggedWarrant struct {
 	// first. One whose rank exceeds CapSubjects of its charter must not be
 	// acted on.
 	Rank int
+
+	place int // among the warrants of the same law and test flag, from 0
 }
 
 // LoggedRequest is a request entry that counts.
@@ -168,6 +170,17 @@ func (b *Book) WarrantsInPeriod(h charter.Hash, at time.Time, test bool) int {
 	return t.count(l.charter.Limits.CapPeriod, uint64(at.Unix()))
 }
 
+// RankUnder returns the rank that a warrant would have by the cap period of
+// another version of its charter, 0 for an unknown warrant or charter.
+func (b *Book) RankUnder(index uint64, h charter.Hash) int {
+	w, l := b.warrants[index], b.laws[h]
+	if w == nil || l == nil || l.charter.Mode == charter.NoAccess {
+		return 0
+	}
+	lives := b.tally(l.charter.Name, w.IsTest()).lives
+	return rankOf(lives[:w.place+1], l.charter.Limits.CapPeriod)
+}
+
 // Request returns a request entry.
 func (b *Book) Request(h EntryHash) (*LoggedRequest, bool) {
 	r, ok := b.requests[h]
@@ -225,8 +238,9 @@ func (b *Book) warrant(e *Entry, index uint64) (func(), error) {
 	}
 	return func() {
 		b.commitments[x.Commitment] = index
-		rank := b.tally(l.charter.Name, x.IsTest()).add(l.charter.Limits.CapPeriod, life{x.NotBefore, x.NotAfter})
-		b.warrants[index] = &LoggedWarrant{Warrant: x, Index: index, Hash: e.Hash(), Rank: rank}
+		t := b.tally(l.charter.Name, x.IsTest())
+		place, rank := len(t.lives), t.add(l.charter.Limits.CapPeriod, life{x.NotBefore, x.NotAfter})
+		b.warrants[index] = &LoggedWarrant{Warrant: x, Index: index, Hash: e.Hash(), Rank: rank, place: place}
 		b.statistics.warrant(l.charter.Name, x)
 	}, nil
 }
@@ -255,10 +269,9 @@ func (b *Book) release(x *Release, index uint64) (func(), error) {
 	}
 	w := b.warrants[r.WarrantIndex]
 	c := b.laws[w.Charter].charter
-	k := c.Custodian(x.Office, x.Custodian)
 	a := answer{x.Request, x.Office, x.Custodian}
 	switch at, again := b.releases[a]; {
-	case k == nil || !x.Verify(k.Key):
+	case b.signedUnder(x.Office, x.Custodian, x.Verify, []*law{b.laws[w.Charter]}) == nil:
 		return nil, invalid("release not signed by a custodian of the charter")
 	case int(x.Count) != len(r.Leaves) || x.Root != r.Root:
 		return nil, invalid("release of other compartments than requested")

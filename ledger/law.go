@@ -31,6 +31,15 @@ func (b *Book) Charter(h charter.Hash) (*charter.Charter, bool) {
 	return l.charter, true
 }
 
+// Versions returns a version of a charter by its hash and those before it, the
+// newest first; none if it is unknown.
+func (b *Book) Versions(h charter.Hash) (versions []*charter.Charter) {
+	for l := b.laws[h]; l != nil; l = l.prev {
+		versions = append(versions, l.charter)
+	}
+	return versions
+}
+
 // Names returns the names of the charters on the log, sorted.
 func (b *Book) Names() []string { return slices.Sorted(maps.Keys(b.heads)) }
 

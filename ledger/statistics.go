@@ -147,6 +147,19 @@ func (t *tally) add(length uint64, l life) (rank int) {
 	return rank
 }
 
+// rankOf returns the rank of the last of some lives.
+func rankOf(lives []life, length uint64) (rank int) {
+	first, last := lives[len(lives)-1].periods(length)
+	counts := map[uint64]int{}
+	for _, l := range lives {
+		enter(counts, length, l)
+	}
+	for p := first; p <= last; p++ {
+		rank = max(rank, counts[p])
+	}
+	return rank
+}
+
 func enter(periods map[uint64]int, length uint64, l life) {
 	first, last := l.periods(length)
 	for p := first; p <= last; p++ {

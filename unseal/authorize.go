@@ -38,7 +38,7 @@ type sealedShare struct {
 	hash   capsule.Hash
 	ctx    [32]byte
 	path   []byte
-	period uint32
+	period lawPeriod
 	share  capsule.Share
 }
 
@@ -59,7 +59,7 @@ func (a *Authorization) Intent() *ledger.Release {
 // one of its results. A request of 1024 compartments takes about 1024 openings
 // of a share and keeps 1.3 MB.
 func Authorize(q *Request, f Facts) (*Authorization, *Refusal) {
-	v := &vetting{q: q, f: f, periods: map[uint32]*period{}}
+	v := &vetting{q: q, f: f, periods: map[lawPeriod]*period{}}
 	for _, step := range []func() *fault{
 		v.parse, v.law, v.approvals, v.inclusion, v.copyOfLedger, v.requestFits, v.entryFits,
 		v.life, v.cap, v.notice, v.compartments, v.shares,
@@ -92,15 +92,16 @@ type vetting struct {
 	warrantEntry *ledger.Entry
 	requestEntry *ledger.Entry
 
-	charter *charter.Charter // law
-	signing charter.CustodianKey
+	charter  *charter.Charter                  // law
+	versions map[charter.Hash]*charter.Charter // it and those before it
+	signing  charter.CustodianKey
 
 	late error // approvals: outside life or past review, which is told in its turn
 
 	warrantIn, requestIn *ledger.Included      // inclusion
 	logged               *ledger.LoggedWarrant // copyOfLedger
 
-	periods map[uint32]*period // compartments
+	periods map[lawPeriod]*period // compartments
 	sealed  []sealedShare
 }
 
@@ -126,13 +127,22 @@ func (v *vetting) parse() *fault {
 }
 
 // law takes the charter in force from the custodian's own ledger. A charter
-// that was amended is not in force: a key it struck off must not approve.
+// that was amended is not in force: a key it struck off must not approve. A
+// custodian whom an amendment struck off still answers for what was sealed to it
+// before.
 func (v *vetting) law() *fault {
 	c, ok := v.f.Book.InForce(v.f.Charter, v.f.Now)
 	if !ok {
 		return fail(ReasonCharter, "no charter %q is in force", v.f.Charter)
 	}
-	me := c.Custodian(v.f.Keys.office, v.f.Keys.custodian)
+	var me *charter.Custodian
+	v.versions = map[charter.Hash]*charter.Charter{}
+	for _, version := range v.f.Book.Versions(c.Hash()) {
+		v.versions[version.Hash()] = version
+		if me == nil {
+			me = version.Custodian(v.f.Keys.office, v.f.Keys.custodian)
+		}
+	}
 	if me == nil {
 		return fail(ReasonCharter, "the charter has no custodian %s of %s", v.f.Keys.custodian, v.f.Keys.office)
 	}

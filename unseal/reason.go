@@ -34,7 +34,7 @@ const (
 	ReasonCap          Reason = 18 // R10: the cap of subjects is reached
 	ReasonNotice       Reason = 19 // the notice leaves are not those of the compartments
 	ReasonCapsule      Reason = 20 // a capsule does not parse or not fit the charter
-	ReasonScopeCharter Reason = 21 // a compartment under another charter or key period
+	ReasonScopeCharter Reason = 21 // a compartment under another charter, an earlier version that the warrant does not fit, or another key period
 	ReasonScopeWindow  Reason = 22 // a compartment opened outside the window
 	ReasonScopeSubject Reason = 23 // a compartment of another person
 	ReasonScopeList    Reason = 24 // a conversation that is not listed
@@ -67,7 +67,7 @@ var sentences = map[Reason]string{
 	ReasonCap:          "The cap of subjects for this period is reached.",
 	ReasonNotice:       "The notices on the ledger are not those of the compartments asked for.",
 	ReasonCapsule:      "A capsule can't be read or does not fit the charter.",
-	ReasonScopeCharter: "A compartment is sealed under another charter or key period.",
+	ReasonScopeCharter: "A compartment is sealed under a charter or key period that the warrant does not reach.",
 	ReasonScopeWindow:  "A compartment was opened outside the warrant's window.",
 	ReasonScopeSubject: "A compartment is not of the warrant's subject.",
 	ReasonScopeList:    "A compartment is of a conversation that the warrant does not list.",

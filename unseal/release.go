@@ -111,10 +111,10 @@ func (a *Authorization) allows(intent *ledger.Included, now time.Time) error {
 func (a *Authorization) openShares(keys *Keyring) ([]byte, error) {
 	content := make([]byte, 0, maxSealed)
 	for _, s := range a.compared {
-		key := keys.keys[s.period]
+		key := keys.keys[s.period.n]
 		if key == nil {
 			clear(content)
-			return nil, refused("no key of period %d", s.period)
+			return nil, refused("no key of period %d", s.period.n)
 		}
 		share, err := s.open(key)
 		if err != nil {

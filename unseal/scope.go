@@ -11,6 +11,12 @@ import (
 	"writ/warrant"
 )
 
+// lawPeriod is a key period under one version of the charter.
+type lawPeriod struct {
+	law charter.Hash
+	n   uint32
+}
+
 // period is a key period as one custodian sees it.
 type period struct {
 	access *charter.Access
@@ -30,7 +36,7 @@ func (v *vetting) compartments() *fault {
 		if f := v.scope(l, c.RosterProof); f != nil {
 			return f
 		}
-		p, f := v.period(l.Period)
+		p, f := v.period(v.versions[l.Charter], lawPeriod{l.Charter, l.Period})
 		if f != nil {
 			return f
 		}
@@ -46,7 +52,7 @@ func keep(c *capsule.Capsule, p *period) sealedShare {
 	s := c.Shares()[p.leaf]
 	return sealedShare{
 		hash: c.Hash(), ctx: capsule.Context(c.Label(), p.access), path: p.access.Leaves()[p.leaf].Path,
-		period: c.Label().Period,
+		period: lawPeriod{c.Label().Charter, c.Label().Period},
 		share:  capsule.Share{Commitment: s.Commitment, Enc: bytes.Clone(s.Enc), Ciphertext: bytes.Clone(s.Ciphertext)},
 	}
 }
@@ -55,12 +61,13 @@ func keep(c *capsule.Capsule, p *period) sealedShare {
 func (v *vetting) scope(l *capsule.Label, roster []byte) *fault {
 	w := v.warrant
 	start, end := w.Window()
+	law := v.versions[l.Charter]
 	switch {
-	case l.Charter != w.Charter:
+	case law == nil || law.Mode == charter.NoAccess:
 		return fail(ReasonScopeCharter, "epoch %d: sealed under charter %s", l.Epoch, l.Charter)
 	case l.Opened < uint64(start.Unix()) || l.Opened >= uint64(end.Unix()):
 		return fail(ReasonScopeWindow, "epoch %d: opened at %d", l.Epoch, l.Opened)
-	case l.Period != v.charter.Period(l.OpenedAt()):
+	case l.Period != law.Period(l.OpenedAt()):
 		return fail(ReasonScopeCharter, "epoch %d: key period %d at %d", l.Epoch, l.Period, l.Opened)
 	case !v.subject(l, roster):
 		return fail(ReasonScopeSubject, "epoch %d: sent by %s", l.Epoch, l.Account)
@@ -83,27 +90,46 @@ func (v *vetting) subject(l *capsule.Label, roster []byte) bool {
 }
 
 // period resolves a key period once: the structure with its public keys, this
-// custodian's place in it, and its private key.
-func (v *vetting) period(n uint32) (*period, *fault) {
-	if p := v.periods[n]; p != nil {
+// custodian's place in it, and its private key. The horizon is that of the version
+// under which was sealed, or of the one in force if that is nearer.
+func (v *vetting) period(c *charter.Charter, at lawPeriod) (*period, *fault) {
+	if p := v.periods[at]; p != nil {
 		return p, nil
 	}
-	c, me := v.charter, v.f.Keys
-	if v.f.Now.Unix() > int64(c.DestroyBy(n)) || v.f.Book.Destroyed(c.Name, me.office, me.custodian, n) {
-		return nil, fail(ReasonHorizon, "key period %d", n)
+	if f := v.narrow(c); f != nil {
+		return nil, f
 	}
-	access, err := c.Access(n, v.f.Book.Keys(c.Name, n))
+	me, horizon := v.f.Keys, min(c.DestroyBy(at.n), v.charter.DestroyBy(at.n))
+	if v.f.Now.Unix() > int64(horizon) || v.f.Book.Destroyed(c.Name, me.office, me.custodian, at.n) {
+		return nil, fail(ReasonHorizon, "key period %d", at.n)
+	}
+	access, err := c.Access(at.n, v.f.Book.Keys(c.Name, at.n))
 	if err != nil {
 		return nil, fail(ReasonCapsule, "%v", err)
 	}
-	p := &period{access: access, key: me.keys[n]}
+	p := &period{access: access, key: me.keys[at.n]}
 	for i, l := range access.Leaves() {
 		if l.Custodian == me.custodian && p.key != nil && bytes.Equal(l.PublicKey, p.key.Public()) {
-			p.leaf, v.periods[n] = i, p
+			p.leaf, v.periods[at] = i, p
 			return p, nil
 		}
 	}
-	return nil, fail(ReasonKey, "key period %d", n)
+	return nil, fail(ReasonKey, "key period %d", at.n)
+}
+
+// narrow: what was sealed under an earlier version keeps that version's limits
+// beside those in force.
+func (v *vetting) narrow(c *charter.Charter) *fault {
+	if c == v.charter {
+		return nil
+	}
+	if err := v.warrant.Fits(c); err != nil {
+		return fail(ReasonScopeCharter, "by version %d, under which was sealed: %v", c.Number, err)
+	}
+	if rank, most := v.f.Book.RankUnder(v.logged.Index, c.Hash()), int(c.Limits.CapSubjects); rank > most {
+		return fail(ReasonCap, "by version %d, under which was sealed, it is number %d of at most %d", c.Number, rank, most)
+	}
+	return nil
 }
 
 // shares opens this custodian's share of every compartment on trial: no intent

@@ -36,6 +36,10 @@
 // first check that fails ends Authorize; what is missing or unknown counts as
 // failing.
 //
+// A warrant is under the charter in force. What was sealed under a version before
+// it opens too, by the custodians and the structure it was sealed to and within
+// the limits of both versions.
+//
 // A [Keyring] holds one custodian's keys; nothing here takes two. The combiner
 // sees shares, never keys, and of one compartment at a time. It names each
 // custodian whose share does not match its commitment, goes on with the others,

@@ -65,7 +65,7 @@ func Verify(w *Warrant, approvals []Approval, c *charter.Charter, now time.Time)
 	if err := w.checkLaw(c); err != nil {
 		return nil, err
 	}
-	if err := w.checkLimits(c.Limits); err != nil {
+	if err := w.Fits(c); err != nil {
 		return nil, err
 	}
 	offices, err := w.checkApprovals(approvals, c)
@@ -84,12 +84,22 @@ func (w *Warrant) checkLaw(c *charter.Charter) error {
 		return broken(RuleCharter, "it is under charter %s", w.Charter)
 	case c.Mode != charter.AccountableAccess:
 		return broken(RuleCharter, "the charter has no exceptional access")
+	}
+	return nil
+}
+
+// Fits checks what a warrant says against a charter's jurisdiction, case types
+// and limits: rules 2 to 7. The charter needn't be the one it is under: a version
+// before it sets limits for what was sealed under that one. The warrant must have
+// been parsed.
+func (w *Warrant) Fits(c *charter.Charter) error {
+	switch {
 	case w.Jurisdiction != c.Jurisdiction:
 		return broken(RuleJurisdiction, "jurisdiction %q is not the charter's", w.Jurisdiction)
 	case !slices.Contains(c.CaseTypes, w.CaseType):
 		return broken(RuleCaseType, "case type %s is not the charter's", w.CaseType)
 	}
-	return nil
+	return w.checkLimits(c.Limits)
 }
 
 func (w *Warrant) checkLimits(l charter.Limits) error {
