@@ -1,6 +1,7 @@
 package unseal
 
 import (
+	"bytes"
 	"crypto/hpke"
 	"fmt"
 
@@ -53,8 +54,16 @@ func (k *CustodianKey) KEM() charter.KEM { return charter.KEM(k.private.KEM().ID
 // Public returns the public key, as a key statement names it.
 func (k *CustodianKey) Public() []byte { return k.private.PublicKey().Bytes() }
 
-// Bytes returns the private key for storage. A token's key gives an error.
-func (k *CustodianKey) Bytes() ([]byte, error) { return k.private.Bytes() }
+// Bytes returns a copy of the private key for storage, which the caller erases. A
+// token's key gives an error.
+func (k *CustodianKey) Bytes() ([]byte, error) { return copyOf(k.private) }
+
+// copyOf copies a private key: what [hpke.PrivateKey.Bytes] returns may be the
+// key's own memory, and erasing that would destroy the key at its next storing.
+func copyOf(k hpke.PrivateKey) ([]byte, error) {
+	b, err := k.Bytes()
+	return bytes.Clone(b), err
+}
 
 func newKEM(kem charter.KEM) (hpke.KEM, error) {
 	if kem.PublicKeySize() == 0 {
@@ -104,8 +113,8 @@ func ParseReaderKey(b []byte) (*ReaderKey, error) {
 	return &ReaderKey{private}, nil
 }
 
-// Bytes returns the 32-byte private key, for storage.
-func (k *ReaderKey) Bytes() ([]byte, error) { return k.private.Bytes() }
+// Bytes returns a copy of the 32-byte private key, for storage.
+func (k *ReaderKey) Bytes() ([]byte, error) { return copyOf(k.private) }
 
 // Public returns the public key, as [warrant.Warrant].ReaderKey names it.
 func (k *ReaderKey) Public() []byte { return k.private.PublicKey().Bytes() }

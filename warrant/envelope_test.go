@@ -128,3 +128,16 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// Erasing what was stored leaves the key whole.
+func TestMailKeyBytesAreACopy(t *testing.T) {
+	k, err := NewMailKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := bytes.Clone(k.Bytes())
+	clear(k.Bytes())
+	if !bytes.Equal(k.Bytes(), kept) {
+		t.Error("the key was erased with its copy")
+	}
+}

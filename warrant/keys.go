@@ -1,6 +1,7 @@
 package warrant
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/hpke"
 	"fmt"
@@ -58,13 +59,14 @@ func ParseMailKey(b []byte) (*MailKey, error) {
 	return &MailKey{private}, nil
 }
 
-// Bytes returns the 32-byte private key, for storage.
+// Bytes returns a copy of the 32-byte private key, for storage: erasing it leaves
+// the key whole.
 func (k *MailKey) Bytes() []byte {
 	b, err := k.private.Bytes()
 	if err != nil {
 		panic(fmt.Sprintf("warrant: %v", err)) // keys of this package are in memory
 	}
-	return b
+	return bytes.Clone(b)
 }
 
 // Public returns the 1216-byte X-Wing public key, as a charter names it.
