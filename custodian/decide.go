@@ -43,7 +43,7 @@ func (s *Server) answer(ctx context.Context, id ledger.EntryHash, req *unseal.Re
 	if d != nil && len(d.release) > 0 {
 		return granted(d), nil
 	}
-	r, err := s.decide(ctx, id, req)
+	r, err := s.decide(ctx, id, req, d != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -70,8 +70,10 @@ type ruling struct {
 }
 
 // decide makes every check on the newest state of the ledger, one request at a
-// time, and writes an intent down. Its error means that it could not decide.
-func (s *Server) decide(ctx context.Context, id ledger.EntryHash, req *unseal.Request) (*ruling, error) {
+// time, and writes an intent down, unless one is pending. Its error means that it
+// could not decide. An objection does not reach an intent that is decided: it
+// may be on the log.
+func (s *Server) decide(ctx context.Context, id ledger.EntryHash, req *unseal.Request, pending bool) (*ruling, error) {
 	if err := s.deciding.take(ctx); err != nil {
 		return nil, notNow(err)
 	}
@@ -88,6 +90,11 @@ func (s *Server) decide(ctx context.Context, id ledger.EntryHash, req *unseal.Re
 		return nil, fail(connect.CodeInternal, "", "%w", err)
 	}
 	order := a.Warrant()
+	intent := a.Intent()
+	intent.Sign(ledger.CustodianSigner(s.keys.signing))
+	if pending {
+		return &ruling{granted: a, intent: intent.Entry()}, nil
+	}
 	objected, err := s.objected(ctx, under, order.Hash())
 	switch {
 	case err != nil:
@@ -96,13 +103,11 @@ func (s *Server) decide(ctx context.Context, id ledger.EntryHash, req *unseal.Re
 		n := s.keys.names
 		return &ruling{refusal: unseal.Refuse(id, n.Office, n.Custodian, "the operator objects")}, nil
 	}
-	intent := a.Intent()
-	intent.Sign(ledger.CustodianSigner(s.keys.signing))
-	pending := &decision{intent: intent.Entry()}
-	if err := s.records.Apply(ctx, engine.Insert(decisions, id[:], pending.encode()), engine.Put(used, indexKey(under), nil)); err != nil {
+	d := &decision{intent: intent.Entry()}
+	if err := s.records.Apply(ctx, engine.Insert(decisions, id[:], d.encode()), engine.Put(used, indexKey(under), nil)); err != nil {
 		return nil, storeError(err)
 	}
-	return &ruling{granted: a, intent: pending.intent}, nil
+	return &ruling{granted: a, intent: d.intent}, nil
 }
 
 // carryOut logs the intent, waits for its proof, opens the shares and stores

@@ -2,6 +2,7 @@ package custodian_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"writ/charter"
 	"writ/custodian"
 	"writ/internal/testlaw"
+	"writ/ledger"
 )
 
 func serveDesk(t *testing.T, s *custodian.Server) api.CustodianDeskClient {
@@ -54,6 +56,11 @@ func TestRotateAndDestroy(t *testing.T) {
 		t.Errorf("destroyed the present period: %v", err)
 	}
 	before := custodian.RawKeys(t, c.Dir, []byte(testlaw.Passphrase))
+	for i, key := range before {
+		if slices.Equal(key, make([]byte, len(key))) {
+			t.Errorf("key %d in the file is zero", i)
+		}
+	}
 	if _, err := desk.Destroy(ctx, &api.DestroyRequest{Period: now - 1}); connect.CodeOf(err) != connect.CodeNotFound {
 		t.Errorf("destroyed a key that never was: %v", err)
 	}
@@ -71,5 +78,42 @@ func TestRotateAndDestroy(t *testing.T) {
 		if bytes.Equal(key, gone) {
 			t.Error("the key is still in the key file")
 		}
+	}
+}
+
+// An intent that is decided is carried out, whatever is objected to later: it may be
+// on the log. A docket that logs one warrant twice, so that the objection names
+// another entry, changes nothing.
+func TestIntentOutlivesObjection(t *testing.T) {
+	t.Parallel()
+	w := testlaw.New(t, nil, testlaw.Small...)
+	q := prepare(w, 1).log()
+	again := *q
+	rand.Read(again.salt[:])
+	again.log()
+	c := w.Custodians[0]
+	config := w.CustodianConfig(c)
+	config.LogWait = 2 * time.Second
+	s, client := w.StartCustodian(config)
+	desk := serveDesk(t, s)
+	r := q.request(t)
+	second := again.request(t)
+	time.Sleep(time.Second)
+	w.Gate.Freeze(true)
+	if out, err := send(t, c, client, r); connect.CodeOf(err) != connect.CodeUnavailable { // the intent is decided and sent
+		t.Fatal(out, err)
+	}
+	w.Gate.Freeze(false)
+	if _, err := desk.Object(ctx, &api.ObjectRequest{WarrantIndex: again.warrantIndex, Reason: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := send(t, c, client, second); out.GetRefused() == nil {
+		t.Errorf("the second request under the same warrant: %v, %v", out, err)
+	}
+	out, err := send(t, c, client, q.request(t))
+	book, _ := w.Book()
+	_, logged := book.Release(ledger.HashEntry(q.requestEntry), c.Office, c.Custodian)
+	if out.GetGranted() == nil {
+		t.Errorf("the intent is on the log (%v), the warrant lives, and the request is refused with %d, %v", logged, out.GetRefused().GetReason(), err)
 	}
 }

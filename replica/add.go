@@ -2,9 +2,11 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"writ/follower"
 	"writ/ledger"
 )
 
@@ -106,14 +108,22 @@ func (r *Replica) await(ctx context.Context, e *ledger.Entry) (*uint64, error) {
 }
 
 // Prove returns an entry at an index with its verified proof under a fresh
-// checkpoint.
+// checkpoint, which is stored first: what rests on the proof can't outlive the
+// copy's memory of it.
 func (r *Replica) Prove(ctx context.Context, entry []byte, index uint64) (*ledger.Included, []byte, error) {
 	if err := r.forked(); err != nil {
 		return nil, nil, err
 	}
 	_, proof, err := r.follow.Proof(ctx, index)
+	var fork *follower.ForkError
+	if errors.As(err, &fork) {
+		return nil, nil, r.keepFork(ctx, fork)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("replica: %w", err)
+	}
+	if err := r.keepLast(ctx); err != nil {
+		return nil, nil, err
 	}
 	in, err := r.config.Policy.Include(entry, proof, r.config.Now(), r.config.MaxAge)
 	if err != nil {

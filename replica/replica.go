@@ -177,12 +177,10 @@ func (r *Replica) Run(ctx context.Context) error {
 // Refresh reads the log up to its newest checkpoint. Without an error that
 // checkpoint is fresh.
 func (r *Replica) Refresh(ctx context.Context) error {
-	select {
-	case <-r.turn:
-		defer func() { r.turn <- struct{}{} }()
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := r.take(ctx); err != nil {
+		return err
 	}
+	defer r.give()
 	if err := r.forked(); err != nil {
 		return err
 	}
@@ -205,6 +203,30 @@ func (r *Replica) Refresh(ctx context.Context) error {
 		return fmt.Errorf("replica: %w", err)
 	}
 	return r.keep(ctx, waiting)
+}
+
+// take waits for the turn to write; give ends it.
+func (r *Replica) take(ctx context.Context) error {
+	select {
+	case <-r.turn:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (r *Replica) give() { r.turn <- struct{}{} }
+
+// keepLast stores the follower's newest checkpoint.
+func (r *Replica) keepLast(ctx context.Context) error {
+	if err := r.take(ctx); err != nil {
+		return err
+	}
+	defer r.give()
+	if err := r.records.Apply(ctx, engine.Put(state, lastKey, r.follow.Last())); err != nil {
+		return fmt.Errorf("replica: %w", err)
+	}
+	return nil
 }
 
 // found is an entry proven to stand at an index.

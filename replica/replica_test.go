@@ -222,3 +222,54 @@ func TestForkStops(t *testing.T) {
 		r = w.open(path)
 	}
 }
+
+// R14: a fork that only a proof showed is not forgotten by a restart either.
+func TestForkSeenByProof(t *testing.T) {
+	w := newWorld(t)
+	w.show()
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	r := w.open(path)
+	law := ledger.CharterEntry(w.Sign(w.Charter))
+	w.add(r, law)
+	w.add(r, w.warrant(1))
+	first := w.shown.Load()
+	w.show()
+	forger := w.open(filepath.Join(t.TempDir(), "ledger.db"))
+	w.add(forger, law)
+	w.add(forger, w.warrant(2))
+	_, _, err := r.Prove(ctx, law, 0)
+	if !errors.Is(err, replica.ErrForked) {
+		t.Errorf("proof on the fork: %v", err)
+	}
+	w.must(r.Close()) // killed here
+	w.shown.Store(first)
+	r = w.open(path)
+	if err := r.Refresh(ctx); err == nil {
+		t.Error("after a restart the fork is forgotten: the copy goes on")
+	}
+}
+
+// A checkpoint on which a proof rested is remembered: a history that contradicts it
+// is found out after a restart.
+func TestProofsCheckpointIsKept(t *testing.T) {
+	w := newWorld(t)
+	w.show()
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	r := w.open(path)
+	law := ledger.CharterEntry(w.Sign(w.Charter))
+	w.add(r, law)
+	other := w.open(filepath.Join(t.TempDir(), "ledger.db"))
+	w.add(other, w.warrant(1))
+	if _, _, err := r.Prove(ctx, w.warrant(1), 1); err != nil { // under a checkpoint of size 2
+		t.Fatal(err)
+	}
+	w.must(r.Close()) // killed here
+	w.show()
+	forger := w.open(filepath.Join(t.TempDir(), "ledger.db"))
+	w.add(forger, law)
+	w.add(forger, w.warrant(2))
+	r = w.open(path)
+	if err := r.Refresh(ctx); err == nil {
+		t.Error("a history that contradicts a checkpoint that was relied on is accepted")
+	}
+}
