@@ -152,7 +152,8 @@ func (c *conversation) dropPending() error {
 func (c *conversation) receiveCommit(m *api.Message) error {
 	staged, err := c.group.Stage(m.Body)
 	if err != nil {
-		return fmt.Errorf("client: a commit that this device can't follow: %w", err)
+		by := c.epochs[c.group.Epoch()].members[mls.LeafIndex(m.Sender)].Identity
+		return fmt.Errorf("client: a commit that this device can't follow, by %v as delivery says; if others can't either, go on in a new conversation without them: %w", by, err)
 	}
 	opened, err := parseTime(staged.AuthenticatedData)
 	if err != nil {

@@ -202,3 +202,23 @@ func TestDisclosuresRecorded(t *testing.T) {
 		}
 	}
 }
+
+// A key package adds its device once: again it would be a welcome that nothing opens, of
+// up to 8 MB and as many as an inviter likes.
+func TestKeyPackageOnce(t *testing.T) {
+	w := newWorld(t)
+	alice, bob := w.phone("alice", "phone", nil), w.phone("bob", "phone", nil)
+	bob.stock(1)
+	taken := alice.take("bob")
+	first, second := alice.create(), alice.create()
+	alice.commit(first, mls.CommitOptions{Add: taken})
+	_, r := alice.prepare(second, mls.CommitOptions{Add: taken})
+	_, err := alice.api().Commit(background, r)
+	refusedWith(t, "the key package again", err, connect.CodeFailedPrecondition)
+	answer, err := bob.api().Welcomes(background, &api.WelcomesRequest{})
+	if err != nil || len(answer.Welcomes) != 1 {
+		t.Errorf("%d welcomes, %v", len(answer.GetWelcomes()), err)
+	}
+	alice.groups[second].DropPending()
+	alice.commit(second, mls.CommitOptions{}) // the conversation goes on
+}

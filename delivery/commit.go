@@ -213,7 +213,7 @@ func transition(current, next *epoch, staged *mls.PublicStagedCommit) (*engine.T
 		for id, m := range next.members {
 			if m.Leaf == uint32(a.Index) {
 				change.joined = append(change.joined, id)
-				t.Welcomed = append(t.Welcomed, engine.Device{Account: id.Account, Device: id.Device})
+				t.Welcomed = append(t.Welcomed, engine.Addition{Account: id.Account, Device: id.Device, LeafKey: a.Leaf.EncryptionKey})
 			}
 		}
 	}
@@ -234,8 +234,11 @@ func (s *Service) commit(ctx context.Context, c *conversation, t *engine.Transit
 	_, err := s.store.CommitEpoch(context.WithoutCancel(ctx), t)
 	if err != nil {
 		c.doubt()
-		if errors.Is(err, engine.ErrConflict) {
+		switch {
+		case errors.Is(err, engine.ErrConflict):
 			return nil, s.lost(ctx, c, t.Message.Epoch)
+		case errors.Is(err, engine.ErrSpent):
+			return nil, fault(connect.CodeFailedPrecondition, &api.Hint{Hint: "Take a new key package of each device, then commit again."}, "refused: a key package adds its device once (RFC 9420 section 10)")
 		}
 		return nil, s.storeFault(err, "mid")
 	}

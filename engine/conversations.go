@@ -69,18 +69,30 @@ type Transition struct {
 	Next     Epoch    // Seq is set by CommitEpoch
 	Joined   []Member // stays that begin; FromSeq is set by CommitEpoch
 	Left     []uint32 // leaves whose stay ends; before Joined, so a leaf may be in both
-	Welcomed []Device // whom the welcome is for; keys aren't needed
+	Welcomed []Addition
 	Welcome  []byte
 	Snapshot []byte // of the group in the new epoch, or nil
 }
 
+// An Addition is a device that a commit adds, which the welcome is for. LeafKey is its
+// leaf's encryption key, by which a key package is known: each adds its device once.
+type Addition struct {
+	Account, Device string
+	LeafKey         []byte
+}
+
 // CommitEpoch stores a transition if its epoch is still the current one, and
 // sets the message's Seq. ErrConflict if another commit has ended that epoch; its seq
-// is returned. The same message again gives its seq and no error.
+// is returned. ErrSpent if a key package added its device before. The same message
+// again gives its seq and no error.
 func (s *Delivery) CommitEpoch(ctx context.Context, c *Transition) (uint64, error) {
 	var winner uint64
 	m, hash := c.Message, hashOf(c.Message.Body)
 	err := s.db.submit(ctx, func(t *tx) error {
+		var n int
+		if t.row("SELECT 1 FROM conversations WHERE conv=? AND epoch=?", []any{m.Conversation, m.Epoch}, &n) && c.spent(t) {
+			return ErrSpent
+		}
 		if !s.insert(t, m, hash) {
 			t.row("SELECT seq FROM epochs WHERE conv=? AND epoch=?", []any{m.Conversation, m.Epoch + 1}, &winner)
 			return s.settle(t, m, hash)
@@ -89,6 +101,17 @@ func (s *Delivery) CommitEpoch(ctx context.Context, c *Transition) (uint64, erro
 		return nil
 	})
 	return winner, err
+}
+
+// spent reports whether a device's key package was used.
+func (c *Transition) spent(t *tx) bool {
+	for _, d := range c.Welcomed {
+		var n int
+		if t.row("SELECT 1 FROM spent WHERE account=? AND leaf=?", []any{d.Account, hashOf(d.LeafKey)}, &n) {
+			return true
+		}
+	}
+	return false
 }
 
 // store writes what follows from a commit whose message is inserted.
@@ -111,6 +134,7 @@ func (c *Transition) store(t *tx) {
 		t.exec("INSERT INTO welcomes (conv, epoch, body, hash) VALUES (?, ?, ?, ?)", conversation, c.Next.Epoch, c.Welcome, hashOf(c.Welcome))
 	}
 	for _, d := range c.Welcomed {
+		t.exec("INSERT INTO spent (account, leaf) VALUES (?, ?) ON CONFLICT DO NOTHING", d.Account, hashOf(d.LeafKey))
 		t.exec("INSERT INTO welcome_queue (account, device, conv, epoch, seq) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
 			d.Account, d.Device, conversation, c.Next.Epoch, seq)
 	}

@@ -34,6 +34,10 @@ CREATE TABLE key_packages (
 );
 CREATE INDEX key_packages_stock ON key_packages (account, device, suite, id) WHERE request IS NULL;
 CREATE UNIQUE INDEX key_packages_taken ON key_packages (account, request, device) WHERE request IS NOT NULL;
+CREATE TABLE spent (
+	account TEXT NOT NULL, leaf BLOB NOT NULL,
+	UNIQUE (account, leaf)
+);
 CREATE TABLE conversations (
 	conv BLOB NOT NULL, epoch INTEGER NOT NULL, info BLOB NOT NULL,
 	UNIQUE (conv)

@@ -58,6 +58,7 @@ var (
 	ErrExists   = errors.New("engine: exists with another content")
 	ErrConflict = errors.New("engine: conflict with the present state")
 	ErrFull     = errors.New("engine: a bound is reached")
+	ErrSpent    = errors.New("engine: the key package was used before")
 	ErrBusy     = errors.New("engine: too many writes are waiting")
 	ErrClosed   = errors.New("engine: closed")
 	ErrBroken   = errors.New("engine: broken by an earlier error of the database")

@@ -115,7 +115,7 @@ func transition(conv []byte, epoch uint64) *Transition {
 		Message:  &Message{Conversation: conv, Mid: random(16), Epoch: epoch, Kind: Commit, Body: random(40)},
 		Next:     Epoch{Epoch: epoch + 1, Opened: 5, Context: []byte("context")},
 		Joined:   []Member{{Leaf: uint32(epoch + 1), Account: "bob", Device: fmt.Sprint("d", epoch), FromEpoch: epoch + 1}},
-		Welcomed: []Device{{Account: "bob", Device: fmt.Sprint("d", epoch)}},
+		Welcomed: []Addition{{"bob", fmt.Sprint("d", epoch), fmt.Append(nil, conv, epoch)}},
 		Welcome:  []byte("welcome"),
 	}
 }
