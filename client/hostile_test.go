@@ -426,3 +426,34 @@ func TestNoDowngradeR38(t *testing.T) {
 		}
 	}
 }
+
+// A member, or delivery itself, can make delivery follow a commit that no other member
+// can: the tags are keyed with the group's secrets. The others stay where they were, are
+// told by whom, and what they wrote is kept.
+func TestCommitNobodyFollows(t *testing.T) {
+	w := newWorld(t)
+	spoil := false
+	mallory := w.device("m-tag", w.access, between(func(_ context.Context, _ string, req any, send func() (connect.AnyResponse, error)) (connect.AnyResponse, error) {
+		if c, ok := req.(*api.CommitRequest); ok && spoil {
+			spoil = false // the call may come again
+			c.Message[len(c.Message)-1] ^= 1 // in the membership tag, which the signature doesn't cover
+		}
+		return send()
+	}))
+	anna := w.device("a-tag", w.access)
+	id := w.talk(anna, mallory)
+	epoch := anna.convs[id].group.Epoch()
+	spoil = true
+	w.wait(25 * time.Hour)
+	mallory.Send(background, id, "in an epoch of my own")
+	events, err := anna.Sync(background)
+	if err == nil || anna.convs[id].group.Epoch() != epoch {
+		t.Fatalf("epoch %d, %v", anna.convs[id].group.Epoch(), err)
+	}
+	for _, e := range events {
+		if e.Kind == Fault && strings.Contains(e.Reason, "m-tag") && strings.Contains(e.Reason, "new conversation") {
+			return
+		}
+	}
+	t.Errorf("nobody is told who: %v", events)
+}
