@@ -29,8 +29,8 @@ type Book struct {
 }
 
 type tailEntry struct {
-	bytes []byte
-	leaf  *Leaf
+	bytes  []byte
+	update *Update // the value of the leaf's label from here on; nil if it is no leaf
 }
 
 // NewBook returns a Book of no entries.
@@ -54,16 +54,20 @@ func (b *Book) Value(label Label) Value {
 func (b *Book) Apply(entry []byte) error {
 	index := b.size
 	e, err := ParseEntry(entry)
-	b.tail = append(b.tail, tailEntry{slices.Clone(entry), e.Leaf})
+	last := tailEntry{bytes: slices.Clone(entry)}
+	if e.Leaf != nil {
+		last.update = &Update{e.Leaf.Label, b.Value(e.Leaf.Label).Next(index, *e.Leaf)}
+		b.changed[last.update.Label] = last.update.Value
+	}
+	b.tail = append(b.tail, last)
 	b.size++
 	switch {
 	case err != nil:
 		return fmt.Errorf("entry %d: %w", index, err)
-	case e.Leaf != nil:
-		b.changed[e.Leaf.Label] = b.Value(e.Leaf.Label).Next(index, *e.Leaf)
-		return nil
+	case e.Root != nil:
+		return b.applyRoot(index, *e.Root)
 	}
-	return b.applyRoot(index, *e.Root)
+	return nil
 }
 
 func (b *Book) applyRoot(index uint64, r Root) error {
@@ -77,9 +81,9 @@ func (b *Book) applyRoot(index uint64, r Root) error {
 	b.tree, b.tail = tree, slices.Clone(b.tail[r.Size-b.covered:])
 	b.covered = r.Size
 	clear(b.changed)
-	for i, e := range b.tail {
-		if e.leaf != nil {
-			b.changed[e.leaf.Label] = b.Value(e.leaf.Label).Next(r.Size+uint64(i), *e.leaf)
+	for _, e := range b.tail {
+		if e.update != nil {
+			b.changed[e.update.Label] = e.update.Value
 		}
 	}
 	return nil
@@ -91,20 +95,11 @@ func (b *Book) treeAt(size uint64) Tree {
 	if size == b.nextSize {
 		return b.next
 	}
-	values := map[Label]Value{}
-	for i, e := range b.tail[:size-b.covered] {
-		if e.leaf == nil {
-			continue
-		}
-		v, ok := values[e.leaf.Label]
-		if !ok {
-			v, _ = b.tree.Value(e.leaf.Label)
-		}
-		values[e.leaf.Label] = v.Next(b.covered+uint64(i), *e.leaf)
-	}
 	var updates []Update
-	for label, v := range values {
-		updates = append(updates, Update{label, v})
+	for _, e := range b.tail[:size-b.covered] {
+		if e.update != nil {
+			updates = append(updates, *e.update)
+		}
 	}
 	return b.tree.With(updates...)
 }

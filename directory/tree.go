@@ -2,6 +2,7 @@ package directory
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"slices"
 
@@ -62,8 +63,13 @@ func (u Update) hash() [32]byte {
 	return wire.Hash("directory value", u.Label[:], version, u.Value.History[:])
 }
 
+// nodeHash is Hash("directory node", left, right), written out because an audit
+// of a million leaves feels what wire.Hash allocates.
 func nodeHash(left, right [32]byte) [32]byte {
-	return wire.Hash("directory node", left[:], right[:])
+	const start = "\x16writ/v1 directory node\x20"
+	b := append(make([]byte, 0, 128), start...)
+	b = append(append(append(b, left[:]...), 32), right[:]...)
+	return sha256.Sum256(b)
 }
 
 // bit returns the bit of a label that decides at a depth.
@@ -118,28 +124,22 @@ func (n *node) with(updates []Update, depth int) *node {
 
 // Value returns what the tree says of a label.
 func (t Tree) Value(label Label) (v Value, ok bool) {
-	if u, _ := t.descend(label); u != nil && u.Label == label {
-		return u.Value, true
-	}
-	return v, false
-}
-
-// descend goes where the label is or would be: it returns the leaf there, or
-// nil, and the hashes beside the path from the top down.
-func (t Tree) descend(label Label) (*Update, [][32]byte) {
-	var siblings [][32]byte
 	n := t.root
 	for depth := 0; n != nil && n.update == nil; depth++ {
-		next, other := n.left, n.right
-		if label.bit(depth) == 1 {
-			next, other = other, next
-		}
-		n, siblings = next, append(siblings, other.sum())
+		n, _ = n.step(label.bit(depth))
 	}
-	if n == nil {
-		return nil, siblings
+	if n == nil || n.update.Label != label {
+		return v, false
 	}
-	return n.update, siblings
+	return n.update.Value, true
+}
+
+// step returns the half on the side of a bit, and the other one.
+func (n *node) step(bit byte) (next, other *node) {
+	if bit == 0 {
+		return n.left, n.right
+	}
+	return n.right, n.left
 }
 
 // TreeProof shows what a tree says of one label, or that it says nothing.
@@ -150,8 +150,16 @@ type TreeProof struct {
 
 // Prove returns the proof of what the tree says of a label.
 func (t Tree) Prove(label Label) *TreeProof {
-	u, siblings := t.descend(label)
-	return &TreeProof{u, siblings}
+	var p TreeProof
+	n := t.root
+	for depth := 0; n != nil && n.update == nil; depth++ {
+		next, other := n.step(label.bit(depth))
+		n, p.siblings = next, append(p.siblings, other.sum())
+	}
+	if n != nil {
+		p.there = n.update
+	}
+	return &p
 }
 
 // Verify returns the value of a label in the tree of that root; ok is false if
