@@ -110,7 +110,7 @@ func (x *examiner) request(ctx context.Context) error {
 	x.Progress(Progress{Stage: "request", Total: len(x.out.Compartments)})
 	leaves := make([][]byte, len(x.out.Compartments))
 	for i, c := range x.out.Compartments {
-		leaf := notice.Leaf(capsule.HashOf(c.Capsule), x.c.NoticeSalt)
+		leaf := notice.Leaf(capsule.HashOf(c.Capsule), x.out.NoticeSalt)
 		leaves[i] = leaf[:]
 	}
 	slices.SortFunc(leaves, bytes.Compare)

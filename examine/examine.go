@@ -76,7 +76,7 @@ var (
 type Case struct {
 	Warrant    *warrant.Warrant
 	Salt       [32]byte // of the commitment on the ledger
-	NoticeSalt [32]byte // of the notice leaves; one per request
+	NoticeSalt [32]byte // secret, from which each request's salt derives
 	Reader     *unseal.ReaderKey
 }
 
@@ -146,7 +146,7 @@ func newExaminer(config Config, c *Case) (*examiner, error) {
 		return nil, fmt.Errorf("examine: %w", err)
 	}
 	return &examiner{Config: config, c: c, hash: c.Warrant.Hash(), reader: reader,
-		out: &Opened{Warrant: c.Warrant.Encode(), WarrantSalt: c.Salt, NoticeSalt: c.NoticeSalt}}, nil
+		out: &Opened{Warrant: c.Warrant.Encode(), WarrantSalt: c.Salt}}, nil
 }
 
 // run takes steps in order, to the first that fails.

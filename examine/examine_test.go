@@ -496,8 +496,13 @@ func TestWhichCapsule(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		var got []string
+		salts := map[[32]byte]bool{}
 		for _, part := range opening.Parts {
 			got = append(got, s.read(part)...)
+			salts[part.NoticeSalt] = true
+		}
+		if len(salts) != len(opening.Parts) {
+			t.Errorf("%s: %d notice salts for %d requests", name, len(salts), len(opening.Parts))
 		}
 		if slices.Sort(got); !slices.Equal(got, x.want) || len(opening.Outside) != x.outside {
 			t.Errorf("%s: %q, outside %v", name, got, opening.Outside)

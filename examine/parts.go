@@ -7,6 +7,7 @@ import (
 
 	"writ/api"
 	"writ/capsule"
+	"writ/internal/wire"
 	"writ/ledger"
 	"writ/unseal"
 )
@@ -92,11 +93,23 @@ func (x *examiner) ask1(ctx context.Context, set []sealed) (*Opened, error) {
 // part is the examiner of one request.
 func (x *examiner) part(set []sealed) *examiner {
 	part, out := *x, *x.out
-	part.out = &out
+	part.out, out.NoticeSalt = &out, requestSalt(x.c.NoticeSalt, set)
 	for _, s := range set {
 		out.Compartments = append(out.Compartments, take(s.disclosed, s.candidates[0], x.c.Warrant.Subject))
 	}
 	return &part
+}
+
+// requestSalt is the notice salt of one request: the same for the same set, so
+// that an opening can be repeated, and another for another, so that leaves of one
+// compartment in two requests don't show that it is one.
+func requestSalt(secret [32]byte, set []sealed) [32]byte {
+	parts := [][]byte{secret[:]}
+	for _, s := range set {
+		h := s.candidates[0].Hash()
+		parts = append(parts, h[:])
+	}
+	return wire.Hash("request salt", parts...)
 }
 
 // unforge tries the next capsule of each compartment whose sender had sealed
