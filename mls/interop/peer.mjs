@@ -21,7 +21,7 @@ const decode = (h) => {
 };
 
 // What ts-mls 1.6.4 does otherwise than RFC 9420 or a draft, put right where it can be
-// from outside. The numbers are those of doc.go.
+// from outside. The numbers are those of doc_test.go.
 
 // 1: the data of the extension external_pub is the bare key, where RFC 9420 12.4.3.2 has
 // it as opaque<V>. Two suites, for the two calls that touch the extension.
