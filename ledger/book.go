@@ -19,6 +19,7 @@ type Book struct {
 
 	laws  map[charter.Hash]*law
 	heads map[string]*law                       // newest version, by name
+	used  map[string]uint32                     // newest version with a warrant, by name
 	keys  map[keyPeriod][]*charter.KeyStatement // in the log's order
 	gone  map[custodianPeriod]bool              // destructions
 
@@ -96,6 +97,7 @@ func NewBook(firsts ...charter.Hash) *Book {
 		counted:     map[EntryHash]uint64{},
 		laws:        map[charter.Hash]*law{},
 		heads:       map[string]*law{},
+		used:        map[string]uint32{},
 		keys:        map[keyPeriod][]*charter.KeyStatement{},
 		gone:        map[custodianPeriod]bool{},
 		halves:      map[rawKey]*charter.KeyStatement{},
@@ -230,7 +232,7 @@ func (b *Book) warrant(e *Entry, index uint64) (func(), error) {
 	if !ok {
 		return nil, invalid("warrant under an unknown charter")
 	}
-	if err := l.permits(x); err != nil {
+	if err := b.permits(l, x); err != nil {
 		return nil, err
 	}
 	if at, ok := b.commitments[x.Commitment]; ok {
@@ -238,6 +240,7 @@ func (b *Book) warrant(e *Entry, index uint64) (func(), error) {
 	}
 	return func() {
 		b.commitments[x.Commitment] = index
+		b.used[l.charter.Name] = l.charter.Number
 		t := b.tally(l.charter.Name, x.IsTest())
 		place, rank := len(t.lives), t.add(l.charter.Limits.CapPeriod, life{x.NotBefore, x.NotAfter})
 		b.warrants[index] = &LoggedWarrant{Warrant: x, Index: index, Hash: e.Hash(), Rank: rank, place: place}

@@ -418,16 +418,33 @@ func TestActivationDelay(t *testing.T) {
 	if head, _ := w.book.Head(name); head.Number != 2 {
 		t.Error("head is not version 2")
 	}
-	w.mustApply(old.Entry()) // the one before the newest still permits
+	w.mustApply(old.Entry()) // still permitted
 	if n := w.book.WarrantsInPeriod(c2.Hash(), lawTime, false); n != 1 {
 		t.Errorf("new law counts %d warrants of the old", n)
 	}
+}
+
+// A version permits warrants until a newer one was used: then the docket's key of
+// the old version, which may be why it was amended, fills no more places under
+// the cap. Versions that only wait don't stop the one in force.
+func TestVersionIsSuperseded(t *testing.T) {
+	w := newWorld(t)
+	under := func(c *charter.Charter, n byte) []byte {
+		return w.warrant(n, func(x *Warrant) { x.Charter = c.Hash() }).Entry()
+	}
+	c1 := w.Charter
+	c2 := w.amend(func(*charter.Charter) {})
 	w.Charter = c2
-	w.amend(func(*charter.Charter) {})
-	x := *old
-	x.Commitment[0]++
-	x.Sign(w.docket())
-	w.refused("under a superseded law", "superseded", x.Entry())
+	c3 := w.amend(func(*charter.Charter) {})
+	w.mustApply(under(c1, 1))
+	w.mustApply(under(c2, 2))
+	w.refused("under the first, the second being used", "superseded", under(c1, 3))
+	w.mustApply(under(c2, 4))
+	w.mustApply(under(c3, 5))
+	w.refused("under the second, the third being used", "superseded", under(c2, 6))
+	if n := w.book.WarrantsInPeriod(c3.Hash(), lawTime, false); n != 4 {
+		t.Errorf("%d warrants count", n)
+	}
 }
 
 // An amendment that shortens the delay shortens it for what follows once it is

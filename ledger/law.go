@@ -19,7 +19,6 @@ type law struct {
 	seen    time.Time // when this reader first saw it
 	active  time.Time // when it comes into force, for this reader
 	prev    *law
-	last    bool // whether it or its successor is the newest version
 }
 
 // Charter returns a version of a charter by its hash.
@@ -127,7 +126,7 @@ func (b *Book) charter(s *charter.Signed, index uint64, seen time.Time) (func(),
 	if err != nil {
 		return nil, err
 	}
-	l := &law{hash: s.Hash(), index: index, seen: seen, active: seen, prev: b.heads[c.Name], last: true}
+	l := &law{hash: s.Hash(), index: index, seen: seen, active: seen, prev: b.heads[c.Name]}
 	var before *charter.Charter
 	if l.prev != nil {
 		before = l.prev.charter
@@ -164,9 +163,6 @@ func checkPolicy(c *charter.Charter) error {
 
 func (b *Book) enact(l *law) {
 	b.laws[l.hash], b.heads[l.charter.Name] = l, l
-	if l.prev != nil && l.prev.prev != nil {
-		l.prev.prev.last = false
-	}
 	b.statistics.law(l.charter.Name).Versions++
 	for _, k := range l.charter.Keys {
 		if err := b.newKey(l, k); err != nil {
@@ -262,11 +258,10 @@ func (b *Book) signedUnder(office, custodian string, verify func(charter.Custodi
 	return nil
 }
 
-// permits checks a warrant entry against the law it names. Beside the newest
-// version the one before it still permits, because it is in force while the newest
-// waits out its activation delay; which of the two a reader acts on is
-// [Book.InForce].
-func (l *law) permits(x *Warrant) error {
+// permits checks a warrant entry against the law it names. A version permits
+// until a newer one has been used: which of them a reader acts on is
+// [Book.InForce], but that goes by a reader's time, and this by the log alone.
+func (b *Book) permits(l *law, x *Warrant) error {
 	c := l.charter
 	life := x.NotAfter - x.NotBefore
 	switch {
@@ -274,7 +269,7 @@ func (l *law) permits(x *Warrant) error {
 		return invalid("warrant under a charter without exceptional access")
 	case !x.Verify(c.Docket):
 		return invalid("warrant not signed by the docket")
-	case !l.last:
+	case c.Number < b.used[c.Name]:
 		return invalid("warrant under version %d, which is superseded", c.Number)
 	case !slices.Contains(c.CaseTypes, x.CaseType):
 		return invalid("case type %q is not in the charter", x.CaseType)
