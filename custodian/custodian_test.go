@@ -353,6 +353,29 @@ func TestRefusalOfAStrangerIsNotLogged(t *testing.T) {
 	}
 }
 
+// Strangers wait for nobody, and nobody for them: their refusal takes no turn, though it
+// names a request that is on the ledger.
+func TestStrangersTakeNoTurn(t *testing.T) {
+	t.Parallel()
+	w := testlaw.New(t, nil, testlaw.Small...)
+	q := prepare(w, 1).log()
+	c := w.Custodians[0]
+	config := w.CustodianConfig(c)
+	config.LogWait = 500 * time.Millisecond
+	s, client := w.StartCustodian(config)
+	if out, err := send(t, c, client, q.request(t)); out.GetGranted() == nil { // its copy is fresh now
+		t.Fatal(out, err)
+	}
+	s.TakeTurn()
+	stranger := q.request(t)
+	stranger.WarrantSalt = [32]byte{1}
+	out, err := send(t, c, client, stranger)
+	refusal(t, c, out, err)
+	if _, err := send(t, c, client, q.another().request(t)); connect.CodeOf(err) != connect.CodeUnavailable {
+		t.Errorf("decided out of turn: %v", err)
+	}
+}
+
 // R36: with no fresh checkpoint a custodian stops; it does not refuse for ever.
 func TestStaleLedgerStops(t *testing.T) {
 	t.Parallel()

@@ -23,6 +23,9 @@ func (h handler) Release(ctx context.Context, q *api.ReleaseRequest) (*api.Relea
 	if err != nil {
 		return nil, fail(connect.CodeInvalidArgument, "", "%w", err)
 	}
+	if out, err := h.turnAway(ctx, req); out != nil || err != nil {
+		return out, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, h.config.LogWait)
 	defer cancel()
 	id := ledger.HashEntry(req.RequestEntry)
@@ -34,11 +37,24 @@ func (h handler) Release(ctx context.Context, q *api.ReleaseRequest) (*api.Relea
 	return h.answer(ctx, id, req)
 }
 
+// turnAway refuses a request of somebody who does not know the warrant, from the copy of
+// the ledger as it is, if that is fresh. It takes no turn and asks the ledger nothing, so
+// that a crowd of strangers keeps nobody waiting.
+func (s *Server) turnAway(ctx context.Context, req *unseal.Request) (*api.ReleaseResponse, error) {
+	if s.ledger.Fresh() != nil || s.knowing(req) {
+		return nil, nil
+	}
+	if _, refusal := s.authorize(req); refusal != nil {
+		return s.refuse(ctx, req, refusal)
+	}
+	return nil, nil
+}
+
 // answer is Release for a request that nobody else works on.
 func (s *Server) answer(ctx context.Context, id ledger.EntryHash, req *unseal.Request) (*api.ReleaseResponse, error) {
 	d, err := s.decision(ctx, id)
 	if err != nil {
-		return nil, storeError(err)
+		return nil, s.storeError(err)
 	}
 	if d != nil && len(d.release) > 0 {
 		return granted(d), nil
@@ -98,14 +114,14 @@ func (s *Server) decide(ctx context.Context, id ledger.EntryHash, req *unseal.Re
 	objected, err := s.objected(ctx, under, order.Hash())
 	switch {
 	case err != nil:
-		return nil, storeError(err)
+		return nil, s.storeError(err)
 	case objected:
 		n := s.keys.names
 		return &ruling{refusal: unseal.Refuse(id, n.Office, n.Custodian, "the operator objects")}, nil
 	}
 	d := &decision{intent: intent.Entry()}
 	if err := s.records.Apply(ctx, engine.Insert(decisions, id[:], d.encode()), engine.Put(used, indexKey(under), nil)); err != nil {
-		return nil, storeError(err)
+		return nil, s.storeError(err)
 	}
 	return &ruling{granted: a, intent: d.intent}, nil
 }
@@ -123,7 +139,7 @@ func (s *Server) carryOut(ctx context.Context, id ledger.EntryHash, r *ruling) (
 	}
 	d := &decision{intent: r.intent, proof: proof, release: release.Encode()}
 	if err := s.records.Apply(ctx, engine.Put(decisions, id[:], d.encode())); err != nil {
-		return nil, storeError(err)
+		return nil, s.storeError(err)
 	}
 	logged := in.Entry().Release
 	s.config.Log.Info("released", "request", logged.RequestIndex, "compartments", logged.Count, "intent", in.Index())
@@ -138,7 +154,7 @@ func (s *Server) refuse(ctx context.Context, req *unseal.Request, r *unseal.Refu
 	s.config.Log.Info("refused", "request", r.Request, "reason", uint8(r.Reason))
 	if s.knowing(req) {
 		if err := s.keepRefusal(ctx, r.Request, out.Refusal); err != nil {
-			return nil, storeError(err)
+			return nil, s.storeError(err)
 		}
 		out.Logged = true
 	}
@@ -200,10 +216,12 @@ func (s *Server) hold(ctx context.Context, id ledger.EntryHash) (release func(),
 	return func() { h.turn.give(); leave() }, nil
 }
 
-// storeError is the error of a call that the store failed.
-func storeError(err error) error {
+// storeError is the error of a call that the store failed. What is nobody's fault
+// outside goes to the log and not to the caller.
+func (s *Server) storeError(err error) error {
 	if errors.Is(err, engine.ErrBusy) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return notNow(err)
 	}
-	return fail(connect.CodeInternal, "nothing was released", "store: %w", err)
+	s.config.Log.Error("store", "error", err)
+	return fail(connect.CodeInternal, "nothing was released", "internal error")
 }

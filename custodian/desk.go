@@ -24,7 +24,7 @@ func (h handler) Status(ctx context.Context, _ *api.StatusRequest) (*api.StatusR
 	for bucket, n := range map[engine.Bucket]*uint64{decisions: &out.Released, refusals: &out.Refused, objections: &out.Objections} {
 		count, err := h.records.Count(ctx, bucket)
 		if err != nil {
-			return nil, storeError(err)
+			return nil, h.storeError(err)
 		}
 		*n = uint64(count)
 	}
@@ -43,12 +43,12 @@ func (d desk) Object(ctx context.Context, q *api.ObjectRequest) (*api.ObjectResp
 	key := indexKey(q.WarrantIndex)
 	if _, err := d.records.Get(ctx, used, key); !errors.Is(err, engine.ErrNotFound) {
 		if err != nil {
-			return nil, storeError(err)
+			return nil, d.storeError(err)
 		}
 		return nil, fail(connect.CodeFailedPrecondition, "", "refused: shares were released under this warrant, or are about to be")
 	}
 	if err := d.records.Apply(ctx, engine.Put(objections, key, []byte(q.Reason))); err != nil {
-		return nil, storeError(err)
+		return nil, d.storeError(err)
 	}
 	d.config.Log.Info("objected", "warrant", q.WarrantIndex)
 	return &api.ObjectResponse{}, nil
@@ -80,13 +80,13 @@ func (d desk) Destroy(ctx context.Context, q *api.DestroyRequest) (*api.DestroyR
 	hash := ledger.HashEntry(entry)
 	// Written down first: after a kill, Run erases and logs what is written here.
 	if err := d.records.Apply(ctx, engine.Insert(destructions, periodKeyOf(q.Period), entry)); err != nil {
-		return nil, storeError(err)
+		return nil, d.storeError(err)
 	}
 	if err := d.keys.destroy(q.Period); err != nil {
 		return nil, fail(connect.CodeInternal, "", "%w", err)
 	}
 	if err := d.records.Apply(ctx, engine.Insert(unlogged, hash[:], entry)); err != nil {
-		return nil, storeError(err)
+		return nil, d.storeError(err)
 	}
 	in, _, err := d.ledger.Add(ctx, entry)
 	if err != nil {

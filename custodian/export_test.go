@@ -1,6 +1,12 @@
 package custodian
 
-import "testing"
+import (
+	"context"
+	"testing"
+)
+
+// TakeTurn keeps the server from deciding anything.
+func (s *Server) TakeTurn() { s.deciding.take(context.Background()) }
 
 // RawKeys returns every private key of a key file: signing, mail, periods in
 // order.
