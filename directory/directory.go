@@ -1,5 +1,8 @@
-// Package directory holds what binds a key to a person: now the identity in an
-// MLS credential and the Merkle root of a conversation's members.
+// Package directory holds what binds a key to a person: the identity in an MLS
+// credential, the Merkle root of a conversation's members, and the statements
+// by which an account lists its devices, with their proofs.
+//
+// # Identity and roster
 //
 // An account is a person, a device is one MLS client of theirs. Both are names
 // (1 to 64 bytes of a-z, 0-9 and . _ @ -, the first a letter or digit). The
@@ -17,8 +20,45 @@
 //	proof, err := directory.ProveRoster([]string{"ann", "bob"}, "bob")
 //	err = directory.VerifyRoster(root, "bob", proof)
 //
-// What it does not do yet: device statements, their log and its lookups. Until
-// those exist nothing here says whether a device belongs to its account.
+// # Devices
+//
+// A [Statement] says which devices an account has: versions 1, 2, ..., each
+// signed by a device of the version before or by the recovery key, which the
+// person keeps off all devices. A [Chain] is an account's statements, verified
+// one against the other. A name or key that was dropped never comes back.
+//
+// The directory's log shows of a statement a [Leaf]: a label, which is a VRF
+// output and says whose it is to nobody but the directory and those to whom it
+// proved it, and a salted commitment. Now and then the log has a [Root] of the
+// prefix [Tree] that maps each label to how many leaves it has.
+//
+// A [Lookup] answers for one account: its statements opened, the entries since
+// the last root in full, the tree's proof for those before. [Verify] checks it
+// under a checkpoint that the caller's witness policy accepted, and gives a
+// [Verified], which a credential check asks [Verified.Has]. What a reader saw
+// it keeps as a [Pin]; two answers that can't both be true, [Compare] finds. A
+// device watches its own account with [Watch]. People compare [SafetyNumber].
+//
+//	c, err := policy.Checkpoint(signed, now, maxAge) // room ledger
+//	at := directory.Facts{Size: c.Size(), Root: c.Tree().Hash, Time: c.Time(), MaxAge: maxAge, Known: pin}
+//	v, err := directory.Verify(answer, "ann", labelKey, at, now)
+//	if err != nil || !v.Has(id, leaf.SignatureKey) { refuse }
+//
+// # Guarantees
+//
+// Who verifies a look-up has all statements of the account that the log has,
+// and no others, provided the tree's root is right. A [Book] replays the log and
+// finds a root that is not. Only holders of the account's keys can make a
+// statement that verifies; a directory can refuse an answer or spoil it, which
+// the account's devices see.
+//
+// # What it does not do
+//
+// It checks no cosignature and no consistency of checkpoints: ledger and the
+// caller do. It stores nothing: the directory service keeps statements and
+// salts. It does not hide how often some account changes its devices. A first
+// statement binds keys to a name, not to a person: safety numbers do.
+// No service and no client uses any of it yet; see spec/directory.md.
 package directory
 
 import (

@@ -1,7 +1,6 @@
 package directory
 
 import (
-	"bytes"
 	"crypto/ed25519"
 
 	"writ/internal/wire"
@@ -175,7 +174,7 @@ func (s *Statement) checkForm() error {
 		return invalid("version %d, an account has at most %d", s.Version, MaxVersion)
 	}
 	for i, d := range s.Devices { // DIR-3
-		if bytes.Equal(d.Key[:], s.Recovery[:]) {
+		if [32]byte(d.Key) == [32]byte(s.Recovery) {
 			return invalid("the key of device %q is the recovery key", d.Name)
 		}
 		for _, other := range s.Devices[:i] {
