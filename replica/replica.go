@@ -82,7 +82,7 @@ type Replica struct {
 
 	mu   sync.Mutex // guards what follows
 	book *ledger.Book
-	time time.Time // of the newest checkpoint that was accepted
+	time time.Time // of the newest checkpoint of which all entries are in the book
 	fork error
 }
 
@@ -122,18 +122,19 @@ func (r *Replica) load(ctx context.Context) error {
 		Last: last, HTTP: r.config.HTTP, Now: r.config.Now}); err != nil {
 		return err
 	}
-	if last != nil {
-		c, err := r.config.Policy.Checkpoint(last, r.config.Now(), 0)
-		if err != nil {
-			return err
-		}
-		r.time = c.Time()
-	}
 	if _, err := r.records.Get(ctx, state, forkKey); err == nil {
 		r.fork = ErrForked
 	} else if !errors.Is(err, engine.ErrNotFound) {
 		return err
 	}
+	if err := r.replay(ctx); err != nil || last == nil {
+		return err
+	}
+	return r.reached(last)
+}
+
+// replay applies the stored entries to the book.
+func (r *Replica) replay(ctx context.Context) error {
 	for after := []byte(nil); ; {
 		list, err := r.records.Scan(ctx, entries, after, batch)
 		if err != nil || len(list) == 0 {
@@ -150,6 +151,19 @@ func (r *Replica) load(ctx context.Context) error {
 			after = e.Key
 		}
 	}
+}
+
+// reached takes a checkpoint's time for the copy's, if the copy has all of its entries: a
+// part of them, however fresh, is not what the log says. The caller holds mu.
+func (r *Replica) reached(last []byte) error {
+	c, err := r.config.Policy.Checkpoint(last, r.config.Now(), 0)
+	if err != nil {
+		return fmt.Errorf("replica: %w", err)
+	}
+	if r.book.Size() == c.Size() {
+		r.time = c.Time()
+	}
+	return nil
 }
 
 // Close closes the file.
@@ -247,19 +261,14 @@ func (r *Replica) keep(ctx context.Context, list []found) error {
 	if err := r.records.Apply(ctx, writes...); err != nil {
 		return fmt.Errorf("replica: %w", err)
 	}
-	c, err := r.config.Policy.Checkpoint(last, r.config.Now(), 0)
-	if err != nil {
-		return fmt.Errorf("replica: %w", err)
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.time = c.Time()
 	for _, e := range list {
 		if err := r.book.Apply(e.index, e.entry, e.seen); err != nil {
 			return fmt.Errorf("replica: %w", err)
 		}
 	}
-	return nil
+	return r.reached(last)
 }
 
 // keepFork stores both checkpoints of a fork and stops the copy.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -124,9 +125,11 @@ func (w *world) add(r *replica.Replica, entry []byte) uint64 {
 }
 
 // warrant returns an entry that counts, a different one for each n.
-func (w *world) warrant(n byte) []byte {
+func (w *world) warrant(n byte) []byte { return w.warrantOf([32]byte{n}) }
+
+func (w *world) warrantOf(commitment [32]byte) []byte {
 	now := uint64(chartertest.Now.Unix())
-	x := &ledger.Warrant{Commitment: [32]byte{n}, Charter: w.Charter.Hash(), CaseType: w.Charter.CaseTypes[0],
+	x := &ledger.Warrant{Commitment: commitment, Charter: w.Charter.Hash(), CaseType: w.Charter.CaseTypes[0],
 		Offices: []string{"judicial", "oversight"}, Window: 60, NotBefore: now, NotAfter: now + 60}
 	x.Sign(ledger.DocketSigner(w.Docket))
 	return x.Entry()
@@ -271,5 +274,61 @@ func TestProofsCheckpointIsKept(t *testing.T) {
 	r = w.open(path)
 	if err := r.Refresh(ctx); err == nil {
 		t.Error("a history that contradicts a checkpoint that was relied on is accepted")
+	}
+}
+
+// A copy that has a part of the entries is not fresh, however new its checkpoint: what it
+// lacks could be the warrant, the cap's last place, the law.
+func TestPartIsNotFresh(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.show()
+	const n = 300 // more than a full tile
+	add := func(entry []byte) error {
+		e, err := ledger.ParseEntry(entry)
+		w.must(err)
+		_, err = w.shown.Load().Add(ctx, e)
+		return err
+	}
+	w.must(add(ledger.CharterEntry(w.Sign(w.Charter))))
+	errs := make(chan error, n)
+	for i := range n {
+		go func() { errs <- add(w.warrantOf([32]byte{byte(i), byte(i >> 8), 1})) }()
+	}
+	for range n {
+		w.must(<-errs)
+	}
+	var withhold atomic.Bool
+	withhold.Store(true)
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if withhold.Load() && strings.HasPrefix(r.URL.Path, "/tile/entries/001") {
+			http.NotFound(rw, r)
+			return
+		}
+		w.shown.Load().ServeHTTP(rw, r)
+	}))
+	defer srv.Close()
+	w.url = srv.URL
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	r := w.open(path)
+	for range 2 {
+		if err := r.Refresh(ctx); err == nil {
+			t.Fatal("refreshed without all entries")
+		}
+		if size, at := r.Head(); size != 256 || !at.IsZero() || r.Fresh() == nil {
+			t.Errorf("%d entries, at %v, fresh %v", size, at, r.Fresh())
+		}
+		w.must(r.Close())
+		r = w.open(path)
+	}
+	withhold.Store(false)
+	w.must(r.Refresh(ctx))
+	if size, at := r.Head(); size != n+1 || at.IsZero() || r.Fresh() != nil {
+		t.Errorf("%d entries, at %v, fresh %v", size, at, r.Fresh())
+	}
+	_, before := r.Head()
+	w.must(r.Close())
+	if size, at := w.open(path).Head(); size != n+1 || !at.Equal(before) {
+		t.Errorf("after a restart %d entries, at %v", size, at)
 	}
 }
