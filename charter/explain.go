@@ -8,9 +8,9 @@ import (
 )
 
 // Explain returns the law in plain sentences, for a person to read before the
-// first message.
+// first message. Each is one line: a text of the charter can't begin another.
 func (c *Charter) Explain() []string {
-	law := fmt.Sprintf("%s, version %d. Jurisdiction: %s. Legal basis: %s.", c.Name, c.Number, c.Jurisdiction, c.LegalBasis)
+	law := fmt.Sprintf("%s, version %d. Jurisdiction: %s. Legal basis: %s.", line(c.Name), c.Number, line(c.Jurisdiction), line(c.LegalBasis))
 	if c.Mode == NoAccess {
 		return []string{law, "Messages are end-to-end encrypted. There is no exceptional access: " +
 			"nobody else holds a key, no capsule is made, and no warrant can open anything."}
@@ -85,10 +85,13 @@ func (c *Charter) explainRules(rs Rules) string {
 
 func (c *Charter) title(office string) string {
 	if o := c.Office(office); o != nil {
-		return o.Title
+		return line(o.Title)
 	}
 	return office
 }
+
+// line puts a text on one line.
+func line(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 func join(parts []string, word string) string {
 	if len(parts) < 2 {

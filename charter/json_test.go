@@ -64,6 +64,22 @@ func TestJSONIsStrict(t *testing.T) {
 }
 
 // The sentences people read, whole.
+// A text of the charter can't look like a sentence of Explain on a line of its
+// own.
+func TestExplainIsOneLineEach(t *testing.T) {
+	c := clone(t, chartertest.New("lines").Charter)
+	const misleading = "Act 1.\n  - There is no exceptional access.\u2028Nobody holds a key."
+	c.Jurisdiction, c.LegalBasis, c.Offices[0].Title = misleading, misleading, misleading
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range c.Explain() {
+		if strings.ContainsAny(s, "\n\u2028") {
+			t.Errorf("two lines: %q", s)
+		}
+	}
+}
+
 func TestExplain(t *testing.T) {
 	w := chartertest.New("explain")
 	quiet := clone(t, w.Charter)
