@@ -82,7 +82,7 @@ func listWarrants(cmd *cobra.Command, docket api.DocketClient) ([]listed, error)
 		for _, l := range r.Warrants {
 			after = l.Number
 			list = append(list, listed{l.Number, hex.EncodeToString(l.WarrantHash), l.Agency, stateWord(l.State),
-				l.Offices, time.Unix(int64(l.Lodged), 0).UTC(), l.Requests})
+				append([]string{}, l.Offices...), time.Unix(int64(l.Lodged), 0).UTC(), l.Requests})
 		}
 		if !r.More || len(r.Warrants) == 0 {
 			return list, nil

@@ -125,7 +125,7 @@ func examineBook(p *ledger.Policy, last []byte, book *ledger.Book) (*audited, er
 		return nil, err
 	}
 	a := &audited{Log: c.Origin(), Entries: c.Size(), Root: c.Tree().Hash.String(), Witnessed: c.Time().UTC(),
-		Findings: append(book.Findings(), book.Overdue(time.Now())...), Statistics: book.Statistics()}
+		Findings: slices.Concat([]ledger.Finding{}, book.Findings(), book.Overdue(time.Now())), Statistics: book.Statistics()}
 	a.Holds = len(a.Findings) == 0
 	return a, nil
 }

@@ -70,7 +70,7 @@ must take part in an opening; each can spare one custodian if it has several.`,
 		c.Number, c.Mode, c.Policy = 1, charter.AccountableAccess, string(text)
 		c.Review, c.Limits = uint64(time.Now().Add(*review).Unix()), setup.UsualLimits()
 		if err := setup.Assemble(&c, list); err != nil {
-			return err
+			return fail(codeFailed, err, "in "+*parts+" belong the parts of approvers, custodians, docket and delivery; an agency's goes to the docket")
 		}
 		if err := c.Validate(); err != nil {
 			return fail(codeRefused, err, "the parts of all offices must be in "+*parts)

@@ -108,15 +108,18 @@ func passphraseFlag(cmd *cobra.Command) *string {
 // on the terminal, twice if it is new. The caller clears it.
 func passphrase(cmd *cobra.Command, file string, isNew bool) ([]byte, error) {
 	const hint = "give --passphrase-file, or set WRIT_PASSPHRASE"
-	switch env, ok := os.LookupEnv("WRIT_PASSPHRASE"); {
+	switch env := os.Getenv("WRIT_PASSPHRASE"); {
 	case file != "":
 		b, err := os.ReadFile(file)
 		if err != nil {
 			return nil, fail(codeFailed, err, hint)
 		}
 		line, _, _ := bytes.Cut(b, []byte("\n"))
+		if line = bytes.TrimSuffix(line, []byte("\r")); len(line) == 0 {
+			return nil, fail(codeUsage, fmt.Errorf("no passphrase in the first line of %s", file), hint)
+		}
 		return line, nil
-	case ok:
+	case env != "":
 		return []byte(env), nil
 	case !term.IsTerminal(int(os.Stdin.Fd())):
 		return nil, fail(codeUsage, errors.New("no passphrase"), hint)

@@ -161,7 +161,7 @@ key, its mail key, and its HPKE keys for this key period and the next.`,
 		defer clear(phrase)
 		part, err := setup.NewCustodian(*dir, phrase, *work, custodian.Names{Charter: *law, Office: office, Custodian: name}, *length)
 		if err != nil {
-			return err
+			return fail(codeFailed, err, "keys are never overwritten: --dir names a directory without keys.age")
 		}
 		p := &published{File: filepath.Join(*dir, "keys.age"), Part: part}
 		return show(cmd, p, func(w io.Writer) { printPublished(w, p) })

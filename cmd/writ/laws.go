@@ -33,13 +33,14 @@ type trust struct {
 }
 
 func trustOf(d *setup.Deployment) (*trust, error) {
+	const hint = "the deployment file is wrong: get it again from whoever published it"
 	policy, err := ledger.ParsePolicy(d.Policy)
 	if err != nil {
-		return nil, err
+		return nil, fail(codeFailed, err, hint)
 	}
 	firsts, err := hashes(d.Charters)
 	if err != nil {
-		return nil, err
+		return nil, fail(codeFailed, err, hint)
 	}
 	return &trust{policy, firsts}, nil
 }

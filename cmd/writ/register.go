@@ -45,7 +45,7 @@ policy and the charter. It should reach you in public.`,
 		}
 		d, err := setup.LoadDeployment(*file)
 		if err != nil {
-			return fail(codeFailed, err, "writ localnet prints where its deployment file is")
+			return fail(codeFailed, err, "--deployment names the deployment file; writ localnet keeps its own in DIR/deployment.json")
 		}
 		return register(cmd, *dir, d, directory.Identity{Account: account, Device: device}, *law)
 	}

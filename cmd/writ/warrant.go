@@ -174,7 +174,7 @@ another person's words.`,
 		if err != nil {
 			return err
 		}
-		return showCase(cmd, *name, c, "lodged; next: writ warrant approve, by each office the charter names")
+		return showCase(cmd, *name, c, "lodged", "next: writ warrant approve, by each office the charter names")
 	}
 	return cmd
 }
@@ -222,11 +222,11 @@ func (a *agency) lodge(cmd *cobra.Command, name string, w *warrant.Warrant) (*ex
 	return c, nil
 }
 
-func showCase(cmd *cobra.Command, name string, c *examine.Case, next string) error {
+func showCase(cmd *cobra.Command, name string, c *examine.Case, state, next string) error {
 	h := c.Warrant.Hash()
-	result := map[string]any{"case": name, "warrant": hex.EncodeToString(h[:]), "state": next}
+	result := map[string]any{"case": name, "warrant": hex.EncodeToString(h[:]), "state": state}
 	return show(cmd, result, func(w io.Writer) {
-		fmt.Fprintf(w, "case %s, warrant %x\n%s\n", name, h, next)
+		fmt.Fprintf(w, "case %s, warrant %x\n%s; %s\n", name, h, state, next)
 	})
 }
 
