@@ -46,7 +46,9 @@ func measureLarge(t *testing.T, cs CipherSuite, n int) {
 	start := time.Now()
 	w := newWarmGroup(t, cs, n)
 	t.Logf("suite %#04x, %d members, warm after %v", uint16(cs), n, time.Since(start).Round(time.Second))
-	row := func(what string, d time.Duration, bytes int) { t.Logf("| %s | %v | %d |", what, d.Round(time.Microsecond), bytes) }
+	row := func(what string, d time.Duration, bytes int) {
+		t.Logf("| %s | %v | %d |", what, d.Round(time.Microsecond), bytes)
+	}
 	check := func(err error) {
 		t.Helper()
 		if err != nil {

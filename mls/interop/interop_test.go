@@ -61,6 +61,7 @@ type answer struct {
 	Error, Message, Welcome, Kind, Text string
 	Removed                             bool
 	Epoch                               uint64
+	Micros                              float64 // that the operation took over there
 }
 
 type args map[string]any

@@ -137,7 +137,9 @@ for await (const line of createInterface({ input: process.stdin })) {
   let answer;
   try {
     const { op, ...args } = JSON.parse(line);
+    const start = performance.now();
     answer = await ops[op](args);
+    answer.micros = (performance.now() - start) * 1000;
   } catch (e) {
     answer = { error: `${e.name}: ${e.message}` };
   }
