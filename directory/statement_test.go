@@ -46,21 +46,21 @@ func TestParseRules(t *testing.T) {
 		want   error
 		text   string
 	}{
-		"version 0":              {func(s *Statement) { s.Version = 0 }, ErrInvalid, "version 0"},
-		"version above":          {func(s *Statement) { s.Version = MaxVersion + 1 }, ErrInvalid, "version 513"},
-		"account no name":        {func(s *Statement) { s.Account = "Ann" }, wire.ErrMalformed, "not a name"},
-		"device no name":         {func(s *Statement) { s.Devices[0].Name = "a b" }, wire.ErrMalformed, "not a name"},
-		"signer no name":         {func(s *Statement) { s.Signer = "a b" }, wire.ErrMalformed, "signer"},
-		"devices unsorted":       {func(s *Statement) { s.add("x"); slices.Reverse(s.Devices) }, wire.ErrMalformed, "out of order"},
-		"device twice":           {func(s *Statement) { s.add("phone") }, wire.ErrMalformed, "out of order"},
-		"17 devices":             {func(s *Statement) { many(s, 17) }, wire.ErrMalformed, "more than 16"},
-		"one key, two devices":   {func(s *Statement) { s.Version = 2; s.add("x"); s.Devices[1].Key = s.Devices[0].Key }, ErrInvalid, "one key"},
-		"recovery key is device": {func(s *Statement) { s.Recovery = RecoveryKey(s.Devices[0].Key) }, ErrInvalid, "is the recovery key"},
-		"first with previous":    {func(s *Statement) { s.Previous[0] = 1 }, ErrInvalid, "first statement"},
-		"first of none":          {func(s *Statement) { s.Devices = nil }, ErrInvalid, "first statement"},
-		"first of two":           {func(s *Statement) { s.add("x") }, ErrInvalid, "first statement"},
-		"first by recovery":      {func(s *Statement) { s.Signer = "" }, ErrInvalid, "first statement"},
-		"first by another":       {func(s *Statement) { s.Signer = "x" }, ErrInvalid, "first statement"},
+		"DIR-2 version 0":              {func(s *Statement) { s.Version = 0 }, ErrInvalid, "version 0"},
+		"DIR-2 version above":          {func(s *Statement) { s.Version = MaxVersion + 1 }, ErrInvalid, "version 513"},
+		"DIR-1 account no name":        {func(s *Statement) { s.Account = "Ann" }, wire.ErrMalformed, "not a name"},
+		"DIR-1 device no name":         {func(s *Statement) { s.Devices[0].Name = "a b" }, wire.ErrMalformed, "not a name"},
+		"DIR-1 signer no name":         {func(s *Statement) { s.Signer = "a b" }, wire.ErrMalformed, "signer"},
+		"DIR-1 devices unsorted":       {func(s *Statement) { s.add("x"); slices.Reverse(s.Devices) }, wire.ErrMalformed, "out of order"},
+		"DIR-1 device twice":           {func(s *Statement) { s.add("phone") }, wire.ErrMalformed, "out of order"},
+		"DIR-1 17 devices":             {func(s *Statement) { many(s, 17) }, wire.ErrMalformed, "more than 16"},
+		"DIR-3 one key, two devices":   {func(s *Statement) { s.Version = 2; s.add("x"); s.Devices[1].Key = s.Devices[0].Key }, ErrInvalid, "one key"},
+		"DIR-3 recovery key is device": {func(s *Statement) { s.Recovery = RecoveryKey(s.Devices[0].Key) }, ErrInvalid, "is the recovery key"},
+		"DIR-4 first with previous":    {func(s *Statement) { s.Previous[0] = 1 }, ErrInvalid, "first statement"},
+		"DIR-4 first of none":          {func(s *Statement) { s.Devices = nil }, ErrInvalid, "first statement"},
+		"DIR-4 first of two":           {func(s *Statement) { s.add("x") }, ErrInvalid, "first statement"},
+		"DIR-4 first by recovery":      {func(s *Statement) { s.Signer = "" }, ErrInvalid, "first statement"},
+		"DIR-4 first by another":       {func(s *Statement) { s.Signer = "x" }, ErrInvalid, "first statement"},
 	} {
 		s := first("ann")
 		c.change(s)
@@ -82,15 +82,18 @@ func TestParseRules(t *testing.T) {
 		b    []byte
 		want error
 	}{
-		"another format": {append([]byte{0, 2}, b[2:]...), ErrUnsupported},
-		"trailing":       {append(bytes.Clone(b), 0), wire.ErrMalformed},
-		"cut":            {b[:len(b)-1], wire.ErrMalformed},
-		"empty":          {nil, wire.ErrMalformed},
-		"long":           {append(bytes.Clone(b), make([]byte, MaxStatement)...), wire.ErrMalformed},
+		"DIR-1 another format": {append([]byte{0, 2}, b[2:]...), ErrUnsupported},
+		"DIR-1 trailing":       {append(bytes.Clone(b), 0), wire.ErrMalformed},
+		"DIR-1 cut":            {b[:len(b)-1], wire.ErrMalformed},
+		"DIR-1 empty":          {nil, wire.ErrMalformed},
+		"DIR-1 long":           {append(bytes.Clone(b), make([]byte, MaxStatement)...), wire.ErrMalformed},
 	} {
 		if got, err := Parse(c.b); got != nil || !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
+	}
+	if _, err := Parse(append(bytes.Clone(b), make([]byte, MaxStatement)...)); !strings.Contains(err.Error(), "statement of 22") {
+		t.Errorf("read a long statement before refusing it: %v", err)
 	}
 }
 
@@ -107,57 +110,57 @@ func TestFollowRules(t *testing.T) {
 		next *Statement
 		text string // "": it may follow
 	}{
-		"add":           {after(c.Newest(), func(s *Statement) { s.add("tablet") }).by("laptop"), ""},
-		"swap":          {after(c.Newest(), func(s *Statement) { s.remove("laptop"); s.add("tablet") }).by("laptop"), ""},
-		"revoke self":   {after(c.Newest(), func(s *Statement) { s.remove("laptop") }).by("laptop"), ""},
-		"recover":       {after(c.Newest(), func(s *Statement) { s.remove("laptop"); s.add("new") }).by(""), ""},
-		"recovery key":  {after(c.Newest(), func(s *Statement) { s.Recovery = recoveryKey("new") }).by(""), ""},
-		"other account": {after(c.Newest(), func(s *Statement) { s.Account = "bob"; s.add("x") }).by("laptop"), `statement of "bob"`},
-		"same version":  {after(c.Newest(), func(s *Statement) { s.Version--; s.add("x") }).by("laptop"), "version 3 after 3"},
-		"skip":          {after(c.Newest(), func(s *Statement) { s.Version++; s.add("x") }).by("laptop"), "version 5 after 3"},
-		"fork":          {after(c.Newest(), func(s *Statement) { s.Previous = c.Statement(2).Hash(); s.add("x") }).by("laptop"), "another version 3"},
-		"by a revoked":  {after(c.Newest(), func(s *Statement) { s.add("x") }).by("phone"), "does not list"},
-		"by the added":  {after(c.Newest(), func(s *Statement) { s.add("x") }).by("x"), "does not list"},
-		"wrong key": {func() *Statement {
+		"add":                 {after(c.Newest(), func(s *Statement) { s.add("tablet") }).by("laptop"), ""},
+		"swap":                {after(c.Newest(), func(s *Statement) { s.remove("laptop"); s.add("tablet") }).by("laptop"), ""},
+		"revoke self":         {after(c.Newest(), func(s *Statement) { s.remove("laptop") }).by("laptop"), ""},
+		"recover":             {after(c.Newest(), func(s *Statement) { s.remove("laptop"); s.add("new") }).by(""), ""},
+		"recovery key":        {after(c.Newest(), func(s *Statement) { s.Recovery = recoveryKey("new") }).by(""), ""},
+		"DIR-6 other account": {after(c.Newest(), func(s *Statement) { s.Account = "bob"; s.add("x") }).by("laptop"), `statement of "bob"`},
+		"DIR-6 same version":  {after(c.Newest(), func(s *Statement) { s.Version--; s.add("x") }).by("laptop"), "version 3 after 3"},
+		"DIR-6 skip":          {after(c.Newest(), func(s *Statement) { s.Version++; s.add("x") }).by("laptop"), "version 5 after 3"},
+		"DIR-6 fork":          {after(c.Newest(), func(s *Statement) { s.Previous = c.Statement(2).Hash(); s.add("x") }).by("laptop"), "another version 3"},
+		"DIR-5 by a revoked":  {after(c.Newest(), func(s *Statement) { s.add("x") }).by("phone"), "does not list"},
+		"DIR-5 by the added":  {after(c.Newest(), func(s *Statement) { s.add("x") }).by("x"), "does not list"},
+		"DIR-5 wrong key": {func() *Statement {
 			s := after(c.Newest(), func(s *Statement) { s.add("x") })
 			s.SignAs("laptop", DeviceSigner(keyOf("ann/phone")))
 			return s
 		}(), "wrong signature"},
-		"not recovery": {func() *Statement {
+		"DIR-5 not recovery": {func() *Statement {
 			s := after(c.Newest(), func(s *Statement) { s.add("x") })
 			s.SignRecovery(RecoverySigner(keyOf("ann/laptop")))
 			return s
 		}(), "wrong signature"},
-		"new recovery key signs": {func() *Statement {
+		"DIR-5 new recovery key signs": {func() *Statement {
 			s := after(c.Newest(), func(s *Statement) { s.Recovery = recoveryKey("new") })
 			s.SignRecovery(RecoverySigner(keyOf("new")))
 			return s
 		}(), "wrong signature"},
-		"changed after signing": {func() *Statement {
+		"DIR-5 changed after signing": {func() *Statement {
 			s := after(c.Newest(), func(s *Statement) { s.add("x") }).by("laptop")
 			s.Devices[1].Added++
 			return s
 		}(), "wrong signature"},
-		"device changes recovery": {after(c.Newest(), func(s *Statement) { s.Recovery = recoveryKey("new") }).by("laptop"), "changed the recovery key"},
-		"device changes key":      {after(c.Newest(), func(s *Statement) { s.Devices[0].Key = deviceKey("x") }).by("laptop"), "another key or time"},
-		"device changes time":     {after(c.Newest(), func(s *Statement) { s.Devices[0].Added++ }).by("laptop"), "another key or time"},
-		"nothing changes":         {after(c.Newest(), func(*Statement) {}).by("laptop"), "changes nothing"},
-		"earlier than the rest":   {after(c.Newest(), func(s *Statement) { s.add("x"); s.Devices[1].Added-- }).by("laptop"), "before an earlier one"},
-		"revoked key returns":     {after(c.Newest(), func(s *Statement) { s.add("x"); s.Devices[1].Key = deviceKey("ann/phone") }).by("laptop"), "in use before"},
-		"revoked name returns":    {after(c.Newest(), func(s *Statement) { s.add("phone"); s.Devices[1].Key = deviceKey("x") }).by("laptop"), "in use before"},
-		"revoked key by recovery": {after(c.Newest(), func(s *Statement) { s.add("phone") }).by(""), "in use before"},
-		"recovery from a device":  {after(c.Newest(), func(s *Statement) { s.Recovery = recoveryKey("ann/phone") }).by(""), "was in use"},
-		"device from recovery": {after(c.Newest(), func(s *Statement) {
+		"DIR-7 device changes recovery":  {after(c.Newest(), func(s *Statement) { s.Recovery = recoveryKey("new") }).by("laptop"), "changed the recovery key"},
+		"DIR-8 device changes key":       {after(c.Newest(), func(s *Statement) { s.Devices[0].Key = deviceKey("x") }).by("laptop"), "another key or time"},
+		"DIR-8 device changes time":      {after(c.Newest(), func(s *Statement) { s.Devices[0].Added++ }).by("laptop"), "another key or time"},
+		"DIR-8 nothing changes":          {after(c.Newest(), func(*Statement) {}).by("laptop"), "changes nothing"},
+		"DIR-9 earlier than the rest":    {after(c.Newest(), func(s *Statement) { s.add("x"); s.Devices[1].Added-- }).by("laptop"), "before an earlier one"},
+		"DIR-10 revoked key returns":     {after(c.Newest(), func(s *Statement) { s.add("x"); s.Devices[1].Key = deviceKey("ann/phone") }).by("laptop"), "in use before"},
+		"DIR-10 revoked name returns":    {after(c.Newest(), func(s *Statement) { s.add("phone"); s.Devices[1].Key = deviceKey("x") }).by("laptop"), "in use before"},
+		"DIR-10 revoked key by recovery": {after(c.Newest(), func(s *Statement) { s.add("phone") }).by(""), "in use before"},
+		"DIR-10 recovery from a device":  {after(c.Newest(), func(s *Statement) { s.Recovery = recoveryKey("ann/phone") }).by(""), "was in use"},
+		"DIR-10 device from recovery": {after(c.Newest(), func(s *Statement) {
 			s.Recovery = recoveryKey("new")
 			s.add("x")
 			s.Devices[1].Key = deviceKey("ann recovery")
 		}).by(""), "in use before"},
-		"name moves to a key in use": {after(c.Newest(), func(s *Statement) {
+		"DIR-10 name moves to a key in use": {after(c.Newest(), func(s *Statement) {
 			s.remove("laptop")
 			s.add("x")
 			s.Devices[0].Key = deviceKey("ann/laptop")
 		}).by("laptop"), "in use before"},
-		"bad form": {after(c.Newest(), func(s *Statement) { s.add("x"); slices.Reverse(s.Devices) }).by("laptop"), "out of order"},
+		"DIR-1 bad form": {after(c.Newest(), func(s *Statement) { s.add("x"); slices.Reverse(s.Devices) }).by("laptop"), "out of order"},
 	} {
 		longer, err := c.Follow(x.next)
 		switch {
@@ -176,9 +179,9 @@ func TestBeginRules(t *testing.T) {
 	stolen := first("ann")
 	stolen.SignAs("phone", DeviceSigner(keyOf("mallory")))
 	for name, s := range map[string]*Statement{
-		"not by its device": stolen,
-		"a later version":   history(t).Statement(2),
-		"bad form":          after(first("ann"), func(s *Statement) { s.Version = 1; s.add("x") }).by("phone"),
+		"DIR-5 not by its device": stolen,
+		"DIR-4 a later version":   history(t).Statement(2),
+		"DIR-1 bad form":          after(first("ann"), func(s *Statement) { s.Version = 1; s.add("x") }).by("phone"),
 	} {
 		if c, err := Begin(s); c != nil || !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", name, err)

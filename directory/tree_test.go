@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -187,7 +188,7 @@ func TestSpan(t *testing.T) {
 	if _, ok := (span{}).head(); ok {
 		t.Error("an empty log has a head")
 	}
-	if _, ok := (span{start: 1 << 63}).head(); ok {
+	if _, ok := (span{start: 1 << 63, entries: log.entries}).head(); ok {
 		t.Error("a log of 2^63 entries has a head")
 	}
 }
@@ -199,6 +200,9 @@ func TestEntries(t *testing.T) {
 	}
 	if e, err := ParseEntry(root.Entry()); err != nil || e.Leaf != nil || *e.Root != root {
 		t.Errorf("root: %v, %v", e, err)
+	}
+	if _, err := ParseEntry(make([]byte, maxEntry+1)); !strings.Contains(err.Error(), "entry of 129 bytes") {
+		t.Errorf("read a long entry before refusing it: %v", err)
 	}
 	b := root.Entry()
 	for name, c := range map[string]struct {

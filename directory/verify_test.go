@@ -75,58 +75,58 @@ func TestVerifyRules(t *testing.T) {
 		want   error
 		text   string
 	}{
-		"stale":                      {func(q *question) { q.now = now.Add(maxAge + time.Second) }, ErrRefused, "old"},
-		"no age asked for":           {func(q *question) { q.at.MaxAge = 0; q.now = now.Add(time.Second) }, ErrRefused, "old"},
-		"another's label":            {func(q *question) { _, q.l.labelProof = q.key.Prove("bob") }, ErrInvalid, "label is not"},
-		"answer for another account": {func(q *question) { q.l = q.lookup("bob") }, ErrInvalid, "label is not"},
-		"another root":               {func(q *question) { q.at.Root[0] ^= 1 }, ErrInvalid, "not those of the log"},
-		"entry swapped": {func(q *question) {
+		"DIR-21 stale":                      {func(q *question) { q.now = now.Add(maxAge + time.Second) }, ErrRefused, "old"},
+		"DIR-21 no age asked for":           {func(q *question) { q.at.MaxAge = 0; q.now = now.Add(time.Second) }, ErrRefused, "old"},
+		"DIR-22 another's label":            {func(q *question) { _, q.l.labelProof = q.key.Prove("bob") }, ErrInvalid, "label is not"},
+		"DIR-22 answer for another account": {func(q *question) { q.l = q.lookup("bob") }, ErrInvalid, "label is not"},
+		"DIR-23 another root":               {func(q *question) { q.at.Root[0] ^= 1 }, ErrInvalid, "not those of the log"},
+		"DIR-23 entry swapped": {func(q *question) {
 			q.l.tail.entries[1] = Leaf{Label{1}, [32]byte{1}}.Entry()
 		}, ErrInvalid, "not those of the log"},
-		"end left out":     {func(q *question) { q.l.tail.entries = q.l.tail.entries[:4] }, ErrInvalid, "not the end of a log"},
-		"older checkpoint": {func(q *question) { q.at.Size-- }, ErrInvalid, "not the end of a log"},
-		"huge checkpoint": {func(q *question) {
+		"DIR-23 end left out":     {func(q *question) { q.l.tail.entries = q.l.tail.entries[:4] }, ErrInvalid, "not the end of a log"},
+		"DIR-23 older checkpoint": {func(q *question) { q.at.Size-- }, ErrInvalid, "not the end of a log"},
+		"DIR-23 huge checkpoint": {func(q *question) {
 			q.at.Size, q.l.tail.start = math.MaxUint64, math.MaxUint64-uint64(len(q.l.tail.entries))
 		}, ErrInvalid, "not the end of a log"},
-		"start beyond the end": {func(q *question) { q.l.tail.start = q.at.Size + 1 }, ErrInvalid, "not the end of a log"},
-		"subtree swapped":      {func(q *question) { q.l.tail.left[0][0] ^= 1 }, ErrInvalid, "not those of the log"},
-		"subtree missing":      {func(q *question) { q.l.tail.left = q.l.tail.left[1:] }, ErrInvalid, "not those of the log"},
-		"not an entry": {func(q *question) {
+		"DIR-23 start beyond the end": {func(q *question) { q.l.tail.start = q.at.Size + 1 }, ErrInvalid, "not the end of a log"},
+		"DIR-23 subtree swapped":      {func(q *question) { q.l.tail.left[0][0] ^= 1 }, ErrInvalid, "not those of the log"},
+		"DIR-23 subtree missing":      {func(q *question) { q.l.tail.left = q.l.tail.left[1:] }, ErrInvalid, "not those of the log"},
+		"DIR-24 not an entry": {func(q *question) {
 			q.log.append([]byte("x"))
 			q.at, q.l.tail.entries = q.log.facts(), q.log.entries[q.l.tail.start:]
 		}, wire.ErrMalformed, "entry"},
-		"two roots": {func(q *question) {
+		"DIR-24 two roots": {func(q *question) {
 			q.log.append(Root{q.l.tail.start, [32]byte{1}}.Entry())
 			q.at, q.l.tail.entries = q.log.facts(), q.log.entries[q.l.tail.start:]
 		}, ErrInvalid, "two roots"},
-		"root not logged": {func(q *question) {
+		"DIR-24 root not logged": {func(q *question) {
 			q.l.tail = span{start: 7, entries: q.log.entries[7:]}
 			q.l.tail.left, _ = subtrees(7, q.log)
 		}, ErrInvalid, "no root on the log"},
-		"tree of another root":      {func(q *question) { q.l.tree = Tree{}.Prove(q.label("ann")) }, ErrInvalid, "another root"},
-		"tree proof of another":     {func(q *question) { q.l.tree = q.book.tree.Prove(q.label("bob")) }, ErrInvalid, "tree's"},
-		"newest in the tail hidden": {func(q *question) { q.l.chain = q.l.chain[:2] }, ErrInvalid, "newer leaf of the account, at 9"},
-		"newest in the tree hidden": {func(q *question) {
+		"DIR-25 tree of another root":      {func(q *question) { q.l.tree = Tree{}.Prove(q.label("ann")) }, ErrInvalid, "another root"},
+		"DIR-25 tree proof of another":     {func(q *question) { q.l.tree = q.book.tree.Prove(q.label("bob")) }, ErrInvalid, "tree's"},
+		"DIR-26 newest in the tail hidden": {func(q *question) { q.l.chain = q.l.chain[:2] }, ErrInvalid, "newer leaf of the account, at 9"},
+		"DIR-26 newest in the tree hidden": {func(q *question) {
 			q.l.chain = q.l.chain[:1]
 			q.l.path, _ = tlog.ProveRecord(int64(q.at.Size), 0, q.log)
 		}, ErrInvalid, "2 leaves of the account, not the 1"},
-		"account denied":            {func(q *question) { q.l.chain, q.l.path = nil, nil }, ErrInvalid, "not the 0"},
-		"another salt in the tree":  {func(q *question) { q.l.chain[0].Salt[0] ^= 1 }, ErrInvalid, "leaves of the account"},
-		"another salt in the tail":  {func(q *question) { q.l.chain[2].Salt[0] ^= 1 }, ErrInvalid, "next leaf on the log"},
-		"another place in the tree": {func(q *question) { q.l.chain[0].Index = 1 }, ErrInvalid, "leaves of the account"},
-		"another place in the tail": {func(q *question) { q.l.chain[2].Index++ }, ErrInvalid, "next leaf on the log"},
-		"place beyond the log":      {func(q *question) { q.l.chain[2].Index = math.MaxUint64 }, ErrInvalid, "next leaf on the log"},
-		"leaf shown twice":          {func(q *question) { q.l.chain = append(q.l.chain, q.l.chain[2]) }, ErrInvalid, "next leaf on the log"},
-		"order in the tree":         {func(q *question) { q.l.chain[0], q.l.chain[1] = q.l.chain[1], q.l.chain[0] }, ErrInvalid, "out of order"},
-		"tail before the tree": {func(q *question) {
+		"DIR-26 account denied":            {func(q *question) { q.l.chain, q.l.path = nil, nil }, ErrInvalid, "not the 0"},
+		"DIR-26 another salt in the tree":  {func(q *question) { q.l.chain[0].Salt[0] ^= 1 }, ErrInvalid, "leaves of the account"},
+		"DIR-26 another salt in the tail":  {func(q *question) { q.l.chain[2].Salt[0] ^= 1 }, ErrInvalid, "next leaf on the log"},
+		"DIR-26 another place in the tree": {func(q *question) { q.l.chain[0].Index = 1 }, ErrInvalid, "leaves of the account"},
+		"DIR-26 another place in the tail": {func(q *question) { q.l.chain[2].Index++ }, ErrInvalid, "next leaf on the log"},
+		"DIR-26 place beyond the log":      {func(q *question) { q.l.chain[2].Index = math.MaxUint64 }, ErrInvalid, "next leaf on the log"},
+		"DIR-26 leaf shown twice":          {func(q *question) { q.l.chain = append(q.l.chain, q.l.chain[2]) }, ErrInvalid, "next leaf on the log"},
+		"DIR-26 order in the tree":         {func(q *question) { q.l.chain[0], q.l.chain[1] = q.l.chain[1], q.l.chain[0] }, ErrInvalid, "out of order"},
+		"DIR-26 tail before the tree": {func(q *question) {
 			q.l.chain[0], q.l.chain[1], q.l.chain[2] = q.l.chain[2], q.l.chain[0], q.l.chain[1]
 		}, ErrInvalid, "out of order"},
-		"no path":                      {func(q *question) { q.l.path = nil }, ErrInvalid, "leaf at 5 is not on the log"},
-		"path of a leaf that is older": {func(q *question) { q.l.path, _ = tlog.ProveRecord(int64(q.at.Size), 0, q.log) }, ErrInvalid, "leaf at 5 is not"},
-		"rollback":                     {func(q *question) { q.at.Known = Pin{4, StatementHash{}} }, ErrRollback, "version 4 is gone"},
-		"replaced":                     {func(q *question) { q.at.Known = Pin{2, StatementHash{1}} }, ErrRollback, "version 2 is another"},
-		"added in the future":          {func(q *question) { q.now = time.Unix(added, 0).Add(-MaxAhead - time.Second) }, ErrInvalid, "in the future"},
-		"before 1970":                  {func(q *question) { q.now = time.Unix(0, 0).Add(-2 * MaxAhead) }, ErrInvalid, "in the future"},
+		"DIR-27 no path":                      {func(q *question) { q.l.path = nil }, ErrInvalid, "leaf at 5 is not on the log"},
+		"DIR-27 path of a leaf that is older": {func(q *question) { q.l.path, _ = tlog.ProveRecord(int64(q.at.Size), 0, q.log) }, ErrInvalid, "leaf at 5 is not"},
+		"DIR-29 rollback":                     {func(q *question) { q.at.Known = Pin{4, StatementHash{}} }, ErrRollback, "version 4 is gone"},
+		"DIR-29 replaced":                     {func(q *question) { q.at.Known = Pin{2, StatementHash{1}} }, ErrRollback, "version 2 is another"},
+		"DIR-28 added in the future":          {func(q *question) { q.now = time.Unix(added, 0).Add(-MaxAhead - time.Second) }, ErrInvalid, "in the future"},
+		"DIR-28 before 1970":                  {func(q *question) { q.now = time.Unix(0, 0).Add(-2 * MaxAhead) }, ErrInvalid, "in the future"},
 	} {
 		s := town(t)
 		q := &question{s, s.lookup("ann"), "ann", s.log.facts(), now}
@@ -146,27 +146,27 @@ func TestLyingDirectory(t *testing.T) {
 		lie  func(s *server)
 		text string
 	}{
-		"invents a statement": {func(s *server) {
+		"DIR-28 invents a statement": {func(s *server) {
 			x := after(newest(s), func(x *Statement) { x.add("ghost") })
 			x.SignAs("laptop", DeviceSigner(keyOf("directory")))
 			s.publish(x)
 		}, "wrong signature"},
-		"signs as its ghost": {func(s *server) {
+		"DIR-28 signs as its ghost": {func(s *server) {
 			s.publish(after(newest(s), func(x *Statement) { x.add("ghost") }).by("ghost"))
 		}, "does not list"},
-		"begins the account anew": {func(s *server) {
+		"DIR-26 begins the account anew": {func(s *server) {
 			x := first("ann")
 			x.Devices[0].Key, x.Recovery = deviceKey("ghost"), recoveryKey("ghost recovery")
 			x.SignAs("phone", DeviceSigner(keyOf("ghost")))
 			s.known["ann"] = nil
 			s.publish(x)
 		}, "the account"},
-		"gives her bob's devices": {func(s *server) {
+		"DIR-28 gives her bob's devices": {func(s *server) {
 			s.known["eve"] = nil
 			s.publishAs("eve", first("bob"))
 		}, `statements of "bob"`},
-		"begins with a later version": {func(s *server) { s.publishAs("eve", history(s).Statement(2)) }, "begins with version 2"},
-		"a first statement nobody signed": {func(s *server) {
+		"DIR-28 begins with a later version": {func(s *server) { s.publishAs("eve", history(s).Statement(2)) }, "begins with version 2"},
+		"DIR-28 a first statement nobody signed": {func(s *server) {
 			x := first("eve")
 			x.SignAs("phone", DeviceSigner(keyOf("directory")))
 			s.publish(x)
@@ -356,13 +356,13 @@ func TestLookupForm(t *testing.T) {
 		b    []byte
 		want error
 	}{
-		"another version":     {append([]byte{0, 2}, b[2:]...), ErrUnsupported},
-		"trailing":            {append(bytes.Clone(b), 0), wire.ErrMalformed},
-		"long":                {make([]byte, MaxLookup+1), wire.ErrMalformed},
-		"513 statements":      {(&Lookup{labelProof: l.labelProof, chain: chain}).Encode(), wire.ErrMalformed},
-		"257 entries":         {(&Lookup{labelProof: l.labelProof, tail: span{entries: tail}}).Encode(), wire.ErrMalformed},
-		"no tree":             {(&Lookup{labelProof: l.labelProof, tail: span{start: 1}}).Encode(), wire.ErrMalformed},
-		"64 hashes of a path": {(&Lookup{labelProof: l.labelProof, path: make([]tlog.Hash, 64)}).Encode(), wire.ErrMalformed},
+		"DIR-20 another version":     {append([]byte{0, 2}, b[2:]...), ErrUnsupported},
+		"DIR-20 trailing":            {append(bytes.Clone(b), 0), wire.ErrMalformed},
+		"DIR-20 long":                {make([]byte, MaxLookup+1), wire.ErrMalformed},
+		"DIR-20 513 statements":      {(&Lookup{labelProof: l.labelProof, chain: chain}).Encode(), wire.ErrMalformed},
+		"DIR-20 257 entries":         {(&Lookup{labelProof: l.labelProof, tail: span{entries: tail}}).Encode(), wire.ErrMalformed},
+		"DIR-20 no tree":             {(&Lookup{labelProof: l.labelProof, tail: span{start: 1}}).Encode(), wire.ErrMalformed},
+		"DIR-20 64 hashes of a path": {(&Lookup{labelProof: l.labelProof, path: make([]tlog.Hash, 64)}).Encode(), wire.ErrMalformed},
 	} {
 		if got, err := ParseLookup(c.b); got != nil || !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
