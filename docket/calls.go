@@ -165,6 +165,8 @@ func (h handler) Publish(ctx context.Context, q *api.PublishRequest) (*api.Publi
 	if err := h.agency(q.Agency, "docket publish", q.WarrantHash, q.Signature); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, h.config.LogWait)
+	defer cancel()
 	give, err := h.takeTurn(ctx)
 	if err != nil {
 		return nil, err
@@ -222,6 +224,8 @@ func (h handler) RequestRelease(ctx context.Context, q *api.RequestReleaseReques
 	if err := h.agency(q.Agency, "docket request", requestContent(q.WarrantHash, q.Leaves), q.Signature); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, h.config.LogWait)
+	defer cancel()
 	give, err := h.takeTurn(ctx)
 	if err != nil {
 		return nil, err
@@ -277,7 +281,8 @@ func (s *Server) own(ctx context.Context, hash []byte, agency string) (*record, 
 	return r, nil
 }
 
-// takeTurn waits until no other call logs an entry. The caller keeps the turn from
+// takeTurn waits until no other call logs an entry. No call has the turn for longer than
+// Config.LogWait, whatever the notary does. The caller keeps the turn from
 // reading the record to storing what it logged, so that no entry is added twice and
 // bounds hold.
 func (s *Server) takeTurn(ctx context.Context) (give func(), err error) {

@@ -75,6 +75,7 @@ type Config struct {
 	Policy   *ledger.Policy       // which witnesses it trusts
 	MaxAge   time.Duration        // oldest checkpoint it works with: the charter's freshness
 	Poll     time.Duration        // how often it reads the ledger; 0 means 2 s
+	LogWait  time.Duration        // how long a call waits for its turn and the ledger; 0 means 45 s
 	HTTP     *http.Client         // for the ledger; nil means one with a timeout
 	Now      func() time.Time     // nil means time.Now
 	Log      *slog.Logger         // nil discards
@@ -99,6 +100,9 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.LogWait == 0 {
+		c.LogWait = 45 * time.Second
 	}
 	if len(c.Key) != ed25519.PrivateKeySize {
 		return nil, errors.New("docket: invalid: no signing key")

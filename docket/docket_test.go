@@ -343,6 +343,29 @@ func TestLedgerGone(t *testing.T) {
 	}
 }
 
+// A notary that takes an entry and shows it to nobody doesn't hold the turn for ever: the
+// call ends, others have theirs, and the same call later finds the entry.
+func TestNotaryThatShowsNothing(t *testing.T) {
+	t.Parallel()
+	w := testlaw.New(t, nil, testlaw.Small...)
+	_, d := w.StartDocket(t.TempDir())
+	a := &examine.Agency{Name: testlaw.Agency, Key: examine.AgencyKey(w.AgencyKey), Docket: d}
+	h := lodge(t, w, a).Warrant.Hash()
+	w.ReadAndApprove(d, h)
+	w.Gate.Freeze(true)
+	patient, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	_, err := a.Publish(patient, h)
+	code(t, "while nothing is shown", err, connect.CodeUnavailable)
+	w.Gate.Freeze(false)
+	if _, err := a.Publish(patient, h); err != nil {
+		t.Error(err)
+	}
+	if book, entries := w.Book(); len(book.Findings()) > 0 || len(entries) != 2 {
+		t.Errorf("%d entries, findings %v", len(entries), book.Findings())
+	}
+}
+
 func FuzzParseLodgement(f *testing.F) {
 	f.Add((&docket.Lodgement{CaseType: "serious-crime", Window: 7, NotBefore: 1, NotAfter: 2}).Encode())
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -211,7 +211,7 @@ func (w *World) StartDocketFor(dir string, keys map[string]ed25519.PrivateKey) (
 		agencies[name] = docket.AgencyKey(key.Public().(ed25519.PublicKey))
 	}
 	s, err := docket.Open(context.Background(), docket.Config{Dir: dir, Key: ledger.DocketSigner(w.Docket), Ledger: w.Ledger,
-		Agencies: agencies, Policy: w.Policy, Charters: []charter.Hash{w.Charter.Hash()}, MaxAge: time.Minute, Poll: 200 * time.Millisecond})
+		Agencies: agencies, Policy: w.Policy, Charters: []charter.Hash{w.Charter.Hash()}, MaxAge: time.Minute, Poll: 200 * time.Millisecond, LogWait: 5 * time.Second})
 	w.must(err)
 	srv := httptest.NewServer(s.Handler())
 	w.T.Cleanup(w.run(s.Run, srv.Close, s.Close))
