@@ -2,6 +2,7 @@ package custodian
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 
 	"connectrpc.com/connect"
@@ -151,7 +152,7 @@ func (s *Server) carryOut(ctx context.Context, id ledger.EntryHash, r *ruling) (
 func (s *Server) refuse(ctx context.Context, req *unseal.Request, r *unseal.Refusal) (*api.ReleaseResponse, error) {
 	x := r.Sign(ledger.CustodianSigner(s.keys.signing))
 	out := &api.Refused{Refusal: x.Entry(), Reason: uint32(r.Reason), Sentence: r.Reason.String()}
-	s.config.Log.Info("refused", "request", r.Request, "reason", uint8(r.Reason))
+	s.config.Log.Info("refused", "request", hex.EncodeToString(r.Request[:]), "reason", uint8(r.Reason))
 	if s.knowing(req) {
 		if err := s.keepRefusal(ctx, r.Request, out.Refusal); err != nil {
 			return nil, s.storeError(err)

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"slices"
 	"time"
 
@@ -61,7 +62,7 @@ func (d *disclosure) record(ctx context.Context, h warrant.Hash) error {
 	if err := d.s.store.PutDisclosure(ctx, page); err != nil {
 		return d.s.storeFault(err, "disclosure")
 	}
-	d.s.log.Info("disclosed", "warrant", h, "compartments", page.Compartments, "messages", page.Messages)
+	d.s.log.Info("disclosed", "warrant", hex.EncodeToString(h[:]), "compartments", page.Compartments, "messages", page.Messages)
 	return nil
 }
 

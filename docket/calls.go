@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"slices"
 
@@ -51,7 +52,7 @@ func (h handler) Lodge(ctx context.Context, q *api.LodgeRequest) (*api.LodgeResp
 	case err != nil:
 		return nil, h.storeError(err)
 	}
-	h.config.Log.Info("lodged", "warrant", l.Warrant)
+	h.config.Log.Info("lodged", "warrant", hex.EncodeToString(l.Warrant[:]))
 	return &api.LodgeResponse{}, nil
 }
 
@@ -146,7 +147,7 @@ func (h handler) Approve(ctx context.Context, q *api.ApproveRequest) (*api.Appro
 	if err != nil {
 		return nil, err
 	}
-	h.config.Log.Info("approved", "warrant", hash, "office", a.Office)
+	h.config.Log.Info("approved", "warrant", hex.EncodeToString(q.WarrantHash), "office", a.Office)
 	return &api.ApproveResponse{State: r.state(), Missing: missing}, nil
 }
 
@@ -190,7 +191,7 @@ func (h handler) Publish(ctx context.Context, q *api.PublishRequest) (*api.Publi
 	if _, err := h.change(ctx, q.WarrantHash, func(r *record) error { r.published = *l; return nil }); err != nil {
 		return nil, err
 	}
-	h.config.Log.Info("published", "warrant", warrant.Hash(q.WarrantHash), "index", l.index)
+	h.config.Log.Info("published", "warrant", hex.EncodeToString(q.WarrantHash), "index", l.index)
 	return &api.PublishResponse{Entry: l.message()}, nil
 }
 
@@ -255,7 +256,7 @@ func (h handler) RequestRelease(ctx context.Context, q *api.RequestReleaseReques
 	if _, err := h.change(ctx, q.WarrantHash, func(r *record) error { r.requests = append(r.requests, *l); return nil }); err != nil {
 		return nil, err
 	}
-	h.config.Log.Info("requested", "warrant", warrant.Hash(q.WarrantHash), "index", l.index, "compartments", len(q.Leaves))
+	h.config.Log.Info("requested", "warrant", hex.EncodeToString(q.WarrantHash), "index", l.index, "compartments", len(q.Leaves))
 	return &api.RequestReleaseResponse{Entry: l.message()}, nil
 }
 

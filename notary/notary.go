@@ -294,7 +294,7 @@ func (s *Server) stop(reason error) {
 	defer s.mu.Unlock()
 	if s.broken == nil {
 		s.broken = fmt.Errorf("notary: stopped: %w", reason)
-		s.log.Error("notary: admits nothing any more", "reason", reason)
+		s.log.Warn("notary: admits nothing any more", "reason", reason)
 	}
 	s.work.Broadcast()
 }
