@@ -43,24 +43,40 @@ func (t *ratchetTree) verifyLeaves(groupID []byte) error {
 	})
 }
 
-// verifyUnmerged checks each parent's unmerged leaves (RFC 9420 12.4.3.1).
+// verifyUnmerged checks each parent's unmerged leaves (RFC 9420 12.4.3.1). All lists
+// are known to ascend before one is searched.
 func (t *ratchetTree) verifyUnmerged() error {
-	for x := nodeIndex(1); int(x) < t.size(); x += 2 {
-		p := t.node(x).parent
-		if p == nil {
-			continue
+	for _, verify := range []func(nodeIndex, []LeafIndex) error{t.verifyAscending, t.verifyBelow} {
+		for x := nodeIndex(1); int(x) < t.size(); x += 2 {
+			if p := t.node(x).parent; p == nil {
+				continue
+			} else if err := verify(x, p.unmerged); err != nil {
+				return err
+			}
 		}
-		for k, i := range p.unmerged {
-			if k > 0 && p.unmerged[k-1] >= i {
-				return invalid("unmerged leaves of node %d are not ascending", x) // 7.1
-			}
-			if t.leaf(i) == nil || !x.covers(i.node()) {
-				return invalid("unmerged leaf %d is not a member below node %d", i, x) // 12.4.3.1
-			}
-			for y := i.node().parent(); y != x; y = y.parent() {
-				if q := t.node(y).parent; q != nil && !slices.Contains(q.unmerged, i) {
-					return invalid("leaf %d is unmerged at node %d but not below it", i, x) // 12.4.3.1
-				}
+	}
+	return nil
+}
+
+func (t *ratchetTree) verifyAscending(x nodeIndex, unmerged []LeafIndex) error {
+	for k, i := range unmerged {
+		if k > 0 && unmerged[k-1] >= i {
+			return invalid("unmerged leaves of node %d are not ascending", x) // 7.1
+		}
+		if t.leaf(i) == nil || !x.covers(i.node()) {
+			return invalid("unmerged leaf %d is not a member below node %d", i, x) // 12.4.3.1
+		}
+	}
+	return nil
+}
+
+func (t *ratchetTree) verifyBelow(x nodeIndex, unmerged []LeafIndex) error {
+	for _, i := range unmerged {
+		for y := i.node().parent(); y != x; y = y.parent() {
+			if q := t.node(y).parent; q == nil {
+				continue
+			} else if _, ok := slices.BinarySearch(q.unmerged, i); !ok {
+				return invalid("leaf %d is unmerged at node %d but not below it", i, x) // 12.4.3.1
 			}
 		}
 	}

@@ -248,7 +248,9 @@ func TestRandomHistory(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		suites := []CipherSuite{X25519_CHACHA20POLY1305_SHA256_Ed25519, X25519_AES128GCM_SHA256_Ed25519, XWING_CHACHA20POLY1305_SHA256_Ed25519}
-		w := newWorld(t, rapid.SampledFrom(suites).Draw(t, "suite"), testConfig())
+		cfg := testConfig()
+		cfg.ExternalCommits, cfg.ExternalProposals = true, true
+		w := newWorld(t, rapid.SampledFrom(suites).Draw(t, "suite"), cfg)
 		t.Repeat(map[string]func(*rapid.T){
 			"commit": func(t *rapid.T) { w.randomCommit(t) },
 			"add by reference": func(t *rapid.T) {
@@ -281,7 +283,17 @@ func TestRandomHistory(t *testing.T) {
 				w.check(err)
 				w.public = public
 			},
-			"race": func(t *rapid.T) { w.race(t) },
+			"race":     func(t *rapid.T) { w.race(t) },
+			"external": func(t *rapid.T) { w.randomEntry(t) },
+			"new key":  func(t *rapid.T) { w.randomKey(t) },
+			"outside":  func(t *rapid.T) { w.randomOutsider(t) },
+			"psk": func(t *rapid.T) {
+				i := w.member(t, "sender")
+				msg, d, err := w.clients[i].g.Propose(Proposal{PSK: &PSK{ID: []byte("external")}}, ProposeOptions{})
+				w.propose(i, msg, d, err)
+				w.commit2(w.member(t, "committer"))
+				w.agree()
+			},
 		})
 	})
 }
@@ -302,6 +314,53 @@ func (w *world) randomCommit(t *rapid.T) {
 	}
 	o.WithoutTree = rapid.Bool().Draw(t, "without tree")
 	w.commit(i, o, joining...)
+}
+
+// randomEntry lets somebody in from outside, or a member back in place of itself.
+func (w *world) randomEntry(t *rapid.T) {
+	info, err := w.clients[w.member(t, "introducer")].g.GroupInfo(nil, true)
+	w.check(err)
+	key, cred := w.identity()
+	var o ExternalJoinOptions
+	if len(w.clients) > 6 || rapid.Bool().Draw(t, "again") {
+		old := w.member(t, "again")
+		o.Replace = &old
+		key, cred = w.clients[old].g.now.signer, w.clients[old].g.Leaf(old).Credential
+	}
+	w.externallyAs(info, key, cred, o)
+}
+
+// randomKey lets a member commit a new signature key and name.
+func (w *world) randomKey(t *rapid.T) {
+	i := w.member(t, "member")
+	key, cred := w.identity()
+	c := w.clients[i]
+	p, err := c.g.Commit(CommitOptions{SignatureKey: key, Credential: &cred})
+	w.check(err)
+	c.store.apply(p.Delta)
+	c.store.same(c.g)
+	c.name = string(cred.Identity)
+	if rapid.Bool().Draw(t, "crash") {
+		c.g = c.store.load(w.cfg)
+	}
+	w.deliver(p.Message)
+	w.agree()
+}
+
+// randomOutsider asks to be let in, and is.
+func (w *world) randomOutsider(t *rapid.T) {
+	n := w.newcomer()
+	msg, err := ProposeJoin(w.public.Context(), n.kp, n.key)
+	w.check(err)
+	w.check(w.public.HandleProposal(msg))
+	for _, c := range w.clients {
+		d, err := c.g.HandleProposal(msg)
+		w.check(err)
+		c.store.apply(d)
+		c.store.same(c.g)
+	}
+	w.join(w.commit2(w.member(t, "committer")).Welcome, n)
+	w.agree()
 }
 
 // commit2 commits what was proposed.
