@@ -31,9 +31,9 @@
 //	charter          internal/wire
 //	capsule          internal/wire charter
 //	notice/beacon    internal/wire
-//	notice           internal/wire capsule
 //	warrant          internal/wire charter
 //	ledger           internal/wire charter
+//	notice           internal/wire capsule charter ledger notice/beacon warrant
 //	unseal           internal/wire capsule charter directory ledger notice warrant
 //	bundle           internal/wire capsule charter directory ledger mls notice warrant
 //	api              -

@@ -20,7 +20,7 @@
 //
 // Signatures are those of drand's scheme bls-unchained-g1-rfc9380, which its
 // chain quicknet uses: BLS12-381, signatures in G1 (48 bytes), keys in G2 (96
-// bytes), compressed as in RFC 9380's companion drafts; the message of round i is
+// bytes), in ZCash's compressed encoding; the message of round i is
 //
 //	SHA-256(uint64 i), hashed to G1 by RFC 9380 with the suite
 //	BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_

@@ -269,6 +269,14 @@ func TestVerifyRefuses(t *testing.T) {
 			t.Errorf("%s in a batch: %v", name, err)
 		}
 	}
+	if _, err := parseG1(infinity); !errors.Is(err, ErrInvalid) {
+		t.Errorf("the identity of G1 parses: %v", err)
+	}
+	id := identity(5)
+	uncompressed := id.RawBytes()
+	if _, err := parseG1(uncompressed[:]); !errors.Is(err, wire.ErrMalformed) {
+		t.Errorf("an uncompressed point of G1 parses: %v", err)
+	}
 	if _, err := key.VerifyAll(nil); !errors.Is(err, ErrInvalid) {
 		t.Errorf("empty batch: %v", err)
 	}

@@ -1,6 +1,7 @@
 package beacon
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/hpke"
 	"strings"
@@ -58,7 +59,7 @@ func (k *MailOpener) Bytes() []byte {
 	if err != nil {
 		panic("beacon: " + err.Error()) // keys of this package are in memory
 	}
-	return b
+	return bytes.Clone(b)
 }
 
 // Public returns the public half.

@@ -205,7 +205,7 @@ func TestColludersCannotSign(t *testing.T) {
 	g := groupOf(t, b)
 	shares := sharesOf(t, b, all)[:2]
 	partials := partialsOf(t, g, shares, 7)
-	if _, err := g.Combine(append(partials, partials[0])); !errors.Is(err, ErrInvalid) {
+	if _, err := g.Combine(append(partials, partials[0])); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "twice") {
 		t.Errorf("one signs twice: %v", err)
 	}
 	forged, err := shares[0].Sign(7, 1<<40)
@@ -268,6 +268,9 @@ func TestPartialRefuses(t *testing.T) {
 	if _, err := share.Sign(0, 1059); !errors.Is(err, ErrInvalid) {
 		t.Errorf("signs round 0: %v", err)
 	}
+	zero := identity(0)
+	zero = secretG1(&zero, &share.value)
+	zeroth := zero.Bytes()
 	seat := func(s byte) []byte { return append([]byte{0, s}, good[2:]...) }
 	for name, c := range map[string]struct {
 		round uint64
@@ -275,7 +278,7 @@ func TestPartialRefuses(t *testing.T) {
 		want  error
 	}{
 		"another round":       {8, good, ErrInvalid},
-		"round 0":             {0, good, ErrInvalid},
+		"round 0":             {0, append([]byte{0, 1}, zeroth[:]...), ErrInvalid},
 		"another seat":        {7, seat(2), ErrInvalid},
 		"no such seat":        {7, seat(4), ErrInvalid},
 		"not in the subgroup": {7, append([]byte{0, 1}, outsideG1(t)...), wire.ErrMalformed},
@@ -287,12 +290,12 @@ func TestPartialRefuses(t *testing.T) {
 		}
 	}
 	seven, eight := partialsOf(t, g, sharesOf(t, b, all), 7), partialsOf(t, g, sharesOf(t, b, all), 8)
-	if _, err := g.Combine([]*Partial{seven[0], seven[1], eight[2]}); !errors.Is(err, ErrInvalid) {
+	if _, err := g.Combine([]*Partial{seven[0], seven[1], eight[2]}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "rounds") {
 		t.Errorf("combines rounds: %v", err)
 	}
 	b2, all2 := run(t, "other", 3, 4)
 	other := partialsOf(t, groupOf(t, b2), sharesOf(t, b2, all2), 7)
-	if _, err := g.Combine([]*Partial{seven[0], seven[1], other[2]}); !errors.Is(err, ErrInvalid) {
+	if _, err := g.Combine([]*Partial{seven[0], seven[1], other[2]}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "groups") {
 		t.Errorf("combines groups: %v", err)
 	}
 }
@@ -637,7 +640,9 @@ func TestHandOn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, s := range []*Share{nil, shares[0]} {
+	b3, all3 := run(t, "op", 4, 5)
+	stranger := sharesOf(t, b3, all3)[4]
+	for _, s := range []*Share{nil, shares[0], stranger} {
 		if _, err := all[4].Deal(b, s); !errors.Is(err, ErrInvalid) {
 			t.Errorf("deals with another's share or none: %v", err)
 		}
@@ -740,6 +745,7 @@ func TestParseCeremony(t *testing.T) {
 		"no period":           func(c *Ceremony) { c.Period = 0 },
 		"late genesis":        func(c *Ceremony) { c.Genesis = MaxGenesis + 1 },
 		"out of order":        func(c *Ceremony) { c.Members[0], c.Members[1] = c.Members[1], c.Members[0] },
+		"a name that is none": func(c *Ceremony) { c.Members[0].Name = "A" },
 		"one name twice":      func(c *Ceremony) { c.Members[1].Name = c.Members[0].Name },
 		"one key twice":       func(c *Ceremony) { c.Members[1].Key = c.Members[0].Key },
 		"one mail key twice":  func(c *Ceremony) { c.Members[1].Mail = c.Members[0].Mail },
@@ -834,12 +840,22 @@ func TestSealedShares(t *testing.T) {
 	if _, err := all[0].open(b, 1, 0); err != nil {
 		t.Fatal(err)
 	}
+	again := newBoard(t, ceremonyOf("again", 2, all), nil)
+	each(t, again, all, dealNew)
 	b.deals[2].sealed[0] = b.deals[1].sealed[0]
-	if _, err := all[0].open(b, 2, 0); !errors.Is(err, ErrInvalid) {
-		t.Errorf("another dealer's share opens: %v", err)
-	}
-	if _, err := all[1].open(b, 1, 0); !errors.Is(err, ErrInvalid) {
-		t.Errorf("another member's share opens: %v", err)
+	again.deals[1].sealed[0] = b.deals[1].sealed[0]
+	for name, try := range map[string]struct {
+		b            *Board
+		who          *Operator
+		dealer, seat int
+	}{
+		"another dealer's":   {b, all[0], 2, 0},
+		"another member's":   {b, all[1], 1, 0},
+		"another ceremony's": {again, all[0], 1, 0},
+	} {
+		if _, err := try.who.open(try.b, try.dealer, try.seat); err == nil || !strings.Contains(err.Error(), "does not open") {
+			t.Errorf("%s share: %v", name, err)
+		}
 	}
 }
 

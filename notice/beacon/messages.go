@@ -61,6 +61,9 @@ func (k kind) String() string {
 	return fmt.Sprintf("document of type %d", uint8(k))
 }
 
+// label is the label of a document's signature.
+func (k kind) label() string { return "beacon " + k.String() }
+
 // document is the outside of one, before its signature is verified.
 type document struct {
 	kind      kind
@@ -91,7 +94,7 @@ func (d *document) content() []byte {
 	w.Fixed(d.ceremony[:])
 	w.Uint8(uint8(d.seat))
 	w.Opaque(d.body)
-	return wire.SignContent("beacon "+d.kind.String(), w.Bytes())
+	return wire.SignContent(d.kind.label(), w.Bytes())
 }
 
 func (d *document) verify(key OperatorKey) bool {
@@ -174,15 +177,18 @@ func parseResponse(body []byte) (*response, error) {
 	if err := r.Done(); err != nil {
 		return nil, wrap("response", err)
 	}
-	if !ascending(x.complaints) {
-		return nil, malformed("response: complaints are not in order")
+	for i := 1; i < len(x.complaints); i++ {
+		if x.complaints[i-1] >= x.complaints[i] {
+			return nil, malformed("response: complaints are not in order")
+		}
 	}
 	return x, nil
 }
 
-// answer is what a dealer says to complaints: the shares of who complained.
+// answer is what a dealer says to complaints: the shares of who complained. The
+// board demands exactly their seats, ascending.
 type answer struct {
-	seats  []int // of members, ascending
+	seats  []int // of members
 	shares []fr.Element
 }
 
@@ -217,17 +223,5 @@ func parseAnswer(body []byte) (*answer, error) {
 	if err := r.Done(); err != nil {
 		return nil, wrap("answer", err)
 	}
-	if !ascending(x.seats) {
-		return nil, malformed("answer: seats are not in order")
-	}
 	return x, nil
-}
-
-func ascending(seats []int) bool {
-	for i := 1; i < len(seats); i++ {
-		if seats[i-1] >= seats[i] {
-			return false
-		}
-	}
-	return true
 }

@@ -50,13 +50,9 @@ func (k *PublicKey) Bytes() []byte {
 func (k *PublicKey) Equal(other *PublicKey) bool { return k.point.Equal(&other.point) }
 
 // parseG1 reads a point of G1. The library checks curve and subgroup; the
-// identity and a second encoding of a point are refused here.
+// identity, and any but the one compressed encoding of a point, are refused here.
 func parseG1(b []byte) (p bls.G1Affine, err error) {
-	if len(b) != SignatureSize {
-		return bls.G1Affine{}, malformed("point of %d bytes where G1 has %d", len(b), SignatureSize)
-	}
-	n, err := p.SetBytes(b)
-	if err != nil || n != SignatureSize {
+	if _, err := p.SetBytes(b); err != nil {
 		return bls.G1Affine{}, malformed("not a point of G1")
 	}
 	if p.IsInfinity() {
@@ -70,11 +66,7 @@ func parseG1(b []byte) (p bls.G1Affine, err error) {
 
 // parseG2 is parseG1 for G2.
 func parseG2(b []byte) (p bls.G2Affine, err error) {
-	if len(b) != PublicKeySize {
-		return bls.G2Affine{}, malformed("point of %d bytes where G2 has %d", len(b), PublicKeySize)
-	}
-	n, err := p.SetBytes(b)
-	if err != nil || n != PublicKeySize {
+	if _, err := p.SetBytes(b); err != nil {
 		return bls.G2Affine{}, malformed("not a point of G2")
 	}
 	if p.IsInfinity() {

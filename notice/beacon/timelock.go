@@ -95,14 +95,13 @@ func decrypt(b []byte, signature *bls.G1Affine) ([]byte, error) {
 		return nil, err
 	}
 	sigma, message := make([]byte, len(v)), make([]byte, len(w))
-	defer clear(sigma)
 	pad := h2(*signature, u)
 	subtle.XORBytes(sigma, v, pad[:])
 	pad = h4(sigma)
 	subtle.XORBytes(message, w, pad[:])
 	r := h3(sigma, message)
-	defer clearScalars(&r)
-	again := secretG2(&r)
+	var again bls.G2Affine // everybody may compute it now: no time to hide
+	multiply(&r, func(n scalar) { again.ScalarMultiplicationBase(n) })
 	if c := again.Bytes(); !bytes.Equal(c[:], head) {
 		return nil, invalid("the signature does not open the timelock")
 	}
