@@ -86,10 +86,15 @@ func (h handler) ListWarrants(ctx context.Context, q *api.ListWarrantsRequest) (
 		return nil, h.storeError(err)
 	}
 	out := &api.ListWarrantsResponse{More: len(list) > page}
+	size := 0
 	for _, n := range list[:min(len(list), page)] {
-		r, _, err := h.load(ctx, n.Value)
+		r, stored, err := h.load(ctx, n.Value)
 		if err != nil {
 			return nil, h.storeError(err)
+		}
+		if size += len(stored); size > maxRecord && len(out.Warrants) > 0 {
+			out.More = true
+			break
 		}
 		out.Warrants = append(out.Warrants, r.message(n.Value))
 	}

@@ -299,6 +299,30 @@ func TestCorruptBodyIsNoticed(t *testing.T) {
 }
 
 // The log begins again at its bound, while writers go on and readers look on.
+// A damaged key package fails its taker; the store goes on for everybody else.
+func TestCorruptKeyPackage(t *testing.T) {
+	s := openTestDelivery(t, Config{}, nil)
+	if err := s.PutDevice(t.Context(), Device{"bob", "phone", []byte("key")}, "", 1); err != nil {
+		t.Fatal(err)
+	}
+	list := []KeyPackage{{Suite: 1, Body: []byte("a")}, {Suite: 1, Body: []byte("b")}}
+	if _, err := s.PutKeyPackages(t.Context(), "bob", "phone", list, 9, 1); err != nil {
+		t.Fatal(err)
+	}
+	err := s.db.submit(t.Context(), func(t *tx) error { t.exec("UPDATE key_packages SET body='x' WHERE body=?", []byte("a")); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, _, err := s.TakeKeyPackages(t.Context(), "bob", 1, []byte("r1"), 1); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("got %v, want ErrCorrupt", err)
+		}
+	}
+	if taken, _, err := s.TakeKeyPackages(t.Context(), "bob", 1, []byte("r2"), 1); err != nil || len(taken) != 1 || string(taken[0].Body) != "b" {
+		t.Errorf("the next: %v, %v", taken, err)
+	}
+}
+
 func TestLogIsBounded(t *testing.T) {
 	s := openTestDelivery(t, Config{}, nil)
 	const bound = 256 // pages: 1 MB

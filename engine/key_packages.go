@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"database/sql"
+	"errors"
 )
 
 // keepTaken is how long a taken key package is kept for a repeated take, in
@@ -50,21 +51,25 @@ func (s *Delivery) PutKeyPackages(ctx context.Context, account, device string, l
 func (s *Delivery) TakeKeyPackages(ctx context.Context, account string, suite uint16, request []byte, now uint64) ([]KeyPackage, []string, error) {
 	var taken []KeyPackage
 	var missing []string
+	var corrupt error
 	err := s.db.submit(ctx, func(t *tx) error {
 		devices := s.deviceNames(t, account)
 		if len(devices) == 0 {
 			return ErrNotFound
 		}
-		if taken = s.takenBy(t, account, request); len(taken) == 0 {
+		if taken, corrupt = s.takenBy(t, account, request); len(taken) == 0 && corrupt == nil {
 			for _, device := range devices {
 				t.exec(`UPDATE key_packages SET request=?, taken=? WHERE id = (SELECT min(id) FROM key_packages
 					WHERE account=? AND device=? AND suite=? AND request IS NULL)`, request, now, account, device, suite)
 			}
-			taken = s.takenBy(t, account, request)
+			taken, corrupt = s.takenBy(t, account, request)
 		}
 		missing = without(devices, taken)
 		return nil
 	})
+	if err == nil {
+		err = corrupt // such a package stays taken
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -81,17 +86,22 @@ func (s *Delivery) deviceNames(t *tx, account string) (names []string) {
 	return names
 }
 
-func (s *Delivery) takenBy(t *tx, account string, request []byte) (list []KeyPackage) {
+// takenBy returns what a request took, or ErrCorrupt: a damaged package is an answer to
+// whoever asks for it and no reason to end the store.
+func (s *Delivery) takenBy(t *tx, account string, request []byte) (list []KeyPackage, corrupt error) {
 	t.rows("SELECT device, suite, body, hash FROM key_packages WHERE account=? AND request=? ORDER BY device", []any{account, request}, func(rows *sql.Rows) error {
 		var k KeyPackage
 		var hash []byte
 		if err := rows.Scan(&k.Device, &k.Suite, &k.Body, &hash); err != nil {
 			return err
 		}
-		list = append(list, k)
-		return checkHash(k.Body, hash)
+		list, corrupt = append(list, k), errors.Join(corrupt, checkHash(k.Body, hash))
+		return nil
 	})
-	return list
+	if corrupt != nil {
+		return nil, corrupt
+	}
+	return list, nil
 }
 
 // without returns the devices that have no key package in taken.
