@@ -61,12 +61,37 @@
 // Inspect shows the outside of a message. A SenderOpener reads one sender's messages of
 // one epoch from the two secrets that SenderSecrets gives, which open nothing else.
 //
+// # From outside
+//
+// JoinExternal lets its caller into a group, given a member's GroupInfo; ProposeExternal
+// and ProposeJoin ask members for something. Members follow only if their Config says
+// so: ExternalCommits, ExternalProposals.
+//
+// # Groups that come after
+//
+// A commit with ReInit ends a group; Reinit begins the next, in another suite perhaps,
+// with the same people. Branch begins another group of some of them. Those invited come
+// by JoinSuccessor, which checks that the group is what was agreed on.
+//
+// # Suites
+//
+// CipherSuites lists them: those of RFC 9420 without Curve448, X-Wing, and TBD1 to TBD8
+// of draft-ietf-mls-pq-ciphersuites. What no registry has numbered yet has a private-use
+// number; AssignCodePoint adds a peer's, which is all the global state there is.
+//
+// # Time and memory
+//
+// Message operations cost the same in any group. A commit costs one HPKE seal for each
+// node of its path in a group whose members have committed, and up to one for each member
+// where none has. Signatures, path keys and seals are spread over the cores. Epochs share
+// the tree but for what changed. doc/mls-benchmarks.md has figures, rules.md all rules
+// with the tests that break them, interop the live tests against ts-mls.
+//
 // # What it does not do
 //
-// It can't create external commits, propose from outside, reinitialise or branch a group,
-// or judge X.509 chains; those formats parse, and external commits of others are followed
-// when Config allows. A commit with ReInit is unsupported. The suites of Curve448 are
-// missing. Key rotation of a member's signature key needs a new membership. The default
-// suite is of a private-use code point: ML-KEM-768 with X25519 has none of its own yet.
-// Signatures are not safe against quantum computers in any suite.
+// It doesn't judge credentials, X.509 chains among them: those go to Authenticate as
+// they are. It does no SelfRemove, no application components, nothing else of the MLS
+// extensions. The suites of Curve448 and of ML-DSA are missing: the standard library has
+// neither. The default suite is of a private-use code point. Signatures are not safe
+// against quantum computers in any suite.
 package mls

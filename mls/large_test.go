@@ -2,7 +2,6 @@ package mls
 
 import (
 	"flag"
-	"fmt"
 	"runtime"
 	"strconv"
 	"strings"
@@ -146,7 +145,7 @@ func newBareSignature(t *testing.T) func() {
 	}
 	return func() {
 		if !key.suite.verifySignature(key.public, "", nil, sig) {
-			panic(fmt.Sprint("signature"))
+			panic("signature")
 		}
 	}
 }
