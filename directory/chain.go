@@ -6,18 +6,24 @@ import (
 )
 
 // Chain is an account's statements from version 1, each of which was verified
-// against the one before. It is immutable. Only [Begin] and [Chain.Follow] make
-// one.
+// against the one before. It is immutable. Only [NewChain] and [Chain.Follow]
+// make one.
 type Chain struct {
 	statements []*Statement
 	used       map[string]bool // every name and key that was ever listed
 }
 
-// Begin verifies a statement of version 1.
-func Begin(first *Statement) (*Chain, error) {
+// NewChain verifies an account's statements from version 1 on, each against
+// those before it. There must be one at least.
+func NewChain(statements ...*Statement) (*Chain, error) {
 	c := &Chain{used: map[string]bool{}}
-	if err := c.begin(first); err != nil {
-		return nil, err
+	for _, s := range statements {
+		if err := c.append(s); err != nil {
+			return nil, err
+		}
+	}
+	if c.statements == nil {
+		return nil, invalid("an account without a statement")
 	}
 	return c, nil
 }
@@ -26,7 +32,7 @@ func Begin(first *Statement) (*Chain, error) {
 // the longer chain.
 func (c *Chain) Follow(next *Statement) (*Chain, error) {
 	longer := &Chain{statements: slices.Clone(c.statements), used: maps.Clone(c.used)}
-	if err := longer.follow(next); err != nil {
+	if err := longer.append(next); err != nil {
 		return nil, err
 	}
 	return longer, nil
@@ -44,43 +50,43 @@ func (c *Chain) Version() uint64 { return uint64(len(c.statements)) }
 // Statement returns a version of the chain, from 1. It must not be changed.
 func (c *Chain) Statement(version uint64) *Statement { return c.statements[version-1] }
 
-func (c *Chain) begin(s *Statement) error {
-	if s.Version != 1 {
-		return invalid("history begins with version %d", s.Version)
+func (c *Chain) append(s *Statement) error {
+	check := c.checkNext
+	if c.statements == nil {
+		check = checkFirst
 	}
 	if err := s.reparse(); err != nil { // DIR-1 to DIR-4
 		return err
 	}
-	if !s.signedBy(s.Devices[0].Key) { // DIR-5
-		return invalid("version 1 is not signed by its device %q", s.Signer)
-	}
-	c.push(s)
-	return nil
-}
-
-func (c *Chain) follow(next *Statement) error {
-	prev := c.Newest()
-	if err := next.reparse(); err != nil { // DIR-1 to DIR-4
+	if err := check(s); err != nil {
 		return err
 	}
-	for _, check := range []func(prev, next *Statement) error{checkLink, checkSigner, checkRecovery, checkKept, checkTimes} {
-		if err := check(prev, next); err != nil {
-			return err
-		}
-	}
-	if err := c.checkFresh(prev, next); err != nil {
-		return err
-	}
-	c.push(next)
-	return nil
-}
-
-func (c *Chain) push(s *Statement) {
 	c.statements = append(c.statements, s)
 	c.used[string(s.Recovery[:])] = true
 	for _, d := range s.Devices {
 		c.used[usedName(d)], c.used[string(d.Key[:])] = true, true
 	}
+	return nil
+}
+
+func checkFirst(s *Statement) error {
+	if s.Version != 1 {
+		return invalid("history begins with version %d", s.Version)
+	}
+	if !s.signedBy(s.Devices[0].Key) { // DIR-5
+		return invalid("version 1 is not signed by its device %q", s.Signer)
+	}
+	return nil
+}
+
+func (c *Chain) checkNext(next *Statement) error {
+	prev := c.Newest()
+	for _, check := range []func(prev, next *Statement) error{checkLink, checkSigner, checkRecovery, checkKept, checkTimes} {
+		if err := check(prev, next); err != nil {
+			return err
+		}
+	}
+	return c.checkFresh(prev, next)
 }
 
 // usedName keeps names apart from keys: a name has no slash.

@@ -107,7 +107,7 @@ type span struct {
 }
 
 // head computes the root of the log of which the span is the end. It fails if
-// left has not one hash for each bit set in start.
+// left has not one hash for each bit set in start, or start is 2^63 or more.
 func (s span) head() (head tlog.Hash, ok bool) {
 	var sizes []uint64
 	for bit := uint64(1) << 62; bit > 0; bit >>= 1 {

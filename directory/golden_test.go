@@ -63,11 +63,11 @@ func safetyPlain(a, b *Chain) string {
 
 func TestSafetyNumber(t *testing.T) {
 	ann := history(t)
-	older, _ := Begin(ann.Statement(1))
+	older, _ := NewChain(ann.Statement(1))
 	seen := map[string]bool{}
 	form := regexp.MustCompile(`^\d{5}( \d{5}){11}$`)
 	rapid.Check(t, func(t *rapid.T) {
-		bob, err := Begin(first(rapid.StringMatching(`[a-z]{1,8}`).Draw(t, "account")))
+		bob, err := NewChain(first(rapid.StringMatching(`[a-z]{1,8}`).Draw(t, "account")))
 		if err != nil {
 			t.Fatal(err)
 		}

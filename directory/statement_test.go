@@ -16,12 +16,7 @@ func history(t testing.TB) *Chain {
 	v1 := first("ann")
 	v2 := after(v1, func(s *Statement) { s.add("laptop") }).by("phone")
 	v3 := after(v2, func(s *Statement) { s.remove("phone") }).by("laptop")
-	c, err := Begin(v1)
-	for _, s := range []*Statement{v2, v3} {
-		if err == nil {
-			c, err = c.Follow(s)
-		}
-	}
+	c, err := NewChain(v1, v2, v3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +170,7 @@ func TestFollowRules(t *testing.T) {
 	}
 }
 
-func TestBeginRules(t *testing.T) {
+func TestFirstRules(t *testing.T) {
 	stolen := first("ann")
 	stolen.SignAs("phone", DeviceSigner(keyOf("mallory")))
 	for name, s := range map[string]*Statement{
@@ -183,12 +178,30 @@ func TestBeginRules(t *testing.T) {
 		"DIR-4 a later version":   history(t).Statement(2),
 		"DIR-1 bad form":          after(first("ann"), func(s *Statement) { s.Version = 1; s.add("x") }).by("phone"),
 	} {
-		if c, err := Begin(s); c != nil || !errors.Is(err, ErrInvalid) {
+		if c, err := NewChain(s); c != nil || !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := Begin(first("ann")); err != nil {
+	if c, err := NewChain(); c != nil || !errors.Is(err, ErrInvalid) {
+		t.Errorf("a chain of nothing: %v", err)
+	}
+	if _, err := NewChain(first("ann")); err != nil {
 		t.Error(err)
+	}
+}
+
+// No bit of a statement can change.
+func TestStatementBits(t *testing.T) {
+	c := history(t)
+	b := after(c.Newest(), func(s *Statement) { s.add("tablet") }).by("laptop").Encode()
+	for i := range 8 * len(b) {
+		changed := bytes.Clone(b)
+		changed[i/8] ^= 1 << (i % 8)
+		if s, err := Parse(changed); err == nil {
+			if _, err := c.Follow(s); err == nil {
+				t.Fatalf("accepted with bit %d changed", i)
+			}
+		}
 	}
 }
 

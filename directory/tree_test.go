@@ -257,6 +257,29 @@ func TestLeafCommits(t *testing.T) {
 	}
 }
 
+// Nothing of a statement can be read off the log: no name, no key, no hash.
+func TestLogShowsNothing(t *testing.T) {
+	s := town(t)
+	log := bytes.Join(s.log.entries, nil)
+	for account, all := range s.known {
+		for _, o := range all {
+			h := o.Statement.Hash()
+			secrets := [][]byte{[]byte(account), h[:], o.Salt[:], o.Statement.Recovery[:]}
+			for _, d := range o.Statement.Devices {
+				secrets = append(secrets, []byte(d.Name), d.Key[:])
+			}
+			for _, x := range secrets {
+				if bytes.Contains(log, x) {
+					t.Errorf("%q stands on the log", x)
+				}
+			}
+		}
+	}
+	if len(s.known) != 2 {
+		t.Error("not both accounts")
+	}
+}
+
 func TestLabels(t *testing.T) {
 	s := labelSigner(t)
 	label, proof := s.Prove("ann")
@@ -327,6 +350,9 @@ func TestBookFindsWrongRoots(t *testing.T) {
 				}
 			}
 			values = append(values, v)
+			if len(b.changed) > len(b.tail) {
+				t.Fatal("the book keeps what its tree has")
+			}
 			if r := b.Root(); r.Size != uint64(len(log)) || r.Hash != plainRoot(v, 0) {
 				t.Fatal("the book proposes another root")
 			}

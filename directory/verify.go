@@ -3,7 +3,6 @@ package directory
 import (
 	"bytes"
 	"fmt"
-	"math"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -114,7 +113,7 @@ func Verify(lookup []byte, account string, key LabelKey, at Facts, now time.Time
 
 // checkTail: the tail with what is left of it makes up the checkpoint's tree.
 func (l *Lookup) checkTail(at Facts) error {
-	if at.Size > math.MaxInt64 || l.tail.start > at.Size || at.Size-l.tail.start != uint64(len(l.tail.entries)) {
+	if l.tail.start+uint64(len(l.tail.entries)) != at.Size {
 		return invalid("%d entries from %d are not the end of a log of %d", len(l.tail.entries), l.tail.start, at.Size)
 	}
 	if head, ok := l.tail.head(); !ok || head != tlog.Hash(at.Root) {
@@ -223,15 +222,13 @@ func (l *Lookup) checkChain(account string, now time.Time) (*Chain, error) {
 	if len(l.chain) == 0 {
 		return nil, nil
 	}
-	chain := &Chain{used: map[string]bool{}}
-	for i, o := range l.chain {
-		add := chain.follow
-		if i == 0 {
-			add = chain.begin
-		}
-		if err := add(o.Statement); err != nil {
-			return nil, err
-		}
+	var statements []*Statement
+	for _, o := range l.chain {
+		statements = append(statements, o.Statement)
+	}
+	chain, err := NewChain(statements...)
+	if err != nil {
+		return nil, err
 	}
 	if chain.Account() != account {
 		return nil, invalid("statements of %q where %q was asked for", chain.Account(), account)

@@ -104,7 +104,7 @@ func (c *Chain) has(s *Statement) bool {
 
 func extend(c *Chain, s *Statement) (*Chain, error) {
 	if c == nil {
-		return Begin(s)
+		return NewChain(s)
 	}
 	return c.Follow(s)
 }

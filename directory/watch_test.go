@@ -19,7 +19,7 @@ func TestWatch(t *testing.T) {
 		return LeafFacts{i, NewLeaf(label, s, o.Salt), o}
 	}
 	right := []LeafFacts{leafOf(4, c.Statement(1)), leafOf(7, c.Statement(2)), leafOf(9, c.Statement(3))}
-	older, err := Begin(c.Statement(1))
+	older, err := NewChain(c.Statement(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,6 +132,12 @@ func TestSplitView(t *testing.T) {
 	early := s.fork(6)
 	early.fill(4) // ten entries and no version 3, of which s says it stands at 9
 	contradicts("hidden", v, early.mustVerify("ann"), "hidden when the log had 10")
+	moved, other := *v, *v // each differs in one point alone
+	moved.leaves, other.leaves = slices.Clone(v.leaves), slices.Clone(v.leaves)
+	moved.leaves[1].Index--
+	other.leaves[1].Leaf.Commitment[0] ^= 1
+	contradicts("moved", v, &moved, "version 2 is another")
+	contradicts("other", v, &other, "version 2 is another")
 	if err := Compare(v, s.mustVerify("bob")); !errors.Is(err, ErrInvalid) {
 		t.Errorf("two accounts: %v", err)
 	}
@@ -159,6 +165,13 @@ func TestRollback(t *testing.T) {
 	at.Known = v.Pin()
 	if _, err := Verify(b, "ann", s.key.Public(), at, now); !errors.Is(err, ErrRollback) || !errors.Is(err, ErrRefused) {
 		t.Errorf("pinned: %v", err)
+	}
+	never := newServer(t)
+	never.fill(20)
+	at = never.log.facts()
+	at.Known = v.Pin()
+	if _, err := Verify(never.lookup("ann").Encode(), "ann", s.key.Public(), at, now); !errors.Is(err, ErrRollback) {
+		t.Errorf("the account is gone: %v", err)
 	}
 	alarms := Watch(v.Chain(), stranger.Leaves())
 	if len(alarms) != 1 || alarms[0].Kind != AlarmMissing {
