@@ -591,6 +591,42 @@ func TestStrangersDocuments(t *testing.T) {
 	}
 }
 
+// A dealer who is out can't answer itself back in.
+func TestAnswerOfExcludedDealer(t *testing.T) {
+	all := operators(t, "op", 5)
+	b := newBoard(t, ceremonyOf("op", 3, all), nil)
+	each(t, b, all[:3], dealNew)
+	for i, members := range [][]int{{0}, {0, 1, 2}} {
+		if err := b.Post(spoil(b, all[3+i], members...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closePhase(t, b, Responding)
+	each(t, b, all, respond)
+	closePhase(t, b, Answering)
+	if doc, err := all[4].Answer(b, nil); err != nil || doc != nil {
+		t.Errorf("an answer is due from who is out: %v", err)
+	}
+	_, f, err := all[4].polynomial(b, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &answer{seats: []int{0, 1, 2}}
+	for _, seat := range x.seats {
+		x.shares = append(x.shares, valueAt(f, seat))
+	}
+	late := (&document{kind: kindAnswer, ceremony: b.hash, seat: 4, body: x.body()}).sign(all[4].Signer)
+	if err := b.Post(late); !errors.Is(err, ErrInvalid) {
+		t.Errorf("it answers: %v", err)
+	}
+	each(t, b, all[:4], answerNew)
+	closePhase(t, b, Done)
+	if got := b.qualified(); !slices.Equal(got, []int{0, 1, 2, 3}) {
+		t.Errorf("deals of %v count", got)
+	}
+	checkSigns(t, b, all)
+}
+
 func TestTooFew(t *testing.T) {
 	all := operators(t, "op", 4)
 	b := newBoard(t, ceremonyOf("op", 3, all), nil)
@@ -684,6 +720,28 @@ func TestHandOn(t *testing.T) {
 	}
 	if _, err := g2.VerifyPartial(3, doc); !errors.Is(err, ErrInvalid) {
 		t.Errorf("an old share signs in the new group: %v", err)
+	}
+}
+
+// Whatever else fails: a board doesn't hand on another key.
+func TestHandOnKeepsTheKey(t *testing.T) {
+	old, all := run(t, "op", 2, 3)
+	g := groupOf(t, old)
+	shares := sharesOf(t, old, all)
+	c := ceremonyOf("next", 2, all)
+	c.Previous = g.Hash()
+	b := newBoard(t, c, g)
+	each(t, b, all, func(b *Board, o *Operator) ([]byte, error) {
+		return o.Deal(b, shares[seatOf(b.dealers, o.Signer.Public())])
+	})
+	closePhase(t, b, Responding)
+	each(t, b, all, respond)
+	b.deals[1].commitments[0] = b.deals[2].commitments[0]
+	if err := b.Close(); !errors.Is(err, ErrInvalid) || b.Phase() != Failed {
+		t.Errorf("%v, phase %d", err, b.Phase())
+	}
+	if _, err := b.Group(); !errors.Is(err, ErrRefused) {
+		t.Errorf("a group: %v", err)
 	}
 }
 
