@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"writ/api"
 	"writ/setup"
@@ -226,6 +228,9 @@ the warrant's hash or a prefix of it, or - for the only one that waits.`,
 func confirm(cmd *cobra.Command, question string) error {
 	fmt.Fprint(cmd.ErrOrStderr(), question)
 	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	if !term.IsTerminal(int(os.Stdin.Fd())) { // nobody's Enter ended the line on the screen
+		fmt.Fprintln(cmd.ErrOrStderr())
+	}
 	if strings.TrimSpace(line) != "yes" {
 		return fail(codeRefused, errors.Join(errors.New("not approved"), ignoreEOF(err)), "")
 	}

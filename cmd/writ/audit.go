@@ -74,7 +74,7 @@ type audited struct {
 func audit(ctx context.Context, log string, p *ledger.Policy, maxAge time.Duration, firsts []string) (*audited, error) {
 	hashes, err := hashes(firsts)
 	if err != nil {
-		return nil, err
+		return nil, usage(err, "--charter takes what writ charter check prints as the hash")
 	}
 	config := follower.Config{URL: log, Policy: p, MaxAge: maxAge}
 	files := !strings.Contains(log, "://")
@@ -125,7 +125,7 @@ func examineBook(p *ledger.Policy, last []byte, book *ledger.Book) (*audited, er
 		return nil, err
 	}
 	a := &audited{Log: c.Origin(), Entries: c.Size(), Root: c.Tree().Hash.String(), Witnessed: c.Time().UTC(),
-		Findings: slices.Concat([]ledger.Finding{}, book.Findings(), book.Overdue(time.Now())), Statistics: book.Statistics()}
+		Findings: append([]ledger.Finding{}, slices.Concat(book.Findings(), book.Overdue(time.Now()))...), Statistics: book.Statistics()}
 	a.Holds = len(a.Findings) == 0
 	return a, nil
 }

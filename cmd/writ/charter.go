@@ -85,8 +85,16 @@ must take part in an opening; each can spare one custodian if it has several.`,
 func readCharter(path string) (*charter.Charter, *charter.Signed, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fail(codeFailed, err, "FILE is a charter as writ charter new or sign wrote it")
 	}
+	c, s, err := parseCharter(b)
+	if err != nil {
+		return nil, nil, fail(codeInvalid, err, "doc/operate.md and spec/charter.md say what the rules are")
+	}
+	return c, s, nil
+}
+
+func parseCharter(b []byte) (*charter.Charter, *charter.Signed, error) {
 	if len(b) > 0 && b[0] == '{' {
 		c, err := charter.ParseJSON(b)
 		if err != nil {
@@ -110,7 +118,7 @@ func newCharterCheck() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, _, err := readCharter(args[0])
 			if err != nil {
-				return fail(codeInvalid, err, "doc/operate.md and spec/charter.md say what the rules are")
+				return err
 			}
 			return showCharter(cmd, c, nil)
 		},
@@ -125,7 +133,7 @@ func newCharterShow() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, s, err := readCharter(args[0])
 			if err != nil {
-				return fail(codeInvalid, err, "")
+				return err
 			}
 			return showCharter(cmd, c, s)
 		},
@@ -167,11 +175,11 @@ func newCharterSign() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, s, err := readCharter(args[0])
 		if err != nil {
-			return fail(codeInvalid, err, "writ charter check says more")
+			return err
 		}
 		k, err := setup.LoadKeyFile(*keyFile, setup.RoleApprover)
 		if err != nil {
-			return err
+			return fail(codeFailed, err, "--key names the key file of an approver (writ keygen approver)")
 		}
 		private, err := k.SigningKey()
 		if err != nil {
@@ -196,11 +204,11 @@ func newCharterPublish() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, s, err := readCharter(args[0])
 		if err != nil {
-			return fail(codeInvalid, err, "")
+			return err
 		}
 		d, err := setup.LoadDeployment(*deployment)
 		if err != nil {
-			return err
+			return fail(codeFailed, err, "--deployment names the deployment file")
 		}
 		index, err := publishCharter(cmd, d, s)
 		if err != nil {
