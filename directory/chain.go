@@ -1,8 +1,11 @@
 package directory
 
 import (
+	"crypto/ed25519"
 	"maps"
 	"slices"
+
+	"filippo.io/edwards25519"
 )
 
 // Chain is an account's statements from version 1, each of which was verified
@@ -61,6 +64,9 @@ func (c *Chain) append(s *Statement) error {
 	if err := check(s); err != nil {
 		return err
 	}
+	if err := c.checkKeys(s); err != nil {
+		return err
+	}
 	c.statements = append(c.statements, s)
 	c.used[string(s.Recovery[:])] = true
 	for _, d := range s.Devices {
@@ -97,6 +103,19 @@ func usedName(d Device) string { return "/" + d.Name }
 func (s *Statement) reparse() error {
 	_, err := Parse(s.Encode())
 	return err
+}
+
+// checkKeys: DIR-17, no new key is weak.
+func (c *Chain) checkKeys(s *Statement) error {
+	if !c.used[string(s.Recovery[:])] && weak(s.Recovery) {
+		return invalid("the recovery key is weak")
+	}
+	for _, d := range s.Devices {
+		if !c.used[string(d.Key[:])] && weak(d.Key) {
+			return invalid("the key of device %q is weak", d.Name)
+		}
+	}
+	return nil
 }
 
 // checkLink: DIR-6, the same account, the next version, the hash of this one.
@@ -174,4 +193,11 @@ func (c *Chain) checkFresh(prev, next *Statement) error {
 		}
 	}
 	return nil
+}
+
+// weak reports whether a key is a point of small order, under which anyone can
+// sign anything, or no point at all, under which nobody can.
+func weak(key [ed25519.PublicKeySize]byte) bool {
+	p, err := new(edwards25519.Point).SetBytes(key[:])
+	return err != nil || p.MultByCofactor(p).Equal(edwards25519.NewIdentityPoint()) == 1
 }

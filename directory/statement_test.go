@@ -150,6 +150,10 @@ func TestFollowRules(t *testing.T) {
 			s.add("x")
 			s.Devices[1].Key = deviceKey("ann recovery")
 		}).by(""), "in use before"},
+		"DIR-17 no recovery key": {after(c.Newest(), func(s *Statement) { s.Recovery = RecoveryKey{} }).by(""), "recovery key is weak"},
+		"DIR-17 key of order 1":  {after(c.Newest(), func(s *Statement) { s.add("x"); s.Devices[1].Key = DeviceKey{1} }).by("laptop"), "weak"},
+		"DIR-17 key of order 4":  {after(c.Newest(), func(s *Statement) { s.add("x"); s.Devices[1].Key = DeviceKey{} }).by("laptop"), "weak"},
+		"DIR-17 no point":        {after(c.Newest(), func(s *Statement) { s.add("x"); s.Devices[1].Key = DeviceKey{2} }).by("laptop"), "weak"},
 		"DIR-10 name moves to a key in use": {after(c.Newest(), func(s *Statement) {
 			s.remove("laptop")
 			s.add("x")

@@ -43,6 +43,7 @@ func TestVerify(t *testing.T) {
 		{Identity{"ann", "laptop"}, laptop[:], true},
 		{Identity{"ann", "laptop"}, phone[:], false},
 		{Identity{"ann", "laptop"}, nil, false},
+		{Identity{"ann", "ghost"}, make([]byte, 32), false},
 		{Identity{"ann", "phone"}, phone[:], false}, // revoked
 		{Identity{"bob", "laptop"}, laptop[:], false},
 		{Identity{"ann", "ghost"}, laptop[:], false},
