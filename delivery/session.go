@@ -205,43 +205,6 @@ func identity(account, device string) (directory.Identity, error) {
 	return directory.Identity{Account: account, Device: device}, nil
 }
 
-// Register implements api.Delivery.
-func (s *Service) Register(ctx context.Context, r *api.RegisterRequest) (*api.RegisterResponse, error) {
-	id, err := identity(r.Account, r.Device)
-	if err != nil {
-		return nil, err
-	}
-	content := RegistrationContent(id, r.SignatureKey)
-	if !verify(r.SignatureKey, "device registration", content, r.Proof) {
-		return nil, refused("the device's proof does not hold")
-	}
-	if r.SponsorDevice != "" {
-		key, err := s.keys.get(ctx, s.store, directory.Identity{Account: r.Account, Device: r.SponsorDevice})
-		if err != nil {
-			return nil, s.storeFault(err, "sponsor device")
-		}
-		if !verify(key, "device sponsorship", content, r.SponsorSignature) {
-			return nil, refused("the sponsor's signature does not hold")
-		}
-	}
-	err = s.store.PutDevice(ctx, engine.Device{Account: r.Account, Device: r.Device, Key: r.SignatureKey}, r.SponsorDevice, maxDevices)
-	if err == engine.ErrConflict {
-		return nil, refused("a further device of an account needs one of its devices to vouch for it")
-	}
-	if err != nil {
-		return nil, s.storeFault(err, "device")
-	}
-	return &api.RegisterResponse{}, nil
-}
-
-// RegistrationContent is what a device signs as "device registration", and its
-// sponsor as "device sponsorship":
-//
-//	struct { opaque account<V>; opaque device<V>; opaque signature_key<V>; }
-func RegistrationContent(id directory.Identity, signatureKey []byte) []byte {
-	return identityContent(id, signatureKey)
-}
-
 // LoginContent is what a device signs as "login". Address is where it believes it logs
 // in, so that a login at a false address is none at the true one:
 //
@@ -290,53 +253,4 @@ func (s *Service) Login(ctx context.Context, r *api.LoginRequest) (*api.LoginRes
 	now := s.now()
 	token, expires := s.sessions.open(id, now)
 	return &api.LoginResponse{Token: token, Expires: uint64(expires.Unix()), NowMs: uint64(now.UnixMilli())}, nil
-}
-
-// Devices implements api.Delivery.
-func (s *Service) Devices(ctx context.Context, r *api.DevicesRequest) (*api.DevicesResponse, error) {
-	if _, err := device(ctx); err != nil {
-		return nil, err
-	}
-	if !wire.ValidName(r.Account) {
-		return nil, malformed("account %q is not a name", r.Account)
-	}
-	list, err := s.store.Devices(ctx, r.Account)
-	if err != nil {
-		return nil, s.storeFault(err, "account")
-	}
-	out := &api.DevicesResponse{}
-	for _, d := range list {
-		out.Devices = append(out.Devices, &api.RegisteredDevice{Device: d.Device, SignatureKey: d.Key})
-	}
-	return out, nil
-}
-
-// deviceKeys remembers registered keys, which never change.
-type deviceKeys struct {
-	mu   sync.Mutex
-	keys map[directory.Identity][]byte
-}
-
-// maxDeviceKeys bounds deviceKeys; when it is full, it begins again.
-const maxDeviceKeys = 100_000
-
-// get returns a device's Ed25519 public key, or engine.ErrNotFound.
-func (k *deviceKeys) get(ctx context.Context, store *engine.Delivery, id directory.Identity) ([]byte, error) {
-	k.mu.Lock()
-	key := k.keys[id]
-	k.mu.Unlock()
-	if key != nil {
-		return key, nil
-	}
-	key, err := store.DeviceKey(ctx, id.Account, id.Device)
-	if err != nil {
-		return nil, err
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.keys == nil || len(k.keys) >= maxDeviceKeys {
-		k.keys = map[directory.Identity][]byte{}
-	}
-	k.keys[id] = key
-	return key, nil
 }
