@@ -154,35 +154,40 @@ func (l *Lookup) checkTree(label Label) (value Value, entries []Entry, err error
 }
 
 // checkLeaves: the opened leaves before the tail are those of the tree's
-// history, those in the tail are all it has of the label.
+// history, the others are all that the tail has of the label.
 func (l *Lookup) checkLeaves(label Label, value Value, tail []Entry) ([]LeafFacts, error) {
 	var leaves []LeafFacts
-	var history Value
-	next := l.tail.start // first index of the tail not yet looked at
+	var history Value // fixes each leaf, its index and their order
+	inTree := 0
 	for i := range l.chain {
 		o := &l.chain[i]
-		leaf := NewLeaf(label, o.Statement, o.Salt)
-		leaves = append(leaves, LeafFacts{o.Index, leaf, o})
-		if o.Index < l.tail.start {
-			if i > 0 && o.Index <= l.chain[i-1].Index {
-				return nil, invalid("leaves out of order")
-			}
-			history = history.Next(o.Index, leaf)
-			continue
+		leaf := LeafFacts{o.Index, NewLeaf(label, o.Statement, o.Salt), o}
+		if leaves = append(leaves, leaf); inTree == i && o.Index < l.tail.start {
+			history, inTree = history.Next(leaf.Index, leaf.Leaf), i+1
 		}
-		at, ok := find(label, tail, next-l.tail.start)
-		if !ok || l.tail.start+at != o.Index || *tail[at].Leaf != leaf {
-			return nil, invalid("version %d is not the account's next leaf on the log", o.Statement.Version)
-		}
-		next = o.Index + 1
 	}
 	if history != value {
 		return nil, invalid("the tree has %d leaves of the account, not the %d shown", value.Version, history.Version)
 	}
-	if at, more := find(label, tail, next-l.tail.start); more {
-		return nil, invalid("the log has a newer leaf of the account, at %d", l.tail.start+at)
+	if err := l.checkRest(label, leaves[inTree:], tail); err != nil {
+		return nil, err
 	}
 	return leaves, nil
+}
+
+func (l *Lookup) checkRest(label Label, leaves []LeafFacts, tail []Entry) error {
+	next := uint64(0) // first place of the tail not yet looked at
+	for _, leaf := range leaves {
+		at, ok := find(label, tail, next)
+		if !ok || l.tail.start+at != leaf.Index || *tail[at].Leaf != leaf.Leaf {
+			return invalid("version %d is not the account's next leaf on the log", leaf.Opened.Statement.Version)
+		}
+		next = at + 1
+	}
+	if at, more := find(label, tail, next); more {
+		return invalid("the log has a newer leaf of the account, at %d", l.tail.start+at)
+	}
+	return nil
 }
 
 // find returns the place of the first leaf of a label in a tail, from a place on.

@@ -115,10 +115,10 @@ func TestVerifyRules(t *testing.T) {
 		"DIR-26 another place in the tail": {func(q *question) { q.l.chain[2].Index++ }, ErrInvalid, "next leaf on the log"},
 		"DIR-26 place beyond the log":      {func(q *question) { q.l.chain[2].Index = math.MaxUint64 }, ErrInvalid, "next leaf on the log"},
 		"DIR-26 leaf shown twice":          {func(q *question) { q.l.chain = append(q.l.chain, q.l.chain[2]) }, ErrInvalid, "next leaf on the log"},
-		"DIR-26 order in the tree":         {func(q *question) { q.l.chain[0], q.l.chain[1] = q.l.chain[1], q.l.chain[0] }, ErrInvalid, "out of order"},
+		"DIR-26 order in the tree":         {func(q *question) { q.l.chain[0], q.l.chain[1] = q.l.chain[1], q.l.chain[0] }, ErrInvalid, "leaves of the account"},
 		"DIR-26 tail before the tree": {func(q *question) {
 			q.l.chain[0], q.l.chain[1], q.l.chain[2] = q.l.chain[2], q.l.chain[0], q.l.chain[1]
-		}, ErrInvalid, "out of order"},
+		}, ErrInvalid, "not the 0 shown"},
 		"DIR-27 no path":                      {func(q *question) { q.l.path = nil }, ErrInvalid, "leaf at 5 is not on the log"},
 		"DIR-27 path of a leaf that is older": {func(q *question) { q.l.path, _ = tlog.ProveRecord(int64(q.at.Size), 0, q.log) }, ErrInvalid, "leaf at 5 is not"},
 		"DIR-29 rollback":                     {func(q *question) { q.at.Known = Pin{4, StatementHash{}} }, ErrRollback, "version 4 is gone"},

@@ -51,37 +51,51 @@ func FindLeaves(label Label, start uint64, entries [][]byte) []LeafFacts {
 // their order, with the statements the device knows; known is nil if it knows
 // none. It returns an alarm for each that differs, and none if all is well.
 func Watch(known *Chain, seen []LeafFacts) []Alarm {
-	var alarms []Alarm
-	chain, version := known, uint64(0)
-	alarm := func(kind AlarmKind, format string, args ...any) {
-		alarms = append(alarms, Alarm{kind, version, fmt.Sprintf(format, args...)})
-	}
+	w := watch{known: known, chain: known}
 	for i, leaf := range seen {
-		version = uint64(i) + 1
-		s, ok := leaf.open()
-		switch {
-		case !ok:
-			alarm(AlarmSealed, "The directory wrote something under your account (entry %d of its log) and can not show what it is. %s", leaf.Index, adviceDirectory)
-		case known.has(s) && s.Version == version:
-		case known.has(s):
-			alarm(AlarmReplaced, "The directory shows your list of devices of version %d in the place of version %d (entry %d of its log). %s", s.Version, version, leaf.Index, adviceDirectory)
-		case known != nil && version <= known.Version():
-			alarm(AlarmReplaced, "The directory shows others a list of your devices (version %d, entry %d of its log) that is not the one you signed. %s", version, leaf.Index, adviceDirectory)
-		default:
-			longer, err := extend(chain, s)
-			if err != nil {
-				alarm(AlarmUnsigned, "The directory shows a list of your devices (version %d, entry %d of its log) that none of your devices nor your recovery key made. %s", version, leaf.Index, adviceDirectory)
-				continue
-			}
-			alarm(AlarmUnknown, "Your devices changed without this one. %s %s", strings.Join(changesSince(chain, s), " "), adviceDevice)
-			chain = longer
-		}
+		w.look(uint64(i)+1, leaf)
 	}
 	if known != nil && known.Version() > uint64(len(seen)) {
-		version = known.Version()
-		alarm(AlarmMissing, "The directory does not show your newest list of devices (version %d): others may still send to devices you removed, or not to those you added. %s", version, adviceDirectory)
+		w.alarm(AlarmMissing, known.Version(), "The directory does not show your newest list of devices (version %d): others may still send to devices you removed, or not to those you added. %s", known.Version(), adviceDirectory)
 	}
-	return alarms
+	return w.alarms
+}
+
+type watch struct {
+	known  *Chain
+	chain  *Chain // known, and what rightly followed it
+	alarms []Alarm
+}
+
+func (w *watch) alarm(kind AlarmKind, version uint64, format string, args ...any) {
+	w.alarms = append(w.alarms, Alarm{kind, version, fmt.Sprintf(format, args...)})
+}
+
+// look judges the leaf that stands where the statement of that version should.
+func (w *watch) look(version uint64, leaf LeafFacts) {
+	s, ok := leaf.open()
+	switch {
+	case !ok:
+		w.alarm(AlarmSealed, version, "The directory wrote something under your account (entry %d of its log) and can not show what it is. %s", leaf.Index, adviceDirectory)
+	case w.known.has(s) && s.Version == version:
+	case w.known.has(s):
+		w.alarm(AlarmReplaced, version, "The directory shows your list of devices of version %d in the place of version %d (entry %d of its log). %s", s.Version, version, leaf.Index, adviceDirectory)
+	case w.known != nil && version <= w.known.Version():
+		w.alarm(AlarmReplaced, version, "The directory shows others a list of your devices (version %d, entry %d of its log) that is not the one you signed. %s", version, leaf.Index, adviceDirectory)
+	default:
+		w.further(version, leaf.Index, s)
+	}
+}
+
+// further judges a statement beyond those known.
+func (w *watch) further(version, index uint64, s *Statement) {
+	longer, err := extend(w.chain, s)
+	if err != nil {
+		w.alarm(AlarmUnsigned, version, "The directory shows a list of your devices (version %d, entry %d of its log) that none of your devices nor your recovery key made. %s", version, index, adviceDirectory)
+		return
+	}
+	w.alarm(AlarmUnknown, version, "Your devices changed without this one. %s %s", strings.Join(changesSince(w.chain, s), " "), adviceDevice)
+	w.chain = longer
 }
 
 const (
