@@ -70,7 +70,8 @@ func Beacon(law *charter.Charter) (*beacon.Beacon, error) {
 // NewCard makes the card of a request, or refuses what doesn't belong together:
 // the charter the warrant entry names, the two entries, the verified signature of the
 // request's round, and at least one compartment, each listed by the request.
-func NewCard(law *charter.Charter, w *ledger.LoggedWarrant, r *ledger.LoggedRequest, sig *beacon.Signature, opened []Compartment) (*Card, error) {
+func NewCard(law *charter.Charter, w *ledger.LoggedWarrant, r *ledger.LoggedRequest, sig *beacon.Signature,
+	opened []Compartment) (*Card, error) {
 	b, err := Beacon(law)
 	if err != nil {
 		return nil, err
@@ -151,7 +152,8 @@ func (c *Card) Lines() []string {
 		lines[0] = "This is a test on an account made for tests. No real person's messages were opened."
 	}
 	for _, l := range c.Opened {
-		lines = append(lines, fmt.Sprintf("Opened: what %s wrote with the device %s in the conversation %x from %s on, until the keys changed (epoch %d).",
+		lines = append(lines, fmt.Sprintf("Opened: what %s wrote with the device %s in the conversation %x from %s on, "+
+			"until the keys changed (epoch %d).",
 			l.Account, l.Device, l.Conversation, day(l.OpenedAt()), l.Epoch))
 	}
 	lines = append(lines, c.authority()...)
@@ -160,7 +162,8 @@ func (c *Card) Lines() []string {
 
 func (c *Card) authority() []string {
 	lines := []string{
-		fmt.Sprintf("The warrant: entry %d of the public ledger, reference %x. The request for these messages: entry %d, reference %x.",
+		fmt.Sprintf("The warrant: entry %d of the public ledger, reference %x. "+
+			"The request for these messages: entry %d, reference %x.",
 			c.WarrantEntry, c.Commitment, c.RequestEntry, c.RequestHash),
 		fmt.Sprintf("It was valid from %s until %s, for a case of the type %s, and covered a time of %s.",
 			day(c.ValidFrom), day(c.ValidUntil), c.CaseType, span(c.Window)),
@@ -171,21 +174,24 @@ func (c *Card) authority() []string {
 		lines = append(lines, "It was issued by the urgent procedure.")
 	}
 	if o := c.Order; o != nil {
-		lines = append(lines, fmt.Sprintf("You were shown the warrant: %s (%s) by %s, for the time from %s until %s. Its grounds: %s",
+		lines = append(lines, fmt.Sprintf("You were shown the warrant: %s (%s) by %s, for the time from %s until %s. "+
+			"Its grounds: %s",
 			o.Reference, o.LegalType, o.LegalEntity, o.WindowStart, o.WindowEnd, o.Necessity))
 	}
 	return lines
 }
 
 func (c *Card) delay() string {
-	return fmt.Sprintf("You were not told at once, because that can defeat an inquiry. The law allows a delay of at most %s after the time "+
-		"that the warrant covers. The date, %s (round %d of the beacon), was fixed before anything was opened, and nobody could move it.",
+	return fmt.Sprintf("You were not told at once, because that can defeat an inquiry. The law allows a delay of at most %s "+
+		"after the time that the warrant covers. The date, %s (round %d of the beacon), was fixed before anything was opened, "+
+		"and nobody could put it off.",
 		span(c.LongestDelay), day(c.Due), c.Round)
 }
 
 func (c *Card) remedy() string {
-	return fmt.Sprintf("You can ask those who approved it for the warrant and its grounds: the reference above shows whether what you get is that one. "+
-		"You can complain to them, and have the courts of %s examine it. Keep this card: anyone can check it against the public ledger.", c.Jurisdiction)
+	return fmt.Sprintf("You can ask those who approved it for the warrant and its grounds: the reference above shows whether "+
+		"what you get is that one. You can complain to them, and have the courts of %s examine it. "+
+		"Keep this card: anyone can check it against the public ledger.", c.Jurisdiction)
 }
 
 // span says a length of time in the largest unit that divides it.

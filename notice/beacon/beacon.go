@@ -38,8 +38,8 @@
 // t can, and all sets of t make the same signature. Every point that is decoded
 // is on its curve, in its subgroup of prime order, not the identity, and in its
 // one encoding. In a ceremony each fault that a signed document proves is laid
-// to its signer, and at most t-1 faulty operators neither stop it nor learn the
-// key, if n-t+1 or more are honest and reach the board in time.
+// to its signer; t-1 conspirators don't learn the key, and n-t operators that
+// fail or lie don't stop it.
 //
 // # What it does not do
 //

@@ -29,12 +29,12 @@ const (
 //
 //	sigma = H("writ/v1 timelock", key, uint64 round, salt)
 //	r     = H3(sigma, salt)
-//	U     = r * g                                         96 bytes
+//	U     = r * g                                                96 bytes
 //	V     = sigma XOR SHA-256("IBE-H2" || e(H1(round), key)^r)   32 bytes
-//	W     = salt XOR SHA-256("IBE-H4" || sigma)           32 bytes
+//	W     = salt XOR SHA-256("IBE-H4" || sigma)                  32 bytes
 //
-// Only sigma is our own choice: tlock takes it at random. Nobody should lock what is
-// not uniformly random, for who guesses a salt can recompute the timelock.
+// Only sigma is our own choice: tlock takes it at random. A salt must be uniformly
+// random, for who guesses it can recompute the timelock.
 func Lock(key *PublicKey, round uint64, salt [32]byte) ([]byte, error) {
 	if round == 0 {
 		return nil, invalid("round 0")

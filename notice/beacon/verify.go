@@ -59,9 +59,9 @@ type Signed struct {
 }
 
 // VerifyAll reads many rounds' signatures at the price of two pairings: it
-// checks one random combination of them. If a combination of signatures, some
-// of them wrong, passes, that has the chance of 2^-128; the coefficients are a
-// hash of all that is verified. On failure it doesn't say which is wrong.
+// checks one combination of them, whose coefficients are a hash of all that is
+// verified. A batch with a wrong signature passes with a chance of 2^-128. On
+// failure it doesn't say which is wrong.
 func (k *PublicKey) VerifyAll(list []Signed) ([]*Signature, error) {
 	if len(list) == 0 || len(list) > MaxBatch {
 		return nil, invalid("batch of %d", len(list))
