@@ -5,69 +5,6 @@ import (
 	"slices"
 )
 
-// A parentNode is ParentNode of RFC 9420 7.1. It never changes once in a tree.
-type parentNode struct {
-	encryptionKey HPKEPublicKey
-	parentHash    []byte
-	unmerged      []LeafIndex // ascending
-}
-
-func (p *parentNode) encode(w *writer) {
-	w.opaque(p.encryptionKey)
-	w.opaque(p.parentHash)
-	w.vector(func(w *writer) {
-		for _, i := range p.unmerged {
-			w.uint32(uint32(i))
-		}
-	})
-}
-
-func decodeParentNode(r *reader) *parentNode {
-	return &parentNode{r.opaque(), r.opaque(), decodeAll(r, func(r *reader) LeafIndex { return LeafIndex(r.uint32()) })}
-}
-
-// A treeNode is optional<Node> of RFC 9420 7.1 and 12.4.3.3; at most one is set.
-type treeNode struct {
-	leaf   *LeafNode
-	parent *parentNode
-}
-
-func (n treeNode) blank() bool { return n == treeNode{} }
-
-func (n treeNode) encryptionKey() HPKEPublicKey {
-	if n.leaf != nil {
-		return n.leaf.EncryptionKey
-	}
-	return n.parent.encryptionKey
-}
-
-func (n treeNode) encode(w *writer) {
-	switch {
-	case !w.present(!n.blank()):
-	case n.leaf != nil:
-		w.uint8(1)
-		n.leaf.encode(w)
-	default:
-		w.uint8(2)
-		n.parent.encode(w)
-	}
-}
-
-func decodeTreeNode(r *reader) treeNode {
-	if !r.present() {
-		return treeNode{}
-	}
-	switch kind := r.uint8(); kind {
-	case 1:
-		return treeNode{leaf: decodeLeafNode(r)}
-	case 2:
-		return treeNode{parent: decodeParentNode(r)}
-	default:
-		r.fail(malformed("node type %d", kind))
-		return treeNode{}
-	}
-}
-
 // A ratchetTree is the public part of the ratchet tree (RFC 9420 4 and 7), always
 // full: a power of two leaves. Nodes never change, so that trees share them, and a
 // clone shares all that is not written after: it costs little, whatever the size.
@@ -268,49 +205,6 @@ func (t *ratchetTree) blankPath(i LeafIndex) {
 	for _, x := range directPath(i, t.width()) {
 		t.set(x, treeNode{})
 	}
-}
-
-// empty says whether the resolution of x is.
-func (t *ratchetTree) empty(x nodeIndex) bool {
-	if !t.node(x).blank() {
-		return false
-	}
-	return x.isLeaf() || t.empty(x.left()) && t.empty(x.right())
-}
-
-// resolution is the resolution of x (RFC 9420 4.1.1).
-func (t *ratchetTree) resolution(x nodeIndex) []nodeIndex { return t.appendResolution(nil, x) }
-
-func (t *ratchetTree) appendResolution(list []nodeIndex, x nodeIndex) []nodeIndex {
-	switch n := t.node(x); {
-	case n.parent != nil:
-		list = append(list, x)
-		for _, i := range n.parent.unmerged {
-			list = append(list, i.node())
-		}
-		return list
-	case n.leaf != nil:
-		return append(list, x)
-	case x.isLeaf():
-		return list
-	}
-	return t.appendResolution(t.appendResolution(list, x.left()), x.right())
-}
-
-// A pathStep is a node of a filtered direct path and its child on the copath.
-type pathStep struct{ node, copath nodeIndex }
-
-// filteredPath is the filtered direct path of leaf i (RFC 9420 4.1.2): without the
-// nodes whose child on the copath resolves to nothing.
-func (t *ratchetTree) filteredPath(i LeafIndex) []pathStep {
-	var path []pathStep
-	for _, x := range directPath(i, t.width()) {
-		c := x.child(i.node()).sibling()
-		if !t.empty(c) {
-			path = append(path, pathStep{x, c})
-		}
-	}
-	return path
 }
 
 // encode writes the ratchet_tree extension (RFC 9420 12.4.3.3), blanks at the right

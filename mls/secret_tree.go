@@ -2,7 +2,6 @@ package mls
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -10,68 +9,6 @@ import (
 
 // ErrConsumed says that a key has been used and erased, or its ratchet moved on.
 var ErrConsumed = errors.New("mls: key already consumed")
-
-type ratchetKind uint8
-
-const (
-	ratchetHandshake   ratchetKind = 1
-	ratchetApplication ratchetKind = 2
-)
-
-// kindOf is the ratchet that encrypts content of type t (RFC 9420 9.1).
-func kindOf(t ContentType) ratchetKind {
-	if t == ContentApplication {
-		return ratchetApplication
-	}
-	return ratchetHandshake
-}
-
-func (k ratchetKind) label() string {
-	if k == ratchetApplication {
-		return "application"
-	}
-	return "handshake"
-}
-
-type ratchetID struct {
-	leaf LeafIndex
-	kind ratchetKind
-}
-
-// messageKey encrypts one message (RFC 9420 9.1).
-type messageKey struct{ key, nonce []byte }
-
-func (k messageKey) erase() {
-	clear(k.key)
-	clear(k.nonce)
-}
-
-// A ratchet is one symmetric ratchet (RFC 9420 9.1). secret is that of generation;
-// skipped are the keys of earlier generations that haven't arrived.
-type ratchet struct {
-	generation uint32
-	secret     []byte
-	skipped    map[uint32]messageKey
-}
-
-// key derives the message key of the ratchet's generation.
-func (s *suite) ratchetKey(secret []byte, generation uint32) messageKey {
-	return messageKey{
-		s.deriveTreeSecret(secret, "key", generation, s.nk),
-		s.deriveTreeSecret(secret, "nonce", generation, nonceSize),
-	}
-}
-
-// deriveTreeSecret is DeriveTreeSecret of RFC 9420 9.
-func (s *suite) deriveTreeSecret(secret []byte, label string, generation uint32, n int) []byte {
-	var w writer
-	w.uint32(generation)
-	return s.expandWithLabel(secret, label, w.buf, n)
-}
-
-func (s *suite) nextRatchetSecret(secret []byte, generation uint32) []byte {
-	return s.deriveTreeSecret(secret, "secret", generation, s.nh)
-}
 
 // A secretTree is the secret tree of one epoch with its ratchets (RFC 9420 9).
 // Only secrets that aren't consumed are in it: a node's secret is replaced by its
@@ -282,59 +219,4 @@ func (t *secretTree) generation(id ratchetID) uint32 {
 		return r.generation
 	}
 	return 0
-}
-
-// erase overwrites all secrets and returns the deletion of their records.
-func (t *secretTree) erase() Delta {
-	d := t.records()
-	for _, s := range t.nodes {
-		clear(s)
-	}
-	for _, r := range t.ratchets {
-		clear(r.secret)
-		for _, k := range r.skipped {
-			k.erase()
-		}
-	}
-	clear(t.nodes)
-	clear(t.ratchets)
-	return d.deletion()
-}
-
-func (t *secretTree) nodeName(x nodeIndex) string {
-	return fmt.Sprintf("secret/%016x/%08x", t.epoch, uint32(x))
-}
-
-func (t *secretTree) ratchetName(id ratchetID) string {
-	return fmt.Sprintf("ratchet/%016x/%08x/%d", t.epoch, uint32(id.leaf), id.kind)
-}
-
-func (t *secretTree) skippedName(id ratchetID, g uint32) string {
-	return fmt.Sprintf("skipped/%016x/%08x/%d/%08x", t.epoch, uint32(id.leaf), id.kind, g)
-}
-
-func (t *secretTree) ratchetRecord(id ratchetID, r *ratchet) Record {
-	var w writer
-	w.uint32(r.generation)
-	w.raw(r.secret)
-	return Record{t.ratchetName(id), w.buf}
-}
-
-func (t *secretTree) skippedRecord(id ratchetID, g uint32, k messageKey) Record {
-	return Record{t.skippedName(id, g), slices.Concat(k.key, k.nonce)}
-}
-
-// records lists everything in the tree.
-func (t *secretTree) records() Delta {
-	var d Delta
-	for x, secret := range t.nodes {
-		d = append(d, Record{t.nodeName(x), secret}.clone())
-	}
-	for id, r := range t.ratchets {
-		d = append(d, t.ratchetRecord(id, r))
-		for g, k := range r.skipped {
-			d = append(d, t.skippedRecord(id, g, k))
-		}
-	}
-	return d
 }
