@@ -433,6 +433,15 @@ func TestMisbehaviour(t *testing.T) {
 			})}
 		}
 	}
+	answerBody := func(change func(b []byte) []byte) func(t *testing.T, b *Board, o *Operator) [][]byte {
+		return func(t *testing.T, b *Board, o *Operator) [][]byte {
+			doc, err := o.Answer(b, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return [][]byte{resign(doc, o, func(d *document) { d.body = change(bytes.Clone(d.body)) })}
+		}
+	}
 	type documents = func(t *testing.T, b *Board, o *Operator) [][]byte
 	for name, c := range map[string]struct {
 		deal, respond, answer documents
@@ -458,6 +467,15 @@ func TestMisbehaviour(t *testing.T) {
 		"a share wrong, answers another too": {spoilt(0), honest(respond), answers(func(x *answer) {
 			x.seats, x.shares = append(x.seats, 1), append(x.shares, x.shares[0])
 		}), "not to those", true},
+		"a share wrong, answer cut short": {spoilt(0), honest(respond), answerBody(func(b []byte) []byte {
+			return b[:len(b)-1]
+		}), "malformed", true},
+		"a share wrong, answer too long": {spoilt(0), honest(respond), answerBody(func(b []byte) []byte {
+			return append(b, 0)
+		}), "malformed", true},
+		"a share wrong, answer not below the order": {spoilt(0), honest(respond), answerBody(func(b []byte) []byte {
+			return append(b[:2], bytes.Repeat([]byte{0xff}, scalarSize)...)
+		}), "not below the order", true},
 		"three shares wrong":         {spoilt(0, 1, 2), honest(respond), silent, "as many complaints", true},
 		"no response":                {honest(dealNew), silent, silent, "no response", false},
 		"response to other deals":    {honest(dealNew), responds(func(_ *Board, x *response) { x.view[0] ^= 1 }), silent, "other deals", false},
