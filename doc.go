@@ -49,6 +49,7 @@
 //	examine          internal/wire api capsule charter follower ledger mls notice unseal warrant
 //	setup            charter custodian examine warrant witness
 //	cmd/writ         *
+//	spec/model       -
 //
 // What each room is for:
 //
@@ -64,6 +65,7 @@
 //     different institutions run. They never import one another.
 //   - client is a person's device, examine the requesting authority's tool.
 //   - setup is what lies in the directories of those who run all this.
+//   - spec/model searches every state of the release protocol.
 //   - internal/testlaw and charter/chartertest hold several custodians' keys at
 //     once, which nothing but tests may do.
 package writ
