@@ -54,8 +54,9 @@
 // What each room is for:
 //
 //   - mls is RFC 9420 and knows nothing of Writ.
-//   - directory, charter, capsule, notice, warrant and ledger are documents and
-//     their rules. They are pure: bytes, keys and a time in, values out.
+//   - directory, charter, capsule, warrant, ledger and notice are documents and
+//     their rules, notice/beacon the clockwork of notices. They are pure: bytes,
+//     keys and a time in, values out.
 //   - unseal is the vault, where shares are released and combined. It has two
 //     doors, custodian and examine; a test says so.
 //   - bundle is evidence, verified offline.

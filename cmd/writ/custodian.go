@@ -86,17 +86,21 @@ func runCustodian(cmd *cobra.Command, s *service, passphraseFile string) error {
 }
 
 // listenDesk takes the socket over from a process that was killed: the lock on
-// the directory's database already says that no other runs.
+// the directory's database already says that no other runs. Who may enter the
+// directory may give orders, so nobody else may.
 func listenDesk(dir string) (net.Listener, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fail(codeRefused, fmt.Errorf("others may enter %s", dir), "chmod 700 "+dir)
+	}
 	path := filepath.Join(dir, deskSocket)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, err
-	}
-	return l, os.Chmod(path, 0o600)
+	return net.Listen("unix", path)
 }
 
 // passphraseFlag adds --passphrase-file to a command.
