@@ -153,3 +153,30 @@ func FuzzLoadGroup(f *testing.F) {
 		_, _ = g.Commit(CommitOptions{})
 	})
 }
+
+// FuzzFromOutside: whatever a newcomer is given, it gets in properly or not at all.
+func FuzzFromOutside(f *testing.F) {
+	cfg := testConfig()
+	cfg.ExternalCommits = true
+	w := trio(f, cfg)
+	n := w.newcomer()
+	p, err := w.clients[0].g.Commit(CommitOptions{Add: []*KeyPackage{n.kp}})
+	w.check(err)
+	info, err := w.clients[1].g.GroupInfo(nil, true)
+	w.check(err)
+	f.Add(info)
+	f.Add(p.Welcome)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if g, _, err := JoinExternal(cfg, b, nil, n.kp.Leaf.Credential, n.key, ExternalJoinOptions{}); err == nil {
+			newStore(t, g).load(cfg)
+		}
+		if g, err := NewPublicGroup(cfg, b, nil); err == nil {
+			if _, err := ParsePublicGroup(cfg, g.Marshal()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if g, _, err := Join(cfg, b, n.kp, n.secrets, n.key, nil); err == nil && !bytes.Equal(b, p.Welcome) {
+			t.Fatalf("joined epoch %d by another Welcome", g.Epoch())
+		}
+	})
+}

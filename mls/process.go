@@ -15,6 +15,7 @@ type publicState struct {
 }
 
 func newPublicState(s *suite, c GroupContext, tree *ratchetTree, confirmationTag []byte) publicState {
+	tree.freeze()
 	return publicState{
 		suite: s, context: c, contextBytes: c.Bytes(), tree: tree,
 		confirmationTag: confirmationTag, interim: s.interimHash(c.ConfirmedTranscriptHash, confirmationTag),

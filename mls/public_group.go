@@ -10,6 +10,8 @@ import (
 // does. It verifies signatures, proposals, trees and hashes as members do; the two
 // tags keyed with the group's secrets, membership and confirmation, it can't check.
 // So a removed or malicious member may make it follow a commit that members refuse.
+// HandleProposal and Apply change it and must have it for themselves; everything else
+// may be called by several goroutines at once.
 type PublicGroup struct {
 	cfg       Config
 	now       *publicState

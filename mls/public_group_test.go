@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -186,4 +187,29 @@ func (e *Envelope) equal(o *Envelope) bool {
 	return e.WireFormat == o.WireFormat && bytes.Equal(e.GroupID, o.GroupID) && e.Epoch == o.Epoch && e.ContentType == o.ContentType &&
 		bytes.Equal(e.AuthenticatedData, o.AuthenticatedData) && e.SenderType == o.SenderType && e.Sender == o.Sender &&
 		e.Suite == o.Suite && slices.EqualFunc(e.KeyPackageRefs, o.KeyPackageRefs, bytes.Equal)
+}
+
+// Several goroutines may verify commits and read at once; the race detector looks on.
+func TestPublicGroupConcurrently(t *testing.T) {
+	w := trio(t, testConfig())
+	var msgs [][]byte
+	for _, c := range w.clients {
+		p, err := c.g.Commit(CommitOptions{Add: []*KeyPackage{w.newcomer().kp}})
+		w.check(err)
+		msgs = append(msgs, p.Message)
+	}
+	var wait sync.WaitGroup
+	for _, msg := range msgs {
+		wait.Go(func() {
+			staged, err := w.public.Stage(msg)
+			if err != nil || len(staged.Added) != 1 {
+				t.Errorf("Stage: %v", err)
+			}
+			if _, err := w.public.ProveLeaf(1); err != nil {
+				t.Error(err)
+			}
+			w.public.Marshal()
+		})
+	}
+	wait.Wait()
 }

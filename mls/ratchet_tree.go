@@ -56,6 +56,15 @@ func (t *ratchetTree) clone() *ratchetTree {
 	return c
 }
 
+// freeze ends the changes to t. After it t is only read, also by clone, so that
+// several goroutines may.
+func (t *ratchetTree) freeze() {
+	t.rootHash()
+	t.slots.share()
+	t.encryption.slots.share()
+	t.signature.slots.share()
+}
+
 // size is the number of nodes, width that of leaves, blank or not.
 func (t *ratchetTree) size() int       { return t.slots.size }
 func (t *ratchetTree) width() uint32   { return uint32(t.size()+1) / 2 }
