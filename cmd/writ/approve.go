@@ -153,8 +153,6 @@ const latest = "latest"
 
 // findWarrant returns the warrant that a word names: a prefix of its hash, or
 // [latest].
-// findWarrant returns the warrant that a word names: a prefix of its hash, or "-"
-// for the only one that waits for approvals.
 func findWarrant(cmd *cobra.Command, docket api.DocketClient, prefix string) (h warrant.Hash, err error) {
 	list, err := listWarrants(cmd, docket)
 	if err != nil {
@@ -167,7 +165,7 @@ func findWarrant(cmd *cobra.Command, docket api.DocketClient, prefix string) (h 
 		}
 	}
 	if len(found) != 1 {
-		return h, usage(fmt.Errorf("%q names %d warrants", prefix, len(found)), "writ warrant list prints them; a prefix of the hash is enough, - is the only one that waits")
+		return h, usage(fmt.Errorf("%q names %d warrants", prefix, len(found)), "writ warrant list prints them; a prefix of the hash is enough, latest is the newest")
 	}
 	b, err := hex.DecodeString(found[0])
 	if err != nil || len(b) != len(h) {
@@ -204,7 +202,7 @@ func newWarrantApprove() *cobra.Command {
 		Short: "Read a lodged warrant and approve it",
 		Long: `Approve shows the warrant in plain words, asks, and then signs it with the
 approver's key. --yes doesn't ask. There is nothing to undo an approval. HASH is
-the warrant's hash or a prefix of it, or - for the only one that waits.`,
+the warrant's hash or a prefix of it; latest is the one that was lodged last.`,
 		Args: cobra.ExactArgs(1),
 	}
 	f := newApproverFlags(cmd)

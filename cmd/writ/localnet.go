@@ -133,11 +133,12 @@ func registerPeople(cmd *cobra.Command, w *setup.World) error {
 
 func personHome(w *setup.World, name string) string { return filepath.Join(w.Dir, "people", name) }
 
-// quickEnd is how soon after its start a service that ends is not started again.
+// quickEnd is how soon after its start a service that ends by itself is not
+// started again.
 const quickEnd = 5 * time.Second
 
 // watch returns when the context ends. A service that ends, such as by kill -9,
-// is started again on its directory; one that ends at once is an error.
+// is started again on its directory; one that gives up at once is an error.
 func (p *processes) watch(cmd *cobra.Command) error {
 	ctx := cmd.Context()
 	for {
@@ -150,7 +151,7 @@ func (p *processes) watch(cmd *cobra.Command) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			if time.Since(s.started) < quickEnd {
+			if s.cmd.ProcessState.Exited() && time.Since(s.started) < quickEnd {
 				return s.ended()
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "%v; it is started again\n", s.ended())
@@ -205,8 +206,8 @@ As the law, one step after the other:
   writ warrant template --subject anna --subject-again anna --reference R-1 \
     --entity "the agency" --necessity "why" --least-intrusive "why nothing less" > draft.json
   writ warrant draft draft.json --case case-1
-  writ warrant approve - --deployment %[1]s/deployment.json --key %[1]s/keys/judge-1.key
-  writ warrant approve - --deployment %[1]s/deployment.json --key %[1]s/keys/commissioner-1.key
+  writ warrant approve latest --deployment %[1]s/deployment.json --key %[1]s/keys/judge-1.key
+  writ warrant approve latest --deployment %[1]s/deployment.json --key %[1]s/keys/commissioner-1.key
   writ warrant publish case-1
   writ open case-1
   writ verify %[1]s/agency/cases/case-1.writ --policy %[1]s/policy.txt

@@ -15,6 +15,7 @@ import (
 	"writ/charter"
 	"writ/examine"
 	"writ/internal/wire"
+	"writ/ledger"
 	"writ/warrant"
 )
 
@@ -321,6 +322,8 @@ func examineError(err error) error {
 		return fail(codeInvalid, err, "their senders sealed something else; the custodians' refusals on the ledger show it")
 	case errors.Is(err, examine.ErrNothing):
 		return fail(codeFailed, err, "is the window right, and the subject's name?")
+	case errors.Is(err, ledger.ErrRefused):
+		return fail(codeUnavailable, err, "are the notary and a quorum of witnesses up, and is this clock right? try again; if it stays, audit the log")
 	}
 	return callError(err)
 }

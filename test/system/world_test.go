@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -328,4 +328,10 @@ func (w *world) tail(sub string) string {
 	return fmt.Sprintf("%s: ...%s", sub, b[max(0, len(b)-2000):])
 }
 
-var _ io.Closer = (*client.Files)(nil)
+// listen takes an address that was free a moment ago.
+func listen(t testing.TB, addr string) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	must(t, err)
+	return l
+}
