@@ -30,7 +30,7 @@ func (r *Replica) Head() (size uint64, at time.Time) {
 }
 
 // Fresh returns nil if the copy can be acted on: its checkpoint is not older
-// than the configured age, and no fork was seen.
+// than the configured age nor of the future, and no fork was seen.
 func (r *Replica) Fresh() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -39,6 +39,8 @@ func (r *Replica) Fresh() error {
 		return r.fork
 	case r.time.IsZero():
 		return fmt.Errorf("replica: %w: no checkpoint was seen yet", ledger.ErrRefused)
+	case age < -min(r.config.MaxAge, ledger.MaxSkew):
+		return fmt.Errorf("replica: %w: the newest checkpoint is %v in the future; is this clock right?", ledger.ErrRefused, -age.Round(time.Second))
 	case age > r.config.MaxAge:
 		return fmt.Errorf("replica: %w: the newest checkpoint is %v old", ledger.ErrRefused, age.Round(time.Second))
 	}
