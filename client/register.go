@@ -161,6 +161,9 @@ func (d *Device) replenish(ctx context.Context) error {
 		return err
 	}
 	if _, err := call(ctx, d, d.cfg.Delivery.PublishKeyPackages, &req); err != nil {
+		if clock := d.checkClock(); clock != nil { // their lifetime begins by this device's clock
+			return clock
+		}
 		return fmt.Errorf("client: key packages: %w", err)
 	}
 	return d.dropExpired()
