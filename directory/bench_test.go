@@ -136,4 +136,5 @@ func BenchmarkAudit(b *testing.B) {
 	b.ReportMetric(heapMB()-before, "MB")
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(entries)), "ns/entry")
 	runtime.KeepAlive(book)
+	runtime.KeepAlive(entries)
 }
