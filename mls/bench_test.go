@@ -330,3 +330,42 @@ func heap() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
+
+// BenchmarkFound begins a group and adds n-1 members by its first commit; the bare
+// primitives are two signature verifications and one HPKE seal for each, the Welcome's,
+// spread over the cores.
+func BenchmarkFound(b *testing.B) {
+	sides(b, []int{1000}, func(b *testing.B, suite string, n int) {
+		cs, p := benchSuites[suite], newBare(b, suite)
+		kps := make([]*KeyPackage, n-1)
+		try(b, parallel(n-1, func(k int) error {
+			key, err := GenerateSignatureKey(cs)
+			if err != nil {
+				return err
+			}
+			kps[k], _, err = NewKeyPackage(cs, BasicCredential(fmt.Appendf(nil, "member %d", k)), key, KeyPackageOptions{Lifetime: testLifetime()})
+			return err
+		}))
+		key, err := GenerateSignatureKey(cs)
+		try(b, err)
+		var commit, welcome int
+		versus(b, func() {
+			g, err := NewGroup(testConfig(), cs, []byte("group"), BasicCredential([]byte("founder")), key, GroupOptions{Lifetime: testLifetime()})
+			try(b, err)
+			c, err := g.Commit(CommitOptions{Add: kps, WithoutTree: true})
+			try(b, err)
+			_, err = g.Apply(c.Staged)
+			try(b, err)
+			commit, welcome = len(c.Message), len(c.Welcome)
+		}, func() {
+			try(b, parallel(n-1, func(int) error {
+				p.verify(b)
+				p.verify(b)
+				_, _, err := p.seal()
+				return err
+			}))
+		})
+		b.ReportMetric(float64(commit), "message-B")
+		b.ReportMetric(float64(welcome), "welcome-B")
+	})
+}

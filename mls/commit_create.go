@@ -20,7 +20,7 @@ type CommitOptions struct {
 
 	AuthenticatedData []byte // public, signed
 	Private           bool   // as PrivateMessage: a delivery service can't follow then
-	WithoutTree       bool   // leave the ratchet tree out of the Welcome
+	WithoutTree       bool   // leave the ratchet tree out of the Welcome: when many are added, each costs a hash over all of it
 }
 
 // A PendingCommit is an own commit on its way. Store Delta, send Message, and when
@@ -197,11 +197,12 @@ func (g *Group) welcome(o CommitOptions, t *transition, next *epoch, joiner []by
 	k := s.welcomeKey(joiner, psk)
 	m := &welcome{suite: s.id, encryptedGroupInfo: s.sealAEAD(k.key, k.nonce, nil, marshal(info))}
 	m.secrets = make([]encryptedGroupSecrets, len(t.list.adds))
+	context := encryptContext("Welcome", m.encryptedGroupInfo)
 	err = parallel(len(m.secrets), func(n int) error {
 		kp := t.list.adds[n].proposal.add
 		secrets := marshal(&groupSecrets{joiner, path.secretFor(t.added[n]), t.list.pskIDs()})
 		defer clear(secrets)
-		c, err := s.encryptWithLabel(kp.InitKey, "Welcome", m.encryptedGroupInfo, secrets)
+		c, err := s.encrypt(kp.InitKey, context, secrets)
 		m.secrets[n] = encryptedGroupSecrets{kp.Ref(), c}
 		return err
 	})

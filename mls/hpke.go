@@ -78,11 +78,16 @@ func encryptContext(label string, context []byte) []byte {
 
 // encryptWithLabel is EncryptWithLabel of RFC 9420 5.1.3.
 func (s *suite) encryptWithLabel(key HPKEPublicKey, label string, context, plaintext []byte) (hpkeCiphertext, error) {
+	return s.encrypt(key, encryptContext(label, context), plaintext)
+}
+
+// encrypt takes a context that was encoded once for many recipients.
+func (s *suite) encrypt(key HPKEPublicKey, info, plaintext []byte) (hpkeCiphertext, error) {
 	pk, err := s.kem.NewPublicKey(key)
 	if err != nil {
 		return hpkeCiphertext{}, invalid("HPKE public key: %w", err)
 	}
-	enc, sender, err := hpke.NewSender(pk, s.kdf, s.aead, encryptContext(label, context))
+	enc, sender, err := hpke.NewSender(pk, s.kdf, s.aead, info)
 	if err != nil {
 		return hpkeCiphertext{}, fmt.Errorf("mls: HPKE sender: %w", err)
 	}

@@ -129,7 +129,7 @@ func measureLarge(t *testing.T, cs CipherSuite, n int) {
 	kept.rootHash()
 	row("memory of a group", 0, int(heap()-before))
 	row("memory for each member", 0, int(heap()-before)/n)
-	for _, v := range []any{kept, w, a, b, c, tree, secrets, msgs, delta} { // so that nothing else goes in between
+	for _, v := range []any{kept, w, a, b, c, tree, withNew, secrets, msgs, delta} { // so that nothing else goes in between
 		runtime.KeepAlive(v)
 	}
 }

@@ -119,9 +119,10 @@ func (p *freshPath) encrypt(t *ratchetTree, added []LeafIndex, context []byte) (
 			seals = append(seals, seal{x, p.secrets[k], &nodes[k].secrets[j]})
 		}
 	}
+	info := encryptContext("UpdatePathNode", context)
 	return nodes, parallel(len(seals), func(k int) (err error) {
 		s := seals[k]
-		*s.out, err = t.suite.encryptWithLabel(t.node(s.to).encryptionKey(), "UpdatePathNode", context, s.secret)
+		*s.out, err = t.suite.encrypt(t.node(s.to).encryptionKey(), info, s.secret)
 		return err
 	})
 }
