@@ -435,7 +435,7 @@ func TestCommitNobodyFollows(t *testing.T) {
 	spoil := false
 	mallory := w.device("m-tag", w.access, between(func(_ context.Context, _ string, req any, send func() (connect.AnyResponse, error)) (connect.AnyResponse, error) {
 		if c, ok := req.(*api.CommitRequest); ok && spoil {
-			spoil = false // the call may come again
+			spoil = false                    // the call may come again
 			c.Message[len(c.Message)-1] ^= 1 // in the membership tag, which the signature doesn't cover
 		}
 		return send()
