@@ -378,7 +378,7 @@ func (s *story) goBeyondCap(cmd *cobra.Command) error {
 	s.title("One warrant more than the law allows")
 	var last *examine.Case
 	for n := 2; n <= demoCap+1; n++ {
-		c, err := s.order(cmd, fmt.Sprintf("number-%d", n), s.talk.other)
+		c, err := s.order(cmd, fmt.Sprintf("number-%d", n), s.talk.subject)
 		if err != nil {
 			return err
 		}
