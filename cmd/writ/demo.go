@@ -183,7 +183,7 @@ func (s *story) finish(cmd *cobra.Command) error {
 	s.say(`What this does not show, because it can't be so: custodians of every office who
 collude off the log can open what is sealed until the keys are destroyed; a bad
 warrant that all approve opens; delivery sees who talks with whom and when. Not
-built yet: the directory that ties keys to people, and the notice that reaches
+in use yet: the directory that ties keys to people, and the notice that reaches
 the person by itself. doc/threat-model.md says it all.`)
 	if asJSON, err := cmd.Flags().GetBool("json"); err == nil && asJSON {
 		if err := show(cmd, s.facts, nil); err != nil {
