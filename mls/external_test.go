@@ -137,6 +137,7 @@ func TestJoinExternalRefuses(t *testing.T) {
 		{info, key, ExternalJoinOptions{Replace: &gone}, "blank leaf"},
 		{broken, key, ExternalJoinOptions{}, "group info signature"},
 		{info, key, ExternalJoinOptions{PSKs: []PSK{{ID: []byte("no such")}}}, "pre-shared key"},
+		{info, key, ExternalJoinOptions{PSKs: []PSK{{GroupID: []byte("group"), Epoch: 1}}}, "pre-shared key"}, // only members have it
 		{info, w.clients[1].g.now.signer, ExternalJoinOptions{}, "signature key"},
 	} {
 		if _, _, err := JoinExternal(cfg, c.info, nil, cred, c.key, c.o); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.why) {
