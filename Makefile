@@ -1,6 +1,7 @@
 # make demo   build writ and let it tell the whole story on this machine
 # make test   everything this machine can run; names what it leaves out
 # make bench  figures, as ratios to the bare primitives of the same run
+# make bench-mls  the MLS library beside another one
 # make check  what CI runs beyond the tests: formatting, vet, staticcheck
 
 GO ?= go
@@ -8,7 +9,7 @@ GO ?= go
 # The rooms in which goroutines share state.
 SERVICES = ./capsule ./engine ./follower ./replica ./notary ./witness ./delivery ./docket ./custodian ./client
 
-.PHONY: all build demo test race check fuzz bench generate clean
+.PHONY: all build demo test race check fuzz bench bench-mls generate clean
 
 all: build
 
@@ -31,7 +32,11 @@ fuzz:
 	./test/fuzz 60
 
 bench:
-	$(GO) test -run '^$$' -bench . -benchtime 1s ./mls ./capsule ./unseal ./bundle ./engine ./delivery ./client
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./mls ./capsule ./unseal ./bundle ./directory ./notice/... ./engine ./delivery ./client
+
+bench-mls:
+	npm ci --silent --no-audit --no-fund --prefix mls/interop
+	$(GO) test -run '^$$' -bench . -timeout 30m ./mls ./mls/interop
 
 generate:
 	$(GO) generate ./api
