@@ -336,21 +336,29 @@ func (b *builder) configure() error {
 
 func url(listen string) string { return "http://" + listen }
 
-// freePorts finds loopback addresses that nobody listens on now. They are below
-// the ports that systems lend to outgoing connections, so that a service that
-// was killed finds its own again.
+// freePorts finds loopback addresses that nobody listens on now, one after the
+// other, so that two worlds seldom choose the same before they start. They are
+// below the ports that systems lend to outgoing connections, so that a service
+// that was killed finds its own again.
 func freePorts(n int) ([]string, error) {
 	const first, last = 20000, 32000
-	var found []string
-	for tries := 0; len(found) < n; tries++ {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+mathrand.IntN(last-first)))
-		if err != nil && tries > 20*n {
-			return nil, fmt.Errorf("setup: %w", err)
+	var err error
+	for range 100 {
+		var found []string
+		if found, err = portsFrom(first+n*mathrand.IntN((last-first)/n), n); err == nil {
+			return found, nil
 		}
+	}
+	return nil, fmt.Errorf("setup: no free ports: %w", err)
+}
+
+func portsFrom(first, n int) (found []string, err error) {
+	for port := first; port < first+n; port++ {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
-			continue
+			return nil, err
 		}
-		defer l.Close() // all are held until all are found, so that they differ
+		defer l.Close() // all are held until all are found
 		found = append(found, l.Addr().String())
 	}
 	return found, nil

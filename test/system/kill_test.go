@@ -50,7 +50,6 @@ func seed(t *testing.T) *rand.Rand {
 // what the device took on.
 type speaker struct {
 	*device
-	others   []client.ConversationID
 	accepted []string // Send returned nil, or that it is kept and will be sent
 	renewed  int
 }
@@ -215,7 +214,6 @@ type prosecution struct {
 	published map[string]uint64 // index that publish acknowledged
 	opened    []string
 	repeated  int
-	began     time.Time
 }
 
 // patient repeats a command until it succeeds, and returns what it printed.

@@ -114,7 +114,7 @@ func TestWalk(t *testing.T) {
 		return c.Run()
 	})
 	end()
-	printed, end = localnet(t, dir)
+	_, end = localnet(t, dir)
 	if out := sh(t, dir, path+"WRIT_HOME="+dir+"/people/anna writ read --all", ""); !strings.Contains(out, "still here") {
 		t.Errorf("after a restart anna reads\n%s", out)
 	}

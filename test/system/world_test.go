@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -317,15 +316,6 @@ func eventually(t testing.TB, limit time.Duration, f func() error) {
 			t.Fatalf("after %v: %v", limit, err)
 		}
 	}
-}
-
-// tail is the end of a log, for a failing test.
-func (w *world) tail(sub string) string {
-	b, err := os.ReadFile(w.log(sub))
-	if err != nil {
-		return err.Error()
-	}
-	return fmt.Sprintf("%s: ...%s", sub, b[max(0, len(b)-2000):])
 }
 
 // listen takes an address that was free a moment ago.
