@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"writ/charter"
 	"writ/internal/wire"
 	"writ/mls"
 	"writ/warrant"
@@ -282,5 +283,19 @@ func TestBuildVerifies(t *testing.T) {
 	contents.NoticeSalt[0]++
 	if b, err := Build(contents, w.policy); b != nil || !errors.Is(err, ErrInvalid) {
 		t.Errorf("%d bytes, %v", len(b), err)
+	}
+}
+
+// A reader who knows the law takes no other's bundle, whole as it may be.
+func TestVerifyKnownLaw(t *testing.T) {
+	w := newWorld(t)
+	_, c := w.good()
+	law := w.Charter.Hash()
+	if _, err := Verify(c.encode(), w.policy, charter.Hash{1}, law); err != nil {
+		t.Error(err)
+	}
+	var failed *CheckError
+	if _, err := Verify(c.encode(), w.policy, charter.Hash{1}); !errors.As(err, &failed) || failed.Check != checkCharter {
+		t.Errorf("under a law nobody knows: %v", err)
 	}
 }

@@ -19,6 +19,7 @@ import (
 type verifier struct {
 	c      *Contents
 	policy *ledger.Policy
+	firsts []charter.Hash
 	report *Report
 
 	law        *charter.Charter        // charters: that of the warrant
@@ -35,13 +36,17 @@ type verifier struct {
 // server and at any time. Its error wraps [wire.ErrMalformed], or is a
 // [*CheckError] with the first check that failed. A bundle that verifies can
 // still be incomplete: see [Report.Missing].
-func Verify(b []byte, policy *ledger.Policy) (*Report, error) {
+//
+// Firsts are the hashes of the first versions of the laws that the reader knows.
+// Without any, every law on the log is taken, also one that the notary made for
+// itself; the report then leaves it to the reader to compare its fingerprint.
+func Verify(b []byte, policy *ledger.Policy, firsts ...charter.Hash) (*Report, error) {
 	c, err := parse(b)
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(b)
-	v := &verifier{c: c, policy: policy, released: map[string]bool{}, sealers: map[uint32]*capsule.Sealer{},
+	v := &verifier{c: c, policy: policy, firsts: firsts, released: map[string]bool{}, sealers: map[uint32]*capsule.Sealer{},
 		report: &Report{SHA256: hex.EncodeToString(sum[:]), Size: len(b), Limits: limits}}
 	for _, step := range []func() error{v.charters, v.keys, v.entries, v.fields, v.releases, v.approvals, v.leaves, v.compartments} {
 		if err := step(); err != nil {
@@ -94,8 +99,12 @@ func (v *verifier) included(check, item string, list []Proven, want ledger.Type,
 // one before it, and the last one names the policy.
 func (v *verifier) charters() error {
 	err := v.included(checkCharter, "version", v.c.Charters, ledger.TypeCharter, func(where string, in *ledger.Included) (err error) {
+		first := v.law == nil
 		if v.law, err = in.Entry().Charter.Verify(v.law); err != nil {
 			return &CheckError{checkCharter, where, err}
+		}
+		if first && len(v.firsts) > 0 && !slices.Contains(v.firsts, v.law.Hash()) {
+			return fail(checkCharter, where, "it is the law %s, which the reader does not know", v.law.Hash())
 		}
 		v.report.Charter.Index = in.Index()
 		return nil

@@ -205,8 +205,9 @@ but lacks messages says so, and ends with 4 unless --allow-gaps is given.`,
 	html := f.String("html", "", "also write the report as a page to this file")
 	etsi := f.String("etsi", "", "also write the ETSI TS 103 120 delivery manifest to this file")
 	gaps := f.Bool("allow-gaps", false, "accept a bundle that lacks messages")
+	known := f.StringSlice("charter", nil, "hash of the first version of a law you know; without it compare the law's fingerprint yourself")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		report, err := verify(args[0], *policy)
+		report, err := verify(args[0], *policy, *known)
 		if err != nil {
 			return err
 		}
@@ -229,7 +230,11 @@ but lacks messages says so, and ends with 4 unless --allow-gaps is given.`,
 	return cmd
 }
 
-func verify(path, policyFile string) (*bundle.Report, error) {
+func verify(path, policyFile string, known []string) (*bundle.Report, error) {
+	firsts, err := hashes(known)
+	if err != nil {
+		return nil, usage(err, "the deployment file and the printed charter have it")
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fail(codeFailed, err, "BUNDLE is the file that writ open wrote")
@@ -243,7 +248,7 @@ func verify(path, policyFile string) (*bundle.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	report, err := bundle.Verify(b, policy)
+	report, err := bundle.Verify(b, policy, firsts...)
 	if err != nil {
 		return nil, fail(codeInvalid, err, "this file proves nothing; ask for it again from whoever made it")
 	}
