@@ -2,6 +2,7 @@ package mls
 
 import (
 	"flag"
+	"fmt"
 	"runtime"
 	"strconv"
 	"strings"
@@ -9,23 +10,24 @@ import (
 	"time"
 )
 
-var large = flag.String("large", "", "sizes of groups to measure, as 10000,50000")
+var large = flag.String("large", "10000", "sizes of groups to measure, as 10000,50000")
 
-// TestLargeGroups prints what groups of a size cost in which nobody else's figures are
-// known to us. Every member of the group has committed before. Each line is a row of
-// doc/mls-benchmarks.md.
-func TestLargeGroups(t *testing.T) {
-	if *large == "" {
-		t.Skip("measures groups of 10,000 and more for minutes: go test ./mls -run LargeGroups -v -large 10000,50000")
-	}
+// BenchmarkLargeGroups prints what groups of a size cost in which nobody else's figures
+// are known to us, once and for minutes. Every member of the group has committed before.
+// Each line is a row of doc/mls-benchmarks.md.
+//
+//	go test ./mls -run '^$' -bench LargeGroups -benchtime 1x -large 10000,50000
+func BenchmarkLargeGroups(b *testing.B) {
 	for _, size := range strings.Split(*large, ",") {
 		n, err := strconv.Atoi(size)
 		if err != nil {
-			t.Fatal(err)
+			b.Fatal(err)
 		}
-		measureLarge(t, X25519_AES128GCM_SHA256_Ed25519, n)
-		if n <= 10000 {
-			measureLarge(t, XWING_CHACHA20POLY1305_SHA256_Ed25519, n)
+		for b.Loop() {
+			measureLarge(b, X25519_AES128GCM_SHA256_Ed25519, n)
+			if n <= 10000 {
+				measureLarge(b, XWING_CHACHA20POLY1305_SHA256_Ed25519, n)
+			}
 		}
 	}
 }
@@ -41,12 +43,12 @@ func took(rounds int, f func()) time.Duration {
 	return best
 }
 
-func measureLarge(t *testing.T, cs CipherSuite, n int) {
+func measureLarge(t testing.TB, cs CipherSuite, n int) {
 	start := time.Now()
 	w := newWarmGroup(t, cs, n)
-	t.Logf("suite %#04x, %d members, warm after %v", uint16(cs), n, time.Since(start).Round(time.Second))
+	fmt.Printf("suite %#04x, %d members, warm after %v\n", uint16(cs), n, time.Since(start).Round(time.Second))
 	row := func(what string, d time.Duration, bytes int) {
-		t.Logf("| %s | %v | %d |", what, d.Round(time.Microsecond), bytes)
+		fmt.Printf("| %s | %v | %d |\n", what, d.Round(time.Microsecond), bytes)
 	}
 	check := func(err error) {
 		t.Helper()
@@ -134,7 +136,7 @@ func measureLarge(t *testing.T, cs CipherSuite, n int) {
 	}
 }
 
-func newBareSignature(t *testing.T) func() {
+func newBareSignature(t testing.TB) func() {
 	key, err := GenerateSignatureKey(X25519_AES128GCM_SHA256_Ed25519)
 	if err != nil {
 		t.Fatal(err)

@@ -116,7 +116,7 @@ func newStory(cmd *cobra.Command, log *chatLog) *story {
 // tell runs all steps in order.
 func (s *story) tell(cmd *cobra.Command, dir string) error {
 	s.say("Writ: conversations end-to-end encrypted with accountable exceptional access.\n" +
-		"This demo runs everything for real on this machine and takes about a minute.")
+		"This demo runs everything for real on this machine and takes about twenty seconds.")
 	defer s.end()
 	for _, step := range []func(*cobra.Command) error{
 		func(cmd *cobra.Command) error { return s.buildWorld(cmd, dir) },
