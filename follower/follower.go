@@ -82,6 +82,10 @@ const fetchTimeout = 15 * time.Second
 // ErrRefused is wrapped where the log or its notary's answer can't be accepted.
 var ErrRefused = errors.New("refused")
 
+// ErrRollback is wrapped where the log showed a smaller tree than before. It may
+// be an old answer of a cache, or a log that takes back what it said.
+var ErrRollback = fmt.Errorf("%w: the log went backwards", ErrRefused)
+
 // New returns a follower. It makes no request.
 func New(c Config) (*Follower, error) {
 	f := &Follower{url: c.URL, policy: c.Policy, maxAge: c.MaxAge, now: c.Now, http: bounded(c.HTTP)}
@@ -137,29 +141,39 @@ func (f *Follower) Checkpoint(ctx context.Context) (*ledger.Checkpoint, error) {
 	return c, nil
 }
 
-// follows checks that the tree of c begins with the tree of the last
-// checkpoint: it computes that tree's hash from c's tiles, each of which is
-// checked against c's hash.
+// follows checks that the trees of c and of the last checkpoint begin alike: it
+// computes the smaller one's hash from the tiles of the other, each of which is
+// checked against that one's hash. A smaller tree is refused even where it
+// agrees: the log went backwards.
 func (f *Follower) follows(ctx context.Context, c *ledger.Checkpoint) error {
 	if f.last == nil || f.last.Size() == 0 {
 		return nil
 	}
-	if c.Size() < f.last.Size() {
-		return fmt.Errorf("follower: %w: log of size %d after size %d", ErrRefused, c.Size(), f.last.Size())
+	small, large := f.last.Tree(), c.Tree()
+	if large.N < small.N {
+		small, large = large, small
 	}
-	hash := c.Tree().Hash
-	if c.Size() > f.last.Size() {
-		var err error
-		read := torchwood.TileHashReaderWithContext(ctx, c.Tree(), f.tiles)
-		if hash, err = tlog.TreeHash(f.last.Tree().N, read); err != nil {
-			return fmt.Errorf("follower: %w", err)
-		}
-	}
-	if hash != f.last.Tree().Hash {
+	switch hash, err := f.beginning(ctx, small.N, large); {
+	case err == nil && hash != small.Hash:
 		f.fork = &ForkError{Old: f.last, New: c}
 		return f.fork
+	case c.Size() < f.last.Size():
+		return fmt.Errorf("follower: %w: size %d after size %d", ErrRollback, c.Size(), f.last.Size())
+	default:
+		return err
 	}
-	return nil
+}
+
+// beginning returns the hash of a tree's first n entries.
+func (f *Follower) beginning(ctx context.Context, n int64, tree tlog.Tree) (tlog.Hash, error) {
+	if n == tree.N {
+		return tree.Hash, nil
+	}
+	hash, err := tlog.TreeHash(n, torchwood.TileHashReaderWithContext(ctx, tree, f.tiles))
+	if err != nil {
+		return hash, fmt.Errorf("follower: %w", err)
+	}
+	return hash, nil
 }
 
 // Apply takes an entry; [ledger.Book.Apply] is one. Seen is the time at which a quorum of

@@ -385,3 +385,26 @@ func TestHostileAnswers(t *testing.T) {
 		t.Errorf("reason of %d bytes", len(err.Error()))
 	}
 }
+
+// A smaller tree than before is refused, and is a fork if it begins otherwise.
+func TestBackwards(t *testing.T) {
+	l := newLogServer(t)
+	l.append(numbers(0, 300)...)
+	f := l.follower(nil)
+	if _, err := f.Checkpoint(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	old := &logServer{t: t, signer: l.signer, witness: l.witness}
+	old.append(numbers(0, 100)...)
+	l.checkpoint = old.signed()
+	var fork *ForkError
+	if _, err := f.Checkpoint(context.Background()); !errors.Is(err, ErrRollback) || errors.As(err, &fork) {
+		t.Fatalf("an old checkpoint: %v", err)
+	}
+	other := &logServer{t: t, signer: l.signer, witness: l.witness}
+	other.append(numbers(1, 100)...)
+	l.checkpoint = other.signed()
+	if _, err := f.Checkpoint(context.Background()); !errors.As(err, &fork) || fork.New.Size() != 99 {
+		t.Fatalf("another beginning: %v", err)
+	}
+}

@@ -41,6 +41,7 @@ type Book struct {
 type Finding struct {
 	Index   uint64 `json:"index"`
 	Type    string `json:"type"`
+	Rule    string `json:"rule"` // of spec/: the number of what is broken
 	Problem string `json:"problem"`
 }
 
@@ -205,7 +206,7 @@ func (b *Book) Refusal(request EntryHash, office, custodian string) (reason uint
 // examine returns what to record if the entry counts, and changes nothing.
 func (b *Book) examine(e *Entry, index uint64, seen time.Time) (record func(), err error) {
 	if at, ok := b.counted[e.Hash()]; ok {
-		return nil, invalid("the same entry as %d", at)
+		return nil, breaks("LED-51", invalid("the same entry as %d", at))
 	}
 	switch e.kind {
 	case TypeCharter:
@@ -285,7 +286,7 @@ func (b *Book) release(x *Release, index uint64) (func(), error) {
 		b.releases[a] = index
 		b.statistics.release(c.Name, w.Warrant, x)
 		if w.Rank > int(c.Limits.CapSubjects) {
-			b.find(index, TypeRelease, invalid("release for warrant %d of a cap of %d", w.Rank, c.Limits.CapSubjects))
+			b.find(index, TypeRelease, breaks("LED-55", invalid("release for warrant %d of a cap of %d", w.Rank, c.Limits.CapSubjects)))
 		}
 	}, nil
 }
@@ -320,6 +321,6 @@ func (b *Book) refusedLaws(request EntryHash) []*law {
 }
 
 func (b *Book) find(index uint64, t Type, err error) {
-	b.findings = append(b.findings, Finding{Index: index, Type: t.String(), Problem: err.Error()})
+	b.findings = append(b.findings, Finding{Index: index, Type: t.String(), Rule: ruleOf(t, err), Problem: plain(err)})
 	b.statistics.Findings++
 }

@@ -80,6 +80,31 @@ func (p *Policy) Checkpoint(signed []byte, now time.Time, maxAge time.Duration) 
 	return &Checkpoint{tree: tree, origin: origin, time: t, signed: formatNote(n)}, nil
 }
 
+// Cosignature says when a witness last stood by a checkpoint.
+type Cosignature struct {
+	Witness string    // its name in the policy
+	Time    time.Time // zero if it did not cosign
+}
+
+// Cosignatures returns one for each witness of the policy, in its order, of a
+// checkpoint that this policy accepted.
+func (p *Policy) Cosignatures(c *Checkpoint) []Cosignature {
+	list := make([]Cosignature, len(p.witnesses))
+	for i, w := range p.witnesses {
+		list[i].Witness = w.Name
+	}
+	n, err := note.Open(c.signed, p)
+	if err != nil {
+		return list // of another policy
+	}
+	for _, s := range n.Sigs {
+		if i := p.witness(s.Name, s.Hash); i >= 0 {
+			list[i].Time = time.Unix(cosignatureTime(s), 0)
+		}
+	}
+	return list
+}
+
 func (p *Policy) isLog(s note.Signature) bool {
 	return s.Name == p.log.Name() && s.Hash == p.log.KeyHash()
 }

@@ -37,6 +37,10 @@ func (t Type) String() string {
 	return typeNames[t]
 }
 
+// typeRules are the rules of spec/ledger.md by which an entry of each type
+// counts; what is no entry of a known type breaks the first.
+var typeRules = [...]string{"LED-50", "LED-52", "LED-53", "LED-54", "LED-56", "LED-57", "LED-58", "LED-59"}
+
 // label is the name under which the entry's content is signed.
 func (t Type) label() string { return "entry " + t.String() }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/sha256"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -112,8 +113,8 @@ func (b *Book) Overdue(now time.Time) []Finding {
 		}
 		for _, k := range keys {
 			if !b.Destroyed(at.charter, k.Office, k.Custodian, at.period) {
-				err := invalid("key of %s of %s for period %d is not destroyed", k.Custodian, k.Office, at.period)
-				late = append(late, Finding{b.size, TypeDestruction.String(), err.Error()})
+				late = append(late, Finding{b.size, TypeDestruction.String(), "LED-60",
+					fmt.Sprintf("key of %s of %s for period %d is not destroyed", k.Custodian, k.Office, at.period)})
 			}
 		}
 	}

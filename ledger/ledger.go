@@ -47,6 +47,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"writ/internal/wire"
 )
@@ -69,3 +70,28 @@ func refused(format string, args ...any) error { return fail(ErrRefused, format,
 func fail(kind error, format string, args []any) error {
 	return fmt.Errorf("ledger: %w: "+format, append([]any{kind}, args...)...)
 }
+
+// brokenRule is an error that names the rule of spec/ it is about, where that is
+// not the one of the entry's type.
+type brokenRule struct {
+	error
+	rule string
+}
+
+func (e *brokenRule) Unwrap() error { return e.error }
+
+func breaks(rule string, err error) error { return &brokenRule{err, rule} }
+
+// ruleOf returns the number of the rule that an entry of a type breaks.
+func ruleOf(t Type, err error) string {
+	if b := (&brokenRule{}); errors.As(err, &b) {
+		return b.rule
+	}
+	if int(t) < len(typeRules) {
+		return typeRules[t]
+	}
+	return typeRules[0]
+}
+
+// plain is an error's text for people, without the name of this package.
+func plain(err error) string { return strings.TrimPrefix(err.Error(), "ledger: ") }

@@ -353,3 +353,20 @@ func BenchmarkInclude(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(proof)), "B/proof")
 }
+
+func TestCosignatures(t *testing.T) {
+	l := newTestLog(t, "log")
+	l.add(sample(0))
+	text := l.text()
+	signed := text + "\n" + signatureLine(l.name, l.policy().log.KeyHash(), ed25519.Sign(l.key, []byte(text))) +
+		cosign("a.example", "a", text, now) + cosign("b.example", "b", text, now.Add(-time.Hour))
+	c, err := l.policy().Checkpoint([]byte(signed), now, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []time.Time{now, now.Add(-time.Hour), {}} {
+		if got := l.policy().Cosignatures(c)[i]; !got.Time.Equal(want.Truncate(time.Second)) || got.Witness != l.policy().Witnesses()[i].Name {
+			t.Errorf("%d: %+v, want %v", i, got, want)
+		}
+	}
+}
