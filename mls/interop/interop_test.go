@@ -425,3 +425,26 @@ func TestExternal(t *testing.T) {
 		w.agree()
 	})
 }
+
+// A key whose first byte happens to be the length of the rest is still a key: peer.mjs
+// undoes the encoding of external_pub, and of nothing else that ts-mls seals to.
+func TestExternalNextToAKeyThatLooksEncoded(t *testing.T) {
+	w := newWorld(t, "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519", true)
+	alice, bob, dave := w.identity("alice"), w.identity("bob"), w.identity("dave")
+	for dave.kp.Leaf.EncryptionKey[0] != 31 {
+		dave = w.identity("dave")
+	}
+	g, err := mls.NewGroup(w.cfg, w.suite, []byte("external"), mls.BasicCredential([]byte("alice")), alice.key, mls.GroupOptions{Lifetime: lifetime()})
+	check(t, err)
+	w.ours["alice"] = g
+	c := w.ourCommit("alice", mls.CommitOptions{Add: []*mls.KeyPackage{bob.kp, dave.kp}})
+	w.joinOurs("bob", bob, c.Welcome)
+	w.joinOurs("dave", dave, c.Welcome) // in leaf 2, next to the one that comes
+	info, err := g.GroupInfo(nil, true)
+	check(t, err)
+	w.keyPackage("carol")
+	out := w.peer.do("joinExternal", "carol", args{"message": info})
+	w.deliver(w.peer.bytes(out.Message), "carol")
+	w.theirs["carol"] = true
+	w.agree()
+}

@@ -24,7 +24,9 @@ const decode = (h) => {
 // from outside. The numbers are those of doc_test.go.
 
 // 1: the data of the extension external_pub is the bare key, where RFC 9420 12.4.3.2 has
-// it as opaque<V>. Two suites, for the two calls that touch the extension.
+// it as opaque<V>. Two suites, for the two calls that touch the extension. The second is
+// asked for the keys of the tree as well, and those are bare: only the very bytes of the
+// extension are read as opaque<V>, and nothing but opaque<V> is read from them.
 function writesExternalPub(impl) {
   const prefix = (n) => (n < 64 ? [n] : [0x40 | (n >> 8), n & 0xff]);
   return { ...impl, hpke: { ...impl.hpke, exportPublicKey: async (k) => {
@@ -32,12 +34,15 @@ function writesExternalPub(impl) {
     return new Uint8Array([...prefix(key.length), ...key]);
   } } };
 }
-function readsExternalPub(impl) {
-  return { ...impl, hpke: { ...impl.hpke, importPublicKey: (data) => {
-    const n = data[0] < 64 ? 1 : 2;
-    const declared = n === 1 ? data[0] : ((data[0] & 0x3f) << 8) | data[1];
-    return impl.hpke.importPublicKey(declared === data.length - n ? data.slice(n) : data);
-  } } };
+function readsExternalPub(impl, groupInfo) {
+  const extension = groupInfo.extensions.find((e) => e.extensionType === "external_pub").extensionData;
+  return { ...impl, hpke: { ...impl.hpke, importPublicKey: (data) =>
+    impl.hpke.importPublicKey(data === extension ? opaque(data) : data) } };
+}
+function opaque(data) {
+  const [n, length] = data[0] < 64 ? [1, data[0]] : [2, ((data[0] & 0x3f) << 8) | data[1]];
+  if (data[0] >= 128 || data.length !== n + length || (n === 2 && length < 64)) throw new Error("external_pub is not opaque<V>");
+  return data.slice(n);
 }
 
 // 2: signature keys on the NIST curves are compressed points, where RFC 9420 5.1.1 has
@@ -123,7 +128,8 @@ const ops = {
   },
   async joinExternal({ name, message }) {
     const m = members.get(name);
-    const out = await joinGroupExternal(decode(message).groupInfo, m.pair.publicPackage, m.pair.privatePackage, false, readsExternalPub(m.impl));
+    const { groupInfo } = decode(message);
+    const out = await joinGroupExternal(groupInfo, m.pair.publicPackage, m.pair.privatePackage, false, readsExternalPub(m.impl, groupInfo));
     m.state = out.newState;
     return { message: encode({ wireformat: "mls_public_message", publicMessage: out.publicMessage }) };
   },
