@@ -23,6 +23,7 @@ type verifier struct {
 	report *Report
 
 	law        *charter.Charter        // charters: that of the warrant
+	versions   []*charter.Charter      // it and those before it, the newest first
 	statements []*charter.KeyStatement // keys
 	warrant    *warrant.Warrant        // entries
 	warrantIn  *ledger.Included
@@ -100,9 +101,10 @@ func (v *verifier) included(check, item string, list []Proven, want ledger.Type,
 func (v *verifier) charters() error {
 	err := v.included(checkCharter, "version", v.c.Charters, ledger.TypeCharter, func(where string, in *ledger.Included) (err error) {
 		first := v.law == nil
-		if v.law, err = in.Entry().Charter.Verify(v.law); err != nil {
+		if v.law, err = in.Entry().Charter.Verify(v.versions...); err != nil {
 			return &CheckError{checkCharter, where, err}
 		}
+		v.versions = slices.Insert(v.versions, 0, v.law)
 		if first && len(v.firsts) > 0 && !slices.Contains(v.firsts, v.law.Hash()) {
 			return fail(checkCharter, where, "it is the law %s, which the reader does not know", v.law.Hash())
 		}

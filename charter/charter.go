@@ -23,7 +23,9 @@
 // A valid charter has no set of custodians that can open anything and lacks a
 // second office, no two roles that share a raw key, and limits inside hard
 // bounds. [Signed.Verify] gives the next version only to whom the version
-// before it gives that right. [Charter.Access] takes for each custodian and
+// before it gives that right, and none that lengthens the horizon or asks fewer
+// people for what was sealed before. [Changes] says in plain words what a version
+// changes. [Charter.Access] takes for each custodian and
 // period the first sound key of the ledger and refuses when one is missing.
 //
 // A charter without exceptional access has no offices, so nobody can amend it:
@@ -181,6 +183,7 @@ type Limits struct {
 	Horizon         uint64 // after a period's end its private keys are destroyed
 	ActivationDelay uint64 // from publication to force
 	Freshness       uint64 // oldest cosignature a custodian accepts
+	MaxHold         uint64 // longest preservation, from the warrant's begin; 0: none
 	Urgent          *Urgent
 }
 
@@ -242,7 +245,7 @@ func (c *Charter) PeriodEnd(period uint32) uint64 {
 }
 
 // DestroyBy returns the Unix time at which the private keys of a key period
-// must be gone.
+// must be gone. Of a version without access that is 0: at once.
 func (c *Charter) DestroyBy(period uint32) uint64 {
 	return c.PeriodEnd(period) + c.Limits.Horizon
 }

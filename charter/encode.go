@@ -207,7 +207,7 @@ func writeLimits(w *wire.Writer, l *Limits) {
 	w.Uint64(l.MaxWindow)
 	w.Uint64(l.MaxWarrantLife)
 	w.Uint32(l.CapSubjects)
-	for _, v := range []uint64{l.CapPeriod, l.MaxNoticeDelay, l.KeyPeriod, l.Horizon, l.ActivationDelay, l.Freshness} {
+	for _, v := range []uint64{l.CapPeriod, l.MaxNoticeDelay, l.KeyPeriod, l.Horizon, l.ActivationDelay, l.Freshness, l.MaxHold} {
 		w.Uint64(v)
 	}
 	w.Uint8(bit(l.Urgent != nil))
@@ -220,7 +220,7 @@ func writeLimits(w *wire.Writer, l *Limits) {
 func readLimits(r *wire.Reader) Limits {
 	l := Limits{MaxEpochAge: r.Uint64(), MaxWindow: r.Uint64(), MaxWarrantLife: r.Uint64(),
 		CapSubjects: r.Uint32(), CapPeriod: r.Uint64(), MaxNoticeDelay: r.Uint64(), KeyPeriod: r.Uint64(),
-		Horizon: r.Uint64(), ActivationDelay: r.Uint64(), Freshness: r.Uint64()}
+		Horizon: r.Uint64(), ActivationDelay: r.Uint64(), Freshness: r.Uint64(), MaxHold: r.Uint64()}
 	if readBit(r) {
 		l.Urgent = &Urgent{MaxLife: r.Uint64(), ReviewWithin: r.Uint64()}
 	}

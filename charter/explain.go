@@ -28,6 +28,7 @@ func (c *Charter) Explain() []string {
 		c.explainUrgent(),
 		fmt.Sprintf("Keys change every %s and are destroyed %s after that: what was said before can't be opened any more.",
 			span(l.KeyPeriod), span(l.Horizon)),
+		c.explainHold(),
 		fmt.Sprintf("Each opening shows what one device said in one conversation within at most %s.", span(l.MaxEpochAge)),
 		fmt.Sprintf("Nothing happens before a public log has an entry that its witnesses signed within the last %s.", span(l.Freshness)),
 		fmt.Sprintf("This law changes only with the signatures of %s, and %s after it was published.",
@@ -43,6 +44,13 @@ func (c *Charter) explainUrgent() string {
 		return "There is no urgent procedure."
 	}
 	return fmt.Sprintf("In an emergency a warrant ends after at most %s and is reviewed within %s.", span(u.MaxLife), span(u.ReviewWithin))
+}
+
+func (c *Charter) explainHold() string {
+	if c.Limits.MaxHold == 0 {
+		return "Nothing is kept beyond that."
+	}
+	return fmt.Sprintf("A warrant may have single compartments kept beyond that, unopened, for at most %s after it begins.", span(c.Limits.MaxHold))
 }
 
 // explainNode says a gate in words. A gate of custodians of one office is named

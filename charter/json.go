@@ -88,6 +88,7 @@ type jsonLimits struct {
 	Horizon         seconds     `json:"horizon"`
 	ActivationDelay seconds     `json:"activation_delay"`
 	Freshness       seconds     `json:"freshness"`
+	MaxHold         seconds     `json:"max_hold,omitempty"`
 	Urgent          *jsonUrgent `json:"urgent,omitempty"`
 }
 

@@ -14,26 +14,37 @@ const (
 	maxCapPeriods = 400
 )
 
-// limitBounds are the hard bounds of each limit, which no charter may leave.
-// The lower ones are small so that a world for tests can run in minutes.
-func limitBounds(l *Limits) []struct {
+// limit is one of a charter's limits with its hard bounds.
+type limit struct {
 	name            string
 	value, min, max uint64
-} {
-	return []struct {
-		name            string
-		value, min, max uint64
-	}{
+}
+
+const capName = "cap of subjects"
+
+// say says the limit's value.
+func (l *limit) say() string {
+	if l.name == capName {
+		return count(l.value, "warrant")
+	}
+	return span(l.value)
+}
+
+// limitBounds are the hard bounds of each limit, which no charter may leave.
+// The lower ones are small so that a world for tests can run in minutes.
+func limitBounds(l *Limits) []limit {
+	return []limit{
 		{"longest epoch age", l.MaxEpochAge, minute, 7 * day},
 		{"longest window", l.MaxWindow, minute, year},
 		{"longest life of a warrant", l.MaxWarrantLife, minute, year},
-		{"cap of subjects", uint64(l.CapSubjects), 1, 1_000_000},
+		{capName, uint64(l.CapSubjects), 1, 1_000_000},
 		{"cap period", l.CapPeriod, minute, year},
 		{"longest delay of notice", l.MaxNoticeDelay, 1, 2 * year},
 		{"key period", l.KeyPeriod, minute, year},
 		{"horizon", l.Horizon, minute, 10 * year},
 		{"activation delay", l.ActivationDelay, 1, year},
 		{"freshness", l.Freshness, 1, 7 * day},
+		{"longest hold", l.MaxHold, 0, 10 * year},
 	}
 }
 

@@ -84,62 +84,6 @@ func (s *Signed) Sign(office, approver string, key ed25519.PrivateKey) {
 	}
 }
 
-// Verify returns the charter if it may follow prev, which is nil for version 1
-// and otherwise itself verified. Rules, with numbers that follow those of
-// [Charter.Validate]:
-//
-//	30  version 1 has no predecessor; another follows the version before it,
-//	    by number, hash and name
-//	31  a charter without exceptional access has no successor
-//	32  every signature is by an Ed25519 approver of the version before (for
-//	    version 1 of itself), each approver once, and verifies
-//	33  the signatures satisfy that version's amendment rule; a first version
-//	    without exceptional access has no rule and no signatures
-//	34  the length of the key period stays: key statements name a period by
-//	    number only, and serve all versions
-func (s *Signed) Verify(prev *Charter) (*Charter, error) {
-	c, err := Parse(s.Charter)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.follows(prev); err != nil {
-		return nil, err
-	}
-	law := prev
-	if law == nil {
-		law = c
-	}
-	signed, err := s.count(law)
-	if err != nil {
-		return nil, err
-	}
-	final := law.Mode == NoAccess // follows refuses one as prev
-	if !final && !law.Amendment.Satisfied(signed) {
-		return nil, invalid(33, "signatures missing from %v", law.Amendment.Missing(signed))
-	}
-	return c, nil
-}
-
-func (c *Charter) follows(prev *Charter) error {
-	if prev == nil {
-		if c.Number != 1 {
-			return invalid(30, "version %d without its predecessor", c.Number)
-		}
-		return nil
-	}
-	switch {
-	case prev.Mode == NoAccess:
-		return invalid(31, "a charter without exceptional access is final")
-	case c.Number != prev.Number+1 || c.Previous != prev.Hash():
-		return invalid(30, "version %d does not follow version %d", c.Number, prev.Number)
-	case c.Name != prev.Name:
-		return invalid(30, "name %q follows %q", c.Name, prev.Name)
-	case c.Mode == AccountableAccess && c.Limits.KeyPeriod != prev.Limits.KeyPeriod:
-		return invalid(34, "a key period of %d s follows one of %d s", c.Limits.KeyPeriod, prev.Limits.KeyPeriod)
-	}
-	return nil
-}
-
 // count checks every signature by the law and counts them by office.
 func (s *Signed) count(law *Charter) (map[string]int, error) {
 	h := s.Hash()

@@ -21,26 +21,26 @@ func next(t testing.TB, c *charter.Charter) *charter.Charter {
 
 func TestChain(t *testing.T) {
 	w := chartertest.New("chain")
-	prev := (*charter.Charter)(nil)
+	var before []*charter.Charter
 	c := w.Charter
 	for range 3 {
 		s, err := charter.ParseSigned(w.Sign(c).Encode())
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := s.Verify(prev)
+		got, err := s.Verify(before...)
 		if err != nil || got.Hash() != c.Hash() || s.Hash() != c.Hash() {
 			t.Fatalf("version %d: %v", c.Number, err)
 		}
-		prev, c = got, next(t, got)
+		before, c = slices.Insert(before, 0, got), next(t, got)
 		c.Limits.CapSubjects++
 	}
-	if _, err := (&charter.Signed{Charter: none().Encode()}).Verify(nil); err != nil {
+	if _, err := (&charter.Signed{Charter: none().Encode()}).Verify(); err != nil {
 		t.Errorf("first version without access: %v", err)
 	}
-	down := none()
+	down, prev := none(), before[0]
 	down.Name, down.Number, down.Previous = prev.Name, c.Number, prev.Hash()
-	if _, err := w.Sign(down).Verify(prev); err != nil {
+	if _, err := w.Sign(down).Verify(before...); err != nil {
 		t.Errorf("access given up: %v", err)
 	}
 }
@@ -60,12 +60,27 @@ func TestChainRules(t *testing.T) {
 	wrong.Signatures[0].Signature[5] ^= 1
 	twice := w.Sign(second)
 	twice.Signatures = append(without(twice, "oversight-approver-1", "oversight-approver-2").Signatures, twice.Signatures[0])
-	own := change(func(c *charter.Charter) { c.Offices[1] = clone(t, stranger.Charter).Offices[1]; c.Keys = nil })
+	own := change(func(c *charter.Charter) { c.Offices[1].Approvers = clone(t, stranger.Charter).Offices[1].Approvers })
 	usurped := &charter.Signed{Charter: own.Encode()}
 	usurped.Sign("oversight", "oversight-approver-1", stranger.Approvers["oversight-approver-1"])
 	usurped.Sign("judicial", "judicial-approver-1", w.Approvers["judicial-approver-1"])
 	other := w.Sign(second)
 	other.Charter = change(func(c *charter.Charter) { c.Limits.CapSubjects = 1000 }).Encode()
+	strict := clone(t, first)
+	strict.Approval[0].Threshold, strict.Amendment[1].Threshold = 2, 2
+	looser := func(f func(c *charter.Charter)) *charter.Charter { c := next(t, strict); f(c); return c }
+	three := chartertest.New("three", chartertest.Shape{Office: "judicial", Need: 1, Custodians: 1, Approve: 1, Approvers: 1},
+		chartertest.Shape{Office: "oversight", Need: 1, Custodians: 1, Approve: 1, Approvers: 1}, chartertest.Shape{Office: "press", Approve: 1, Approvers: 1})
+	two := next(t, three.Charter)
+	two.Approval = two.Approval[:2]
+	moved := func(c *charter.Charter) {
+		c.Offices[0].Custodians[0].ID, c.Offices[1].Custodians[0].ID = "oversight-1", "judicial-1"
+		c.Structure.Children[0].Children[0].Custodian, c.Structure.Children[1].Children[0].Custodian = "oversight-1", "judicial-1"
+		c.Keys = nil
+	}
+	rekeyed := change(func(c *charter.Charter) {
+		c.Offices[0].Custodians[0].Key, c.Keys = stranger.Charter.Offices[0].Custodians[0].Key, nil
+	})
 	for _, row := range []struct {
 		rule int
 		name string
@@ -79,6 +94,12 @@ func TestChainRules(t *testing.T) {
 		{30, "renamed", w.Sign(change(func(c *charter.Charter) { c.Name = "Other"; c.Keys = nil })), first},
 		{34, "longer key period", w.Sign(change(func(c *charter.Charter) { c.Limits.KeyPeriod *= 2 })), first},
 		{34, "shorter key period", w.Sign(change(func(c *charter.Charter) { c.Limits.KeyPeriod /= 2 })), first},
+		{35, "longer horizon", w.Sign(change(func(c *charter.Charter) { c.Limits.Horizon++ })), first},
+		{36, "approval by fewer offices", three.Sign(two), three.Charter},
+		{36, "approval by fewer people", w.Sign(looser(func(c *charter.Charter) { c.Approval[0].Threshold = 1 })), strict},
+		{36, "amendment by fewer people", w.Sign(looser(func(c *charter.Charter) { c.Amendment[1].Threshold = 1 })), strict},
+		{37, "name with another key", w.Sign(rekeyed), first},
+		{37, "name in another office", w.Sign(change(moved)), first},
 		{31, "access after none", stranger.Sign(risen), plain},
 		{31, "access after none, unsigned", &charter.Signed{Charter: risen.Encode()}, plain},
 		{32, "wrong signature", wrong, first},
@@ -92,7 +113,11 @@ func TestChainRules(t *testing.T) {
 		{33, "one office missing", without(w.Sign(second), "oversight-approver-1", "oversight-approver-2"), first},
 		{33, "first with one office missing", without(w.Sign(first), "judicial-approver-1", "judicial-approver-2"), nil},
 	} {
-		got, err := row.s.Verify(row.prev)
+		var before []*charter.Charter
+		if row.prev != nil {
+			before = []*charter.Charter{row.prev}
+		}
+		got, err := row.s.Verify(before...)
 		if err == nil || got != nil || !strings.Contains(err.Error(), fmt.Sprintf("rule %d:", row.rule)) {
 			t.Errorf("rule %d, %s: %v", row.rule, row.name, err)
 		}
@@ -111,7 +136,7 @@ func TestWebAuthnApproverCannotAmend(t *testing.T) {
 		s.Sign("judicial", "judicial-approver-1", w.Approvers["judicial-approver-1"])
 		s.Sign("oversight", "oversight-approver-1", w.Approvers["oversight-approver-1"])
 		s.Signatures[0].Signature = [64]byte{0: 1}
-		if _, err := s.Verify(nil); err == nil || !strings.Contains(err.Error(), "rule 32:") {
+		if _, err := s.Verify(); err == nil || !strings.Contains(err.Error(), "rule 32:") {
 			t.Fatalf("got %v", err)
 		}
 	}
@@ -178,7 +203,7 @@ func FuzzParseSigned(f *testing.F) {
 			t.Fatalf("%x encodes as %x", b, s.Encode())
 		}
 		if err == nil {
-			if c, err := s.Verify(nil); err == nil && c.Hash() != w.Charter.Hash() && c.Mode != charter.NoAccess {
+			if c, err := s.Verify(); err == nil && c.Hash() != w.Charter.Hash() && c.Mode != charter.NoAccess {
 				t.Fatalf("verified a charter nobody signed: %x", b)
 			}
 		}
@@ -203,4 +228,78 @@ func FuzzParseKeyStatement(f *testing.F) {
 			t.Fatalf("verified a statement nobody made: %x", b)
 		}
 	})
+}
+
+// A custodian who left and comes back under their name has their old key: the name is
+// what releases and destructions on the ledger go by.
+func TestNameOfACustodianWhoLeft(t *testing.T) {
+	w, stranger := chartertest.New("left"), chartertest.New("stranger")
+	first := w.Charter
+	second := next(t, first)
+	office := &second.Offices[0]
+	office.Custodians = office.Custodians[1:]
+	gate := second.Structure.Children[0]
+	gate.Children = gate.Children[1:]
+	second.Keys = nil
+	back := next(t, second)
+	back.Offices[0].Custodians = clone(t, first).Offices[0].Custodians
+	back.Structure.Children[0] = clone(t, first).Structure.Children[0]
+	if _, err := w.Sign(back).Verify(second, first); err != nil {
+		t.Errorf("the same custodian comes back: %v", err)
+	}
+	other := clone(t, back)
+	other.Offices[0].Custodians[0].Key = stranger.Charter.Offices[0].Custodians[0].Key
+	if _, err := w.Sign(other).Verify(second, first); err == nil || !strings.Contains(err.Error(), "rule 37:") {
+		t.Errorf("another comes under the name of one who left: %v", err)
+	}
+}
+
+// A person is told each change in plain words, and that there is more where no sentence
+// covers it.
+func TestChanges(t *testing.T) {
+	w, stranger := chartertest.New("changes"), chartertest.New("stranger")
+	old := w.Charter
+	if says := charter.Changes(old, next(t, old)); len(says) != 2 || says[1] != "Nothing else changed." {
+		t.Errorf("no change: %q", says)
+	}
+	down := none()
+	if says := charter.Changes(old, down); len(says) != 2 || !strings.Contains(says[1], "no exceptional access any more") {
+		t.Errorf("access given up: %q", says)
+	}
+	for _, row := range []struct {
+		want   string
+		change func(c *charter.Charter)
+	}{
+		{"Legal basis: Act of 2027. Before: Test Act 2026, section 4.", func(c *charter.Charter) { c.LegalBasis = "Act of 2027" }},
+		{"Nothing new is authorised after: 3 November 2027 12:00 UTC. Before: 2 November 2027 12:00 UTC.", func(c *charter.Charter) { c.Review += 24 * 3600 }},
+		{"A warrant is for one of these cases: serious-crime. Before: serious-crime, missing-person.", func(c *charter.Charter) { c.CaseTypes = c.CaseTypes[:1] }},
+		{"The longest window is 62 days. Before: 31 days.", func(c *charter.Charter) { c.Limits.MaxWindow *= 2 }},
+		{"The horizon is 12 hours. Before: 180 days.", func(c *charter.Charter) { c.Limits.Horizon = 12 * 3600 }},
+		{"The cap of subjects is 11 warrants. Before: 10 warrants.", func(c *charter.Charter) { c.Limits.CapSubjects++ }},
+		{"Emergencies: There is no urgent procedure.", func(c *charter.Charter) { c.Limits.Urgent = nil }},
+		{"The office Office press joined.", func(c *charter.Charter) { c.Offices = append(c.Offices, charter.Office{ID: "press", Title: "Office press"}) }},
+		{"The office publication is called: The Press. Before: Office publication.", func(c *charter.Charter) { c.Offices[2].Title = "The Press" }},
+		{"Approver judicial-approver-2 of Office judicial left.", func(c *charter.Charter) { c.Offices[0].Approvers = c.Offices[0].Approvers[:1] }},
+		{"Approver judicial-approver-1 of Office judicial has other keys.", func(c *charter.Charter) { c.Offices[0].Approvers[0].Key = stranger.Charter.Offices[0].Approvers[0].Key }},
+		{"Custodian newcomer of Office judicial joined.", func(c *charter.Charter) { c.Offices[0].Custodians[0].ID = "newcomer" }},
+		{"Custodian judicial-1 of Office judicial left.", func(c *charter.Charter) { c.Offices[0].Custodians[0].ID = "newcomer" }},
+		{"To open anything takes: 1 of 3 custodians of Office judicial,", func(c *charter.Charter) { c.Structure.Children[0].Threshold = 1 }},
+		{"A warrant needs the signatures of: 2 of 2 approvers of Office judicial", func(c *charter.Charter) { c.Approval[0].Threshold = 2 }},
+		{"This law changes only with the signatures of: 2 of 2 approvers of Office judicial", func(c *charter.Charter) { c.Amendment[0].Threshold = 2 }},
+		{"The docket, which publishes warrants, has another key.", func(c *charter.Charter) { c.Docket[0] ^= 1 }},
+		{"The delivery service has another key.", func(c *charter.Charter) { c.Delivery[0] ^= 1 }},
+		{"The witnesses of the public log changed.", func(c *charter.Charter) { c.Policy += "#" }},
+		{"Passkeys that leave their device may approve: yes. Before: no.", func(c *charter.Charter) { c.SyncedPasskeys = true }},
+		{"Other parts of the law changed too: read it whole.", func(c *charter.Charter) { c.RPID = "x" }},
+	} {
+		c := next(t, old)
+		row.change(c)
+		says := charter.Changes(old, c)
+		if !slices.ContainsFunc(says, func(s string) bool { return strings.HasPrefix(s, row.want) }) {
+			t.Errorf("want %q, got %q", row.want, says)
+		}
+		if slices.ContainsFunc(says, func(s string) bool { return strings.HasPrefix(s, "Other parts") }) != (row.want[:5] == "Other") {
+			t.Errorf("%q: %q", row.want, says)
+		}
+	}
 }

@@ -513,6 +513,19 @@ func TestCharterRefused(t *testing.T) {
 	pinned.mustApply(w.entries[0])
 }
 
+// An amendment may replace witnesses, and not the log: it would begin another history.
+func TestAmendmentKeepsTheLog(t *testing.T) {
+	w := newWorld(t)
+	c := *w.Charter
+	log := newTestLog(t, "log")
+	c.Number, c.Previous = 2, c.Hash()
+	c.Policy = strings.Replace(c.Policy, vkeyOf(log.name, typeEd25519, log.key), vkeyOf(log.name, typeEd25519, keyOf("another")), 1)
+	w.refused("another log", "another log", CharterEntry(w.Sign(&c)))
+	w.amend(func(c *charter.Charter) {
+		c.Policy = strings.Replace(c.Policy, vkeyOf("a.example", typeCosignature, keyOf("a")), vkeyOf("d.example", typeCosignature, keyOf("d")), 1)
+	})
+}
+
 func TestKeysConflictAndOverdue(t *testing.T) {
 	w := newWorld(t)
 	p, name := w.Charter.Period(lawTime), w.Charter.Name
@@ -520,7 +533,7 @@ func TestKeysConflictAndOverdue(t *testing.T) {
 	second.Period = p
 	second.Sign(w.Custodians["judicial-1"])
 	w.refused("second key", "second key", CustodianKeyEntry(second))
-	due := time.Unix(int64(w.Charter.DestroyBy(p)), 0)
+	due := time.Unix(int64(w.Charter.DestroyBy(p)+w.Charter.Limits.Freshness), 0)
 	if f := w.book.Overdue(due); len(f) != 0 {
 		t.Errorf("overdue too early: %v", f)
 	}
@@ -532,6 +545,34 @@ func TestKeysConflictAndOverdue(t *testing.T) {
 	w.mustApply(gone.Entry())
 	if f := w.book.Overdue(due.Add(time.Second)); len(f) != 7 {
 		t.Errorf("%d keys overdue, want 7", len(f))
+	}
+}
+
+// A shorter horizon holds from the day its version does, for who saw the law before it;
+// giving up access ends all keys at once.
+func TestDestroyByVersion(t *testing.T) {
+	w := newWorld(t)
+	p, name, first := w.Charter.Period(lawTime), w.Charter.Name, w.Charter
+	delay := time.Duration(first.Limits.ActivationDelay) * time.Second
+	w.Charter = w.amend(func(c *charter.Charter) { c.Limits.Horizon /= 2 })
+	w.amend(func(c *charter.Charter) {
+		*c = charter.Charter{Name: name, Jurisdiction: "Testland", LegalBasis: "none", Language: "en", Number: 3, Previous: c.Previous, Policy: c.Policy}
+	})
+	for _, row := range []struct {
+		after time.Duration
+		want  uint64
+	}{{0, first.DestroyBy(p)}, {delay - time.Second, first.DestroyBy(p)}, {delay, w.Charter.DestroyBy(p)},
+		{2*delay - time.Second, w.Charter.DestroyBy(p)}, {2 * delay, 0}} {
+		if at, ok := w.book.DestroyBy(name, p, lawTime.Add(row.after)); at != row.want || !ok {
+			t.Errorf("after %v: %d, want %d", row.after, at, row.want)
+		}
+	}
+	if _, ok := w.book.DestroyBy("another", p, lawTime); ok {
+		t.Error("an unknown law has a horizon")
+	}
+	grace := time.Duration(w.Charter.Limits.Freshness) * time.Second
+	if f := w.book.Overdue(lawTime.Add(2*delay + grace)); len(f) != 16 {
+		t.Errorf("access given up: %d findings, want 16: %v", len(f), f)
 	}
 }
 

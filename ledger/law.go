@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,8 +34,10 @@ func (b *Book) Charter(h charter.Hash) (*charter.Charter, bool) {
 
 // Versions returns a version of a charter by its hash and those before it, the
 // newest first; none if it is unknown.
-func (b *Book) Versions(h charter.Hash) (versions []*charter.Charter) {
-	for l := b.laws[h]; l != nil; l = l.prev {
+func (b *Book) Versions(h charter.Hash) []*charter.Charter { return b.laws[h].versions() }
+
+func (l *law) versions() (versions []*charter.Charter) {
+	for ; l != nil; l = l.prev {
 		versions = append(versions, l.charter)
 	}
 	return versions
@@ -102,13 +105,28 @@ func (b *Book) Destroyed(name, office, custodian string, period uint32) bool {
 	return b.gone[custodianPeriod{name, office, custodian, period}]
 }
 
+// DestroyBy returns the Unix time by which the private keys of a period must be gone,
+// by the newest version that came into force for this reader. A reader who can't know
+// how long a version stood there ([Book.InForce]) takes an older one here, whose horizon
+// is no shorter: no version lengthens it. It is false for an unknown law.
+func (b *Book) DestroyBy(name string, period uint32, now time.Time) (at uint64, ok bool) {
+	for l := b.heads[name]; l != nil; l = l.prev {
+		if !l.active.After(now) {
+			return l.charter.DestroyBy(period), true
+		}
+	}
+	return 0, false
+}
+
 // Overdue returns a finding for each key that should have been destroyed by
-// now, by the horizon of the newest version of its charter, and is not stated to be.
+// now and is not stated to be. The statement has the charter's freshness to get on the
+// log.
 func (b *Book) Overdue(now time.Time) []Finding {
 	var late []Finding
 	for at, keys := range b.keys {
-		c := b.heads[at.charter].charter
-		if now.Unix() <= int64(c.DestroyBy(at.period)) {
+		grace := time.Duration(b.heads[at.charter].charter.Limits.Freshness) * time.Second
+		due, ok := b.DestroyBy(at.charter, at.period, now.Add(-grace))
+		if !ok || now.Add(-grace).Unix() <= int64(due) {
 			continue
 		}
 		for _, k := range keys {
@@ -128,28 +146,28 @@ func (b *Book) charter(s *charter.Signed, index uint64, seen time.Time) (func(),
 		return nil, err
 	}
 	l := &law{hash: s.Hash(), index: index, seen: seen, active: seen, prev: b.heads[c.Name]}
-	var before *charter.Charter
+	before := l.prev.versions()
 	if l.prev != nil {
-		before = l.prev.charter
 		if l.prev.active.After(seen) {
 			l.active = l.prev.active
 		}
-		l.active = l.active.Add(time.Duration(before.Limits.ActivationDelay) * time.Second)
+		l.active = l.active.Add(time.Duration(before[0].Limits.ActivationDelay) * time.Second)
 	} else if len(b.firsts) > 0 && !slices.Contains(b.firsts, l.hash) {
 		return nil, refused("a first charter that nobody named: %v", l.hash)
 	}
-	if l.charter, err = s.Verify(before); err != nil {
+	if l.charter, err = s.Verify(before...); err != nil {
 		return nil, err
 	}
-	if err := checkPolicy(c); err != nil {
+	if err := checkPolicy(c, before); err != nil {
 		return nil, err
 	}
 	return func() { b.enact(l) }, nil
 }
 
-// checkPolicy refuses a witness policy that does not parse, or in which a party of
-// the charter writes the log or watches over it.
-func checkPolicy(c *charter.Charter) error {
+// checkPolicy refuses a witness policy that does not parse, that names another log
+// than the version before, or in which a party of the charter writes the log or
+// watches over it. Witnesses and quorum may change.
+func checkPolicy(c *charter.Charter, before []*charter.Charter) error {
 	p, err := ParsePolicy(c.Policy)
 	if err != nil {
 		return err
@@ -158,6 +176,12 @@ func checkPolicy(c *charter.Charter) error {
 		if c.HasKey([]byte(key)) {
 			return invalid("the policy names a key of the charter: %x", key)
 		}
+	}
+	if len(before) == 0 {
+		return nil
+	}
+	if was, err := ParsePolicy(before[0].Policy); err != nil || was.logVKey != p.logVKey {
+		return errors.Join(invalid("the policy names another log than the version before: %s", p.logVKey), err)
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func TestFindingsNameTheirRule(t *testing.T) {
 			t.Fatalf("findings %+v, want %s at %d", f, want, i)
 		}
 	}
-	late := w.book.Overdue(time.Unix(int64(w.Charter.DestroyBy(w.Charter.Period(lawTime))), 0).Add(time.Second))
+	late := w.book.Overdue(time.Unix(int64(w.Charter.DestroyBy(w.Charter.Period(lawTime))+w.Charter.Limits.Freshness), 0).Add(time.Second))
 	if len(late) == 0 || late[0].Rule != "LED-60" {
 		t.Errorf("overdue: %+v", late)
 	}

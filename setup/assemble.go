@@ -58,7 +58,7 @@ func UsualLimits() charter.Limits {
 		CapSubjects: 10, CapPeriod: 30 * day,
 		MaxNoticeDelay: 90 * day,
 		KeyPeriod:      30 * day, Horizon: 180 * day,
-		ActivationDelay: 14 * day, Freshness: 600,
+		ActivationDelay: 14 * day, Freshness: 600, MaxHold: 366 * day,
 		Urgent: &charter.Urgent{MaxLife: 48 * hour, ReviewWithin: 72 * hour},
 	}
 }

@@ -90,8 +90,8 @@ func (v *vetting) subject(l *capsule.Label, roster []byte) bool {
 }
 
 // period resolves a key period once: the structure with its public keys, this
-// custodian's place in it, and its private key. The horizon is that of the version
-// under which was sealed, or of the one in force if that is nearer.
+// custodian's place in it, and its private key. The horizon is that of the version in
+// force: no version has a longer one than those before it.
 func (v *vetting) period(c *charter.Charter, at lawPeriod) (*period, *fault) {
 	if p := v.periods[at]; p != nil {
 		return p, nil
@@ -99,8 +99,8 @@ func (v *vetting) period(c *charter.Charter, at lawPeriod) (*period, *fault) {
 	if f := v.narrow(c); f != nil {
 		return nil, f
 	}
-	me, horizon := v.f.Keys, min(c.DestroyBy(at.n), v.charter.DestroyBy(at.n))
-	if v.f.Now.Unix() > int64(horizon) || v.f.Book.Destroyed(c.Name, me.office, me.custodian, at.n) {
+	me := v.f.Keys
+	if v.f.Now.Unix() > int64(v.charter.DestroyBy(at.n)) || v.f.Book.Destroyed(c.Name, me.office, me.custodian, at.n) {
 		return nil, fail(ReasonHorizon, "key period %d", at.n)
 	}
 	access, err := c.Access(at.n, v.f.Book.Keys(c.Name, at.n))

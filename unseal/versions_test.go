@@ -133,7 +133,6 @@ func TestEarlierVersionNarrows(t *testing.T) {
 		{name: "cap period, longer before", first: func(l *charter.Limits) { l.CapSubjects, l.CapPeriod = 1, 360*day }, order: apart, want: ReasonCap},
 		{name: "cap, narrower now", second: func(l *charter.Limits) { l.CapSubjects = 1 }, order: twice, want: ReasonCap},
 		{name: "horizon", order: later(60 * day * time.Second)},
-		{name: "horizon, nearer before", first: func(l *charter.Limits) { l.Horizon = 20 * day }, order: later(60 * day * time.Second), want: ReasonHorizon},
 		{name: "horizon, nearer now", second: func(l *charter.Limits) { l.Horizon = 20 * day }, order: later(60 * day * time.Second), want: ReasonHorizon},
 	} {
 		w, old, _ := amendedWorld(t, x.first, x.second)

@@ -82,7 +82,7 @@ func base() *charter.Charter {
 		Language: "en", Number: 1, Review: uint64(Now.Add(365 * 24 * time.Hour).Unix()), Mode: charter.AccountableAccess,
 		Limits: charter.Limits{MaxEpochAge: day, MaxWindow: 31 * day, MaxWarrantLife: 30 * day, CapSubjects: 10,
 			CapPeriod: 30 * day, MaxNoticeDelay: 90 * day, KeyPeriod: 30 * day, Horizon: 180 * day,
-			ActivationDelay: 7 * day, Freshness: 10 * 60, Urgent: &charter.Urgent{MaxLife: 48 * hour, ReviewWithin: 24 * hour}},
+			ActivationDelay: 7 * day, Freshness: 10 * 60, MaxHold: 366 * day, Urgent: &charter.Urgent{MaxLife: 48 * hour, ReviewWithin: 24 * hour}},
 		CaseTypes: []string{"serious-crime", "missing-person"},
 		Policy:    "log and witnesses stand here",
 	}

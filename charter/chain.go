@@ -1,0 +1,120 @@
+package charter
+
+import "errors"
+
+// Verify returns the charter if it may follow the versions before it: all of them,
+// the newest first, each itself verified; none for version 1. Rules, with numbers
+// that follow those of [Charter.Validate]:
+//
+//	30  version 1 has no predecessor; another follows the version before it,
+//	    by number, hash and name
+//	31  a charter without exceptional access has no successor
+//	32  every signature is by an Ed25519 approver of the version before (for
+//	    version 1 of itself), each approver once, and verifies
+//	33  the signatures satisfy that version's amendment rule; a first version
+//	    without exceptional access has no rule and no signatures
+//	34  the length of the key period stays: key statements name a period by
+//	    number only, and serve all versions
+//	35  the horizon is not longer: people were promised when keys are destroyed
+//	36  neither approval nor amendment rule is weaker: each office in it stays,
+//	    with no lower threshold
+//	37  a custodian's name keeps its office and signing key, over all versions,
+//	    also when it left and comes back: ledger entries name a custodian by it
+//
+// Rules 34 to 37 bind versions with access.
+func (s *Signed) Verify(before ...*Charter) (*Charter, error) {
+	c, err := Parse(s.Charter)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.follows(before); err != nil {
+		return nil, err
+	}
+	law := c
+	if len(before) > 0 {
+		law = before[0]
+	}
+	signed, err := s.count(law)
+	if err != nil {
+		return nil, err
+	}
+	final := law.Mode == NoAccess // follows refuses one as predecessor
+	if !final && !law.Amendment.Satisfied(signed) {
+		return nil, invalid(33, "signatures missing from %v", law.Amendment.Missing(signed))
+	}
+	return c, nil
+}
+
+func (c *Charter) follows(before []*Charter) error {
+	if len(before) == 0 {
+		if c.Number != 1 {
+			return invalid(30, "version %d without its predecessor", c.Number)
+		}
+		return nil
+	}
+	switch prev := before[0]; {
+	case prev.Mode == NoAccess:
+		return invalid(31, "a charter without exceptional access is final")
+	case c.Number != prev.Number+1 || c.Previous != prev.Hash():
+		return invalid(30, "version %d does not follow version %d", c.Number, prev.Number)
+	case c.Name != prev.Name:
+		return invalid(30, "name %q follows %q", c.Name, prev.Name)
+	case c.Mode == NoAccess:
+		return nil
+	}
+	return errors.Join(c.keepsPromises(before[0]), c.keepsNames(before))
+}
+
+// keepsPromises is rules 34 to 36: what was sealed under the version before is not
+// opened more easily, nor for longer.
+func (c *Charter) keepsPromises(prev *Charter) error {
+	switch l, was := &c.Limits, &prev.Limits; {
+	case l.KeyPeriod != was.KeyPeriod:
+		return invalid(34, "a key period of %d s follows one of %d s", l.KeyPeriod, was.KeyPeriod)
+	case l.Horizon > was.Horizon:
+		return invalid(35, "a horizon of %d s follows one of %d s", l.Horizon, was.Horizon)
+	}
+	if office := c.Approval.weaker(prev.Approval); office != "" {
+		return invalid(36, "the approval rule asks less of the office %s than before", office)
+	}
+	if office := c.Amendment.weaker(prev.Amendment); office != "" {
+		return invalid(36, "the amendment rule asks less of the office %s than before", office)
+	}
+	return nil
+}
+
+// weaker returns an office of which rs ask less than was, or none.
+func (rs Rules) weaker(was Rules) string {
+	now := map[string]int{}
+	for _, r := range rs {
+		now[r.Office] = int(r.Threshold)
+	}
+	for _, office := range was.Missing(now) {
+		return office
+	}
+	return ""
+}
+
+// keepsNames is rule 37.
+func (c *Charter) keepsNames(before []*Charter) error {
+	type post struct {
+		office string
+		key    CustodianKey
+	}
+	held := map[string]post{}
+	for _, v := range before {
+		for _, o := range v.Offices {
+			for _, k := range o.Custodians {
+				held[k.ID] = post{o.ID, k.Key}
+			}
+		}
+	}
+	for _, o := range c.Offices {
+		for _, k := range o.Custodians {
+			if was, ok := held[k.ID]; ok && was != (post{o.ID, k.Key}) {
+				return invalid(37, "custodian %s had another key or office before; a new custodian has a new name", k.ID)
+			}
+		}
+	}
+	return nil
+}
