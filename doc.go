@@ -67,6 +67,6 @@
 //   - client is a person's device, examine the requesting authority's tool.
 //   - setup is what lies in the directories of those who run all this.
 //   - spec/model searches every state of the release protocol.
-//   - internal/testlaw and charter/chartertest hold several custodians' keys at
-//     once, which nothing but tests may do.
+//   - internal/testlaw, internal/testenv and charter/chartertest hold several
+//     custodians' keys at once, which nothing but tests may do.
 package writ

@@ -56,6 +56,8 @@ type World struct {
 	Witness    *Gate // in front of witness b, without which there is no quorum
 	Custodians []Custodian
 	AgencyKey  ed25519.PrivateKey
+	LogKey     string            // the notary's signing key, as package note writes it
+	Cosigners  map[string]string // the witnesses' keys, by name, as package witness writes them
 }
 
 // Custodian is a directory with a key file.
@@ -71,7 +73,7 @@ func (c Custodian) Who() string { return c.Office + "/" + c.Custodian }
 // New makes a world whose charter change has adjusted, and logs the charter.
 func New(t testing.TB, change func(*charter.Charter), shapes ...chartertest.Shape) *World {
 	t.Helper()
-	w := &World{World: chartertest.New("testlaw", shapes...), T: t}
+	w := &World{World: chartertest.New("testlaw", shapes...), T: t, Cosigners: map[string]string{}}
 	_, w.AgencyKey, _ = ed25519.GenerateKey(nil)
 	c := w.Charter
 	c.Review = uint64(time.Now().Add(365 * 24 * time.Hour).Unix())
@@ -84,14 +86,21 @@ func New(t testing.TB, change func(*charter.Charter), shapes ...chartertest.Shap
 	w.must(err)
 	text, urls := "log "+vkey+"\n", map[string]string{}
 	for _, name := range []string{"a", "b"} {
-		key, url, gate := w.startWitness(name, vkey)
+		var err error
+		w.Cosigners[name], err = witness.GenerateKey(name+".test", rand.Reader)
+		w.must(err)
+		key, url, gate := w.startWitness(w.Cosigners[name], vkey)
 		text += fmt.Sprintf("witness %s %s\n", name, key)
 		urls[name], w.Witness = url, gate
 	}
 	c.Policy = text + "group q all a b\nquorum q\n"
+	w.LogKey = signer
 	w.Policy, err = ledger.ParsePolicy(c.Policy)
 	w.must(err)
-	w.startNotary(signer, urls)
+	w.Gate = &Gate{to: w.startNotary(urls)}
+	srv := httptest.NewServer(w.Gate)
+	t.Cleanup(srv.Close)
+	w.Ledger = srv.URL
 	w.Add(ledger.CharterEntry(w.Sign(c)))
 	return w
 }
@@ -114,9 +123,7 @@ func (w *World) createKeys() {
 	}
 }
 
-func (w *World) startWitness(name, log string) (vkey, url string, gate *Gate) {
-	text, err := witness.GenerateKey(name+".test", rand.Reader)
-	w.must(err)
+func (w *World) startWitness(text, log string) (vkey, url string, gate *Gate) {
 	key, err := witness.ParseKey(text)
 	w.must(err)
 	s, err := witness.New(witness.Config{Dir: w.T.TempDir(), Key: key, Logs: []string{log}})
@@ -127,19 +134,28 @@ func (w *World) startWitness(name, log string) (vkey, url string, gate *Gate) {
 	return s.VKey(), srv.URL, gate
 }
 
-func (w *World) startNotary(signer string, witnesses map[string]string) {
-	s, err := notary.New(context.Background(), notary.Config{Dir: w.T.TempDir(), Signer: signer, Policy: w.Policy, Witnesses: witnesses,
+func (w *World) startNotary(witnesses map[string]string) *notary.Server {
+	s, err := notary.New(context.Background(), notary.Config{Dir: w.T.TempDir(), Signer: w.LogKey, Policy: w.Policy, Witnesses: witnesses,
 		FirstCharters: []charter.Hash{w.Charter.Hash()}, Interval: 100 * time.Millisecond, Republish: 500 * time.Millisecond})
 	w.must(err)
-	w.Gate = &Gate{to: s}
-	srv := httptest.NewServer(w.Gate)
-	w.Ledger = srv.URL
 	w.T.Cleanup(func() {
-		srv.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
 		s.Close(ctx)
 	})
+	return s
+}
+
+// Fork starts a second log under the keys of the notary and of both witnesses,
+// whose copies keep no memory of the first: what those three can do who collude.
+// Show it through the Gate.
+func (w *World) Fork() *notary.Server {
+	w.T.Helper()
+	urls := map[string]string{}
+	for name, text := range w.Cosigners {
+		_, urls[name], _ = w.startWitness(text, w.Policy.LogVKey())
+	}
+	return w.startNotary(urls)
 }
 
 func (w *World) must(err error) {
@@ -335,9 +351,8 @@ func (w *World) Capsule(account string, epoch uint64) *capsule.Capsule {
 // Gate stands in front of a service and can shut it off, or freeze what a log
 // shows while it goes on taking entries.
 type Gate struct {
-	to http.Handler
-
 	mu     sync.Mutex
+	to     http.Handler
 	shut   bool
 	frozen []byte // the checkpoint that is shown instead
 }
@@ -349,10 +364,23 @@ func (g *Gate) Shut(shut bool) {
 	g.shut = shut
 }
 
+func (g *Gate) handler() http.Handler {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.to
+}
+
+// Turn leads to another service from now on.
+func (g *Gate) Turn(to http.Handler) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.to = to
+}
+
 // Freeze makes the log show its present checkpoint for ever, or ends that.
 func (g *Gate) Freeze(freeze bool) {
 	r := httptest.NewRecorder()
-	g.to.ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/checkpoint", nil))
+	g.handler().ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/checkpoint", nil))
 	b, _ := io.ReadAll(r.Body)
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -364,7 +392,7 @@ func (g *Gate) Freeze(freeze bool) {
 // ServeHTTP implements [http.Handler].
 func (g *Gate) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
-	shut, frozen := g.shut, g.frozen
+	shut, frozen, to := g.shut, g.frozen, g.to
 	g.mu.Unlock()
 	switch {
 	case shut:
@@ -372,6 +400,6 @@ func (g *Gate) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case frozen != nil && r.URL.Path == "/checkpoint":
 		rw.Write(frozen)
 	default:
-		g.to.ServeHTTP(rw, r)
+		to.ServeHTTP(rw, r)
 	}
 }

@@ -1,0 +1,172 @@
+// Package testenv is a whole deployment in one process, for tests: the law at
+// work of testlaw, with delivery, a docket, the agency, the custodians, and
+// people with their devices. All of it is the real thing on loopback ports.
+//
+// A test that plays an attacker takes from it what that attacker has: delivery's
+// database and signing key, a [Person]'s storage, the wire between a device and
+// delivery ([Person.Between]), the notary's and the witnesses' keys.
+package testenv
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"writ/api"
+	"writ/bundle"
+	"writ/charter"
+	"writ/charter/chartertest"
+	"writ/delivery"
+	"writ/directory"
+	"writ/engine"
+	"writ/examine"
+	"writ/internal/testlaw"
+	"writ/ledger"
+	"writ/mls"
+	"writ/warrant"
+)
+
+// Offices is judicial 2 of 3 and oversight 1 of 2, with an approver each.
+var Offices = []chartertest.Shape{
+	{Office: "judicial", Need: 2, Custodians: 3, Approve: 1, Approvers: 1},
+	{Office: "oversight", Need: 1, Custodians: 2, Approve: 1, Approvers: 1},
+}
+
+// Options change a deployment before it starts. All are optional.
+type Options struct {
+	Charter  func(*charter.Charter)
+	Delivery func(*delivery.Config) // for an operator who does not keep to the rules
+	Shapes   []chartertest.Shape    // [Offices] if there are none
+}
+
+// World is the deployment.
+type World struct {
+	*testlaw.World
+	Store   string // delivery's database file
+	URL     string // of delivery
+	Docket  string // the docket's directory
+	Agency  *examine.Agency
+	Laws    *ledger.Book // what people know of the ledger
+	started sync.Once
+	asked   map[string]api.CustodianClient
+
+	mu   sync.Mutex
+	keys map[directory.Identity]mls.SignaturePublicKey // of the accounts' devices
+}
+
+// New starts a deployment. Custodians start when they are first needed.
+func New(t testing.TB, o Options) *World {
+	t.Helper()
+	if len(o.Shapes) == 0 {
+		o.Shapes = Offices
+	}
+	w := &World{World: testlaw.New(t, o.Charter, o.Shapes...), Store: filepath.Join(t.TempDir(), "delivery.db"), Docket: t.TempDir(),
+		asked: map[string]api.CustodianClient{}, keys: map[directory.Identity]mls.SignaturePublicKey{}}
+	w.Laws, _ = w.Book()
+	config := delivery.Config{Store: engine.Config{Path: w.Store}, Laws: delivery.FixedLaws(w.Charter), StatementKey: delivery.StatementKey(w.Delivery)}
+	if o.Delivery != nil {
+		o.Delivery(&config)
+	}
+	service, err := delivery.Open(config)
+	w.Must(err)
+	server := httptest.NewServer(service.Handler())
+	w.URL = server.URL
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close(); service.Close() })
+	_, docket := w.StartDocket(w.Docket)
+	w.Agency = &examine.Agency{Name: testlaw.Agency, Key: examine.AgencyKey(w.AgencyKey), Docket: docket}
+	return w
+}
+
+// Must ends the test on an error.
+func (w *World) Must(err error) {
+	w.T.Helper()
+	if err != nil {
+		w.T.Fatal(err)
+	}
+}
+
+// Asked returns the running custodians, by "office/custodian".
+func (w *World) Asked() map[string]api.CustodianClient {
+	w.started.Do(func() {
+		for _, c := range w.Custodians {
+			_, w.asked[c.Who()] = w.StartCustodian(w.CustodianConfig(c))
+		}
+	})
+	return w.asked
+}
+
+// vouch is what a device's CheckCredential says: the key must be the one that
+// the account's own device has.
+func (w *World) vouch(id directory.Identity, key mls.SignaturePublicKey) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !bytes.Equal(w.keys[id], key) {
+		return errors.New("not a key of the account")
+	}
+	return nil
+}
+
+// Authorise takes a warrant on a subject, changed by change, through docket and
+// ledger.
+func (w *World) Authorise(subject string, change ...func(*warrant.Warrant)) *examine.Case {
+	w.T.Helper()
+	x, reader := w.Warrant(subject)
+	for _, f := range change {
+		f(x)
+	}
+	c, err := examine.NewCase(x, reader)
+	w.Must(err)
+	w.Must(w.Agency.Lodge(context.Background(), c, w.Charter))
+	w.ReadAndApprove(w.Agency.Docket, x.Hash())
+	_, err = w.Agency.Publish(context.Background(), x.Hash())
+	w.Must(err)
+	return c
+}
+
+// Examiner is how the agency opens.
+func (w *World) Examiner() examine.Config {
+	return examine.Config{Agency: w.Agency, Delivery: api.NewDeliveryClient(http.DefaultClient, w.URL), Custodians: w.Asked(), Ledger: w.Ledger,
+		Policy: w.Policy, MaxAge: time.Minute, Charters: []charter.Hash{w.Charter.Hash()}}
+}
+
+// Open opens what a case names and fits in one request.
+func (w *World) Open(c *examine.Case) *examine.Opened {
+	w.T.Helper()
+	opening, err := examine.Open(context.Background(), w.Examiner(), c)
+	w.Must(err)
+	if len(opening.Parts) != 1 {
+		w.T.Fatalf("%d parts, outside %v", len(opening.Parts), opening.Outside)
+	}
+	return opening.Parts[0]
+}
+
+// Contents puts what was opened into the form of a bundle.
+func Contents(o *examine.Opened) bundle.Contents {
+	c := bundle.Contents{Charters: proven(o.Charters...), Keys: proven(o.Keys...), Warrant: o.Warrant, Approvals: o.Approvals,
+		WarrantSalt: o.WarrantSalt, WarrantEntry: proven(o.WarrantEntry)[0], RequestEntry: proven(o.RequestEntry)[0], NoticeSalt: o.NoticeSalt}
+	for _, r := range o.Releases {
+		c.Releases = append(c.Releases, proven(r.Intent)...)
+	}
+	for _, x := range o.Compartments {
+		b := bundle.Compartment{Capsule: x.Capsule, Ratchet: x.Ratchet, SenderData: x.SenderData, GroupContext: x.GroupContext,
+			LeafProof: x.LeafProof, RosterProof: x.RosterProof, Count: x.Count, Statement: x.Statement}
+		for _, m := range x.Messages {
+			b.Messages = append(b.Messages, bundle.Message{Seq: m.Seq, Received: m.Received, Ciphertext: m.Ciphertext})
+		}
+		c.Compartments = append(c.Compartments, b)
+	}
+	return c
+}
+
+func proven(list ...examine.Proven) (out []bundle.Proven) {
+	for _, p := range list {
+		out = append(out, bundle.Proven{Entry: p.Entry, Proof: p.Proof})
+	}
+	return out
+}
