@@ -1014,6 +1014,7 @@ type Message struct {
 	Sender        uint32                 `protobuf:"varint,6,opt,name=sender,proto3" json:"sender,omitempty"`                           // leaf index in that epoch
 	ReceivedMs    uint64                 `protobuf:"varint,7,opt,name=received_ms,json=receivedMs,proto3" json:"received_ms,omitempty"` // delivery's clock, Unix milliseconds
 	Body          []byte                 `protobuf:"bytes,8,opt,name=body,proto3" json:"body,omitempty"`                                // MLSMessage
+	Capsule       []byte                 `protobuf:"bytes,9,opt,name=capsule,proto3" json:"capsule,omitempty"`                          // that the message brought along; only in events, GetCapsules gives it at any time
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1104,11 +1105,19 @@ func (x *Message) GetBody() []byte {
 	return nil
 }
 
+func (x *Message) GetCapsule() []byte {
+	if x != nil {
+		return x.Capsule
+	}
+	return nil
+}
+
 type AppendRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Conversation  []byte                 `protobuf:"bytes,1,opt,name=conversation,proto3" json:"conversation,omitempty"`
 	Mid           []byte                 `protobuf:"bytes,2,opt,name=mid,proto3" json:"mid,omitempty"`         // 16 bytes; the same mid and body again give the same seq
 	Message       []byte                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"` // at most 64 KiB; its authenticated data is the hash of a stored capsule
+	Capsule       []byte                 `protobuf:"bytes,4,opt,name=capsule,proto3" json:"capsule,omitempty"` // or of this one, which is then stored with it, as PutCapsule would; else empty
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1160,6 +1169,13 @@ func (x *AppendRequest) GetMid() []byte {
 func (x *AppendRequest) GetMessage() []byte {
 	if x != nil {
 		return x.Message
+	}
+	return nil
+}
+
+func (x *AppendRequest) GetCapsule() []byte {
+	if x != nil {
+		return x.Capsule
 	}
 	return nil
 }
@@ -2605,7 +2621,7 @@ const file_delivery_proto_rawDesc = "" +
 	"\n" +
 	"group_info\x18\x01 \x01(\fR\tgroupInfo\"@\n" +
 	"\x1aCreateConversationResponse\x12\"\n" +
-	"\fconversation\x18\x01 \x01(\fR\fconversation\"\xd7\x01\n" +
+	"\fconversation\x18\x01 \x01(\fR\fconversation\"\xf1\x01\n" +
 	"\aMessage\x12\"\n" +
 	"\fconversation\x18\x01 \x01(\fR\fconversation\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x10\n" +
@@ -2615,11 +2631,13 @@ const file_delivery_proto_rawDesc = "" +
 	"\x06sender\x18\x06 \x01(\rR\x06sender\x12\x1f\n" +
 	"\vreceived_ms\x18\a \x01(\x04R\n" +
 	"receivedMs\x12\x12\n" +
-	"\x04body\x18\b \x01(\fR\x04body\"_\n" +
+	"\x04body\x18\b \x01(\fR\x04body\x12\x18\n" +
+	"\acapsule\x18\t \x01(\fR\acapsule\"y\n" +
 	"\rAppendRequest\x12\"\n" +
 	"\fconversation\x18\x01 \x01(\fR\fconversation\x12\x10\n" +
 	"\x03mid\x18\x02 \x01(\fR\x03mid\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\fR\amessage\"\"\n" +
+	"\amessage\x18\x03 \x01(\fR\amessage\x12\x18\n" +
+	"\acapsule\x18\x04 \x01(\fR\acapsule\"\"\n" +
 	"\x0eAppendResponse\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\"`\n" +
 	"\x0eProposeRequest\x12\"\n" +

@@ -351,7 +351,7 @@ func TestLateMessage(t *testing.T) {
 		id := w.talk(anna, ben)
 		c := anna.convs[id]
 		p := place{c.group.Epoch(), c.group.OwnLeaf()}
-		own, err := c.ownCapsule(background, p)
+		own, err := c.ownCapsule(&step{}, p, &item{})
 		w.check(err)
 		message, _, err := c.group.Protect(own.want, []byte("late"))
 		w.check(err)
@@ -379,7 +379,7 @@ func TestOverAgeMessageIsHeld(t *testing.T) {
 	anna, ben := w.device("a-ovr", w.access), w.device("b-ovr", w.access)
 	id := w.talk(anna, ben)
 	c := anna.convs[id]
-	own, err := c.ownCapsule(background, place{c.group.Epoch(), c.group.OwnLeaf()})
+	own, err := c.ownCapsule(&step{}, place{c.group.Epoch(), c.group.OwnLeaf()}, &item{})
 	w.check(err)
 	message, _, err := c.group.Protect(own.want, []byte("old"))
 	w.check(err)

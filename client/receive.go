@@ -107,7 +107,7 @@ func (c *conversation) receiveApplication(ctx context.Context, m *api.Message) e
 			return c.posted(i, m.Seq, receivedAt(m))
 		}
 	}
-	r := &received{seq: m.Seq, epoch: m.Epoch, time: receivedAt(m), body: m.Body}
+	r := &received{seq: m.Seq, epoch: m.Epoch, time: receivedAt(m), body: m.Body, capsule: m.Capsule}
 	s, why, err := c.open(ctx, r)
 	if err != nil {
 		return err
@@ -151,7 +151,7 @@ func (c *conversation) open(ctx context.Context, m *received) (s *step, why stri
 		s.tell(e)
 		return s, "", nil
 	}
-	box, why, err := c.checkCapsule(ctx, s, p)
+	box, why, err := c.checkCapsule(ctx, s, p, m.capsule)
 	if err != nil || why != "" {
 		return s, why, err
 	}

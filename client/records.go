@@ -169,14 +169,15 @@ const (
 
 // An item is something the person asked for that delivery has not yet taken.
 type item struct {
-	number uint64
-	kind   itemKind
-	mid    [16]byte // of the message, or of the request for key packages
-	text   string   // itemText: what is said; itemInvite, itemRemove: an account
-	epoch  uint64   // of sealed
-	sealed []byte   // itemText: the ciphertext; empty if there is none yet
-	seq    uint64   // itemText: where delivery says it is; 0 if it has not said
-	lost   bool     // this device was removed before delivery took it; not stored
+	number  uint64
+	kind    itemKind
+	mid     [16]byte // of the message, or of the request for key packages
+	text    string   // itemText: what is said; itemInvite, itemRemove: an account
+	epoch   uint64   // of sealed
+	sealed  []byte   // itemText: the ciphertext; empty if there is none yet
+	capsule []byte   // itemText: of the compartment, where sealed is the first in it
+	seq     uint64   // itemText: where delivery says it is; 0 if it has not said
+	lost    bool     // this device was removed before delivery took it; not stored
 }
 
 func (i *item) encode() []byte {
@@ -187,6 +188,7 @@ func (i *item) encode() []byte {
 	w.Opaque([]byte(i.text))
 	w.Uint64(i.epoch)
 	w.Opaque(i.sealed)
+	w.Opaque(i.capsule)
 	w.Uint64(i.seq)
 	return w.Bytes()
 }
@@ -195,7 +197,7 @@ func parseItem(b []byte) (*item, error) {
 	r := wire.NewReader(b)
 	i := &item{number: r.Uint64(), kind: itemKind(r.Uint8())}
 	copy(i.mid[:], r.Fixed(16))
-	i.text, i.epoch, i.sealed, i.seq = string(r.Opaque(maxText)), r.Uint64(), r.Opaque(maxRecord), r.Uint64()
+	i.text, i.epoch, i.sealed, i.capsule, i.seq = string(r.Opaque(maxText)), r.Uint64(), r.Opaque(maxRecord), r.Opaque(maxRecord), r.Uint64()
 	return i, r.Done()
 }
 
@@ -222,10 +224,11 @@ func parsePending(b []byte) (*pending, error) {
 
 // A received is an application message that delivery handed over.
 type received struct {
-	seq   uint64
-	epoch uint64
-	time  time.Time
-	body  []byte
+	seq     uint64
+	epoch   uint64
+	time    time.Time
+	body    []byte
+	capsule []byte // that it brought along, as delivery shows it; not stored
 }
 
 func (m *received) encode() []byte {
@@ -239,6 +242,6 @@ func (m *received) encode() []byte {
 
 func parseReceived(b []byte) (*received, error) {
 	r := wire.NewReader(b)
-	m := &received{r.Uint64(), r.Uint64(), time.UnixMilli(int64(r.Uint64())), r.Opaque(maxRecord)}
+	m := &received{seq: r.Uint64(), epoch: r.Uint64(), time: time.UnixMilli(int64(r.Uint64())), body: r.Opaque(maxRecord)}
 	return m, r.Done()
 }

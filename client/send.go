@@ -12,8 +12,8 @@ import (
 	"writ/mls"
 )
 
-// speak says a text: it renews an old epoch, deposits the capsule of a new one,
-// seals the text, and posts what is sealed. One of these at a turn.
+// speak says a text: it renews an old epoch, seals the text, with the capsule of the
+// compartment if it is the first there, and posts what is sealed. One of these at a turn.
 func (c *conversation) speak(ctx context.Context, i *item) error {
 	if len(i.sealed) > 0 {
 		return c.post(ctx, i)
@@ -28,7 +28,8 @@ func (c *conversation) speak(ctx context.Context, i *item) error {
 		return c.commit(0, mls.CommitOptions{})
 	}
 	p := place{c.group.Epoch(), c.group.OwnLeaf()}
-	own, err := c.ownCapsule(ctx, p)
+	s := &step{}
+	own, err := c.ownCapsule(s, p, i)
 	if err != nil {
 		return err
 	}
@@ -36,16 +37,21 @@ func (c *conversation) speak(ctx context.Context, i *item) error {
 	if err != nil {
 		return fmt.Errorf("client: send: %w", err)
 	}
+	c.compartments[p] = own
 	i.sealed, i.epoch = message, p.epoch
-	s := &step{records: groupRecords(delta)}
+	s.records = append(s.records, groupRecords(delta)...)
 	s.put(numbered(keyOutbox, i.number), i.encode())
 	return c.finish(s)
 }
 
-// stale reports whether the epoch has to be renewed before this device may speak.
+// stale reports whether the epoch has to be renewed before this device may speak: it
+// is old, or its capsule went with a message that never arrived, and can't be made again.
 func (c *conversation) stale() bool {
 	n := c.group.Epoch()
 	if n == 0 || c.renew {
+		return true
+	}
+	if own := c.compartments[place{n, c.group.OwnLeaf()}]; own != nil && !own.stored {
 		return true
 	}
 	e := c.epochs[n]
@@ -63,8 +69,9 @@ func (c *conversation) maxAge(m member) time.Duration {
 	return time.Duration(law.Limits.MaxEpochAge) * time.Second
 }
 
-// ownCapsule sees to it that the capsule of an own compartment is at delivery.
-func (c *conversation) ownCapsule(ctx context.Context, p place) (*compartment, error) {
+// ownCapsule returns an own compartment, and gives an item that is the first in it the
+// capsule to bring along.
+func (c *conversation) ownCapsule(s *step, p place, i *item) (*compartment, error) {
 	if own := c.compartments[p]; own != nil {
 		return own, nil
 	}
@@ -72,25 +79,20 @@ func (c *conversation) ownCapsule(ctx context.Context, p place) (*compartment, e
 	if err != nil {
 		return nil, err
 	}
-	own := &compartment{stored: true}
+	own := &compartment{stored: sealed == nil}
 	if sealed != nil {
 		hash := sealed.Hash()
-		own.want = hash[:]
-		if _, err := call(ctx, c.device, c.device.cfg.Delivery.PutCapsule, &api.PutCapsuleRequest{Capsule: sealed.Bytes()}); err != nil {
-			return nil, fmt.Errorf("client: deposit capsule: %w", err)
-		}
+		own.want, i.capsule = hash[:], sealed.Bytes()
 	}
-	c.compartments[p] = own
-	s := &step{}
 	s.put(p.key(), own.encode())
-	return own, c.finish(s)
+	return own, nil
 }
 
 // post hands a sealed message to delivery.
 func (c *conversation) post(ctx context.Context, i *item) error {
 	if i.seq == 0 {
 		res, err := call(ctx, c.device, c.device.cfg.Delivery.Append,
-			&api.AppendRequest{Conversation: c.id[:], Mid: i.mid[:], Message: i.sealed})
+			&api.AppendRequest{Conversation: c.id[:], Mid: i.mid[:], Message: i.sealed, Capsule: i.capsule})
 		if err != nil {
 			return c.notPosted(ctx, i, err)
 		}
@@ -118,6 +120,11 @@ func (c *conversation) posted(i *item, seq uint64, at time.Time) error {
 	s := &step{}
 	c.cursor = seq
 	c.done(s, i.number)
+	p := place{i.epoch, c.group.OwnLeaf()}
+	if own := c.compartments[p]; own != nil && !own.stored {
+		own.stored = true
+		s.put(p.key(), own.encode())
+	}
 	s.tell(Event{Kind: Message, Seq: seq, Epoch: i.epoch, Time: at, Sender: c.device.self.Identity, Text: i.text})
 	return c.finish(s)
 }
@@ -143,7 +150,7 @@ func (c *conversation) notPosted(ctx context.Context, i *item, why error) error 
 	// It is not stored: read has shown everything that is. Seal it again, in a
 	// newer epoch.
 	c.renew = c.renew || before == c.group.Epoch() && i.epoch == before
-	i.sealed, i.epoch = nil, 0
+	i.sealed, i.capsule, i.epoch = nil, nil, 0
 	s := &step{}
 	s.put(numbered(keyOutbox, i.number), i.encode())
 	return c.finish(s)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"connectrpc.com/connect"
 )
 
 // Watch tells what comes, live, and goes on when sessions end.
@@ -45,5 +47,44 @@ func TestWatch(t *testing.T) {
 	w.want(w.history(anna, id, Message), w.history(ben, id, Message)...)
 	cancel()
 	for range heard {
+	}
+}
+
+// The capsule that delivery shows beside a message is compared; only where it is
+// missing or another does the device ask for what is stored.
+func TestShownCapsule(t *testing.T) {
+	w := newWorld(t)
+	asked := 0
+	count := between(func(_ context.Context, procedure string, _ any, send func() (connect.AnyResponse, error)) (connect.AnyResponse, error) {
+		if procedure == "GetCapsules" {
+			asked++
+		}
+		return send()
+	})
+	anna, ben := w.device("a-shn", w.access), w.device("b-shn", w.access, count)
+	id := w.talk(anna, ben)
+	c := anna.convs[id]
+	p := place{c.group.Epoch(), c.group.OwnLeaf()}
+	i := &item{}
+	own, err := c.ownCapsule(&step{}, p, i)
+	w.check(err)
+	message, _, err := c.group.Protect(own.want, []byte("hello"))
+	w.check(err)
+	wrong := append([]byte{}, i.capsule...)
+	wrong[len(wrong)-1] ^= 1
+	for _, shown := range []struct {
+		capsule []byte
+		asked   int
+	}{{nil, 1}, {wrong, 2}, {i.capsule, 2}} {
+		b := ben.convs[id]
+		delete(b.compartments, p)
+		_, why, err := b.checkCapsule(background, &step{}, p, shown.capsule)
+		w.check(err)
+		if why != "" || asked != shown.asked {
+			t.Fatalf("asked %d times, want %d: %s", asked, shown.asked, why)
+		}
+	}
+	if s, why, err := ben.convs[id].open(background, &received{seq: 9, epoch: p.epoch, time: w.Now(), body: message, capsule: i.capsule}); err != nil || why != "" || s.events[0].Kind != Message {
+		t.Fatal(s, why, err)
 	}
 }

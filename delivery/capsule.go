@@ -17,23 +17,34 @@ func (s *Service) PutCapsule(ctx context.Context, r *api.PutCapsuleRequest) (*ap
 	if err != nil {
 		return nil, err
 	}
-	c, err := capsule.Parse(r.Capsule)
+	d, err := s.deposit(ctx, id, r.Capsule)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.store.PutCapsule(ctx, d); err != nil {
+		return nil, s.storeFault(err, tooManyCapsules)
+	}
+	return &api.PutCapsuleResponse{Hash: d.Name}, nil
+}
+
+const tooManyCapsules = "capsules of one compartment"
+
+// deposit checks a capsule that a device brings.
+func (s *Service) deposit(ctx context.Context, depositor directory.Identity, body []byte) (*engine.Deposit, error) {
+	c, err := capsule.Parse(body)
 	if err != nil {
 		return nil, malformed("%v", err)
 	}
-	if err := s.checkCapsule(ctx, id, c); err != nil {
+	if err := s.checkCapsule(ctx, depositor, c); err != nil {
 		return nil, err
 	}
 	l, hash := c.Label(), c.Hash()
 	limit := maxForeign
-	if id.Account == l.Account && id.Device == l.Device {
+	if depositor.Account == l.Account && depositor.Device == l.Device {
 		limit = maxCapsules
 	}
-	err = s.store.PutCapsule(ctx, engine.Compartment{Conversation: l.Conversation, Epoch: l.Epoch, Leaf: l.Leaf}, hash[:], id.String(), r.Capsule, limit)
-	if err != nil {
-		return nil, s.storeFault(err, "capsules of one compartment")
-	}
-	return &api.PutCapsuleResponse{Hash: hash[:]}, nil
+	compartment := engine.Compartment{Conversation: l.Conversation, Epoch: l.Epoch, Leaf: l.Leaf}
+	return &engine.Deposit{Compartment: compartment, Name: hash[:], Depositor: depositor.String(), Body: body, Max: limit}, nil
 }
 
 // checkCapsule compares a capsule's label with what is known of the compartment,

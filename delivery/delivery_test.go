@@ -156,6 +156,57 @@ func TestMessageWithoutCapsule(t *testing.T) {
 	refusedWith(t, "another epoch's", send(alice, hash[:]), connect.CodeFailedPrecondition)
 }
 
+// The first message of a compartment may bring its capsule: both are stored, or neither.
+// Whoever hears it live is shown the capsule.
+func TestMessageBringsItsCapsule(t *testing.T) {
+	w := newWorld(t)
+	alice, bob, conv := w.pair()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	stream, err := bob.api().Subscribe(ctx, &api.SubscribeRequest{})
+	if err != nil || !stream.Receive() {
+		t.Fatal(err, stream.Err())
+	}
+	send := func(p *phone, names []byte, brings []byte) error {
+		r := p.protect(conv, names, "x")
+		r.Capsule = brings
+		_, err := p.api().Append(ctx, r)
+		return err
+	}
+	stored := func(leaf uint32) [][]byte {
+		r, err := alice.api().GetCapsules(ctx, &api.GetCapsulesRequest{Conversation: []byte(conv), Epoch: 1, Leaf: leaf})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Capsules
+	}
+	good, bobs := alice.seal(conv, alice.label(conv)), bob.seal(conv, bob.label(conv))
+	hash, bobsHash := good.Hash(), bobs.Hash()
+	moved := relabel(t, good, func(l *capsule.Label) { l.Opened++ })
+	movedHash := capsule.HashOf(moved)
+	refusedWith(t, "one that the message does not name", send(alice, randomBytes(32), good.Bytes()), connect.CodeInvalidArgument)
+	refusedWith(t, "another's, named", send(alice, bobsHash[:], bobs.Bytes()), connect.CodeInvalidArgument)
+	refusedWith(t, "one with a wrong label, named", send(alice, movedHash[:], moved), connect.CodePermissionDenied)
+	refusedWith(t, "no capsule", send(alice, hash[:], []byte("x")), connect.CodeInvalidArgument)
+	if n := len(stored(0)) + len(stored(1)); n != 0 {
+		t.Fatalf("%d capsules stored with messages that were refused", n)
+	}
+	for i := range 2 {
+		if err := send(alice, hash[:], good.Bytes()); err != nil {
+			t.Fatalf("time %d: %v", i, err)
+		}
+		if !stream.Receive() || !bytes.Equal(stream.Msg().GetMessage().GetCapsule(), good.Bytes()) {
+			t.Fatalf("bob is shown %v", stream.Msg())
+		}
+	}
+	if list := stored(0); len(list) != 1 || !bytes.Equal(list[0], good.Bytes()) {
+		t.Fatalf("%d capsules stored", len(list))
+	}
+	if err := send(alice, hash[:], nil); err != nil {
+		t.Errorf("the next message: %v", err)
+	}
+}
+
 // R4, delivery's part: a capsule whose label is not the compartment's is refused.
 func TestWrongLabelR4(t *testing.T) {
 	w := newWorld(t)

@@ -62,10 +62,14 @@ func (h *hub) forget(m *engine.Message) {
 func (h *hub) committed(m *engine.Message) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	event := &api.Event{Event: &api.Event_Message{Message: wireMessage(m)}}
+	shown := wireMessage(m)
 	if len(m.Body) > maxMessage {
-		event.GetMessage().Body = nil
+		shown.Body = nil
 	}
+	if m.Deposit != nil {
+		shown.Capsule = m.Deposit.Body
+	}
+	event := &api.Event{Event: &api.Event_Message{Message: shown}}
 	for sub := range h.byConversation[string(m.Conversation)] {
 		sub.push(event)
 	}

@@ -38,7 +38,11 @@ func TestLawWithoutAccess(t *testing.T) {
 	refusedWith(t, "authenticated data", send(carol, randomBytes(32)), connect.CodeInvalidArgument)
 	l := alice.label(conv)
 	good := alice.seal(conv, l)
-	_, err := carol.api().PutCapsule(context.Background(), &api.PutCapsuleRequest{Capsule: relabel(t, good, func(l *capsule.Label) {
+	brings := carol.protect(conv, nil, "x")
+	brings.Capsule = good.Bytes()
+	_, err := carol.api().Append(context.Background(), brings)
+	refusedWith(t, "a capsule beside a message", err, connect.CodeInvalidArgument)
+	_, err = carol.api().PutCapsule(context.Background(), &api.PutCapsuleRequest{Capsule: relabel(t, good, func(l *capsule.Label) {
 		l.Account, l.Leaf, l.Charter = "carol", 1, plainLaw.Hash()
 	})})
 	refusedWith(t, "a capsule", err, connect.CodePermissionDenied)

@@ -28,17 +28,20 @@ func (s *Service) Append(ctx context.Context, r *api.AppendRequest) (*api.Append
 	}
 	c, done := s.use(r.Conversation)
 	defer done()
-	leaf, err := s.checkSender(ctx, c, id, outside)
+	leaf, sealed, err := s.checkSender(ctx, c, id, outside, r.Capsule)
 	if err != nil {
 		return s.appended(ctx, r, err)
 	}
 	m := message(r.Conversation, r.Mid, outside.Epoch, engine.Application, leaf, s.now(), r.Message)
+	m.Deposit = sealed
 	err = s.store.Append(ctx, m)
-	if errors.Is(err, engine.ErrConflict) {
+	switch {
+	case errors.Is(err, engine.ErrConflict):
 		c.doubt()
 		return nil, s.oldEpoch(ctx, c)
-	}
-	if err != nil {
+	case errors.Is(err, engine.ErrFull):
+		return nil, full(tooManyCapsules)
+	case err != nil:
 		return nil, s.storeFault(err, "mid")
 	}
 	return &api.AppendResponse{Seq: m.Seq}, nil
@@ -85,39 +88,49 @@ func message(conversation, mid []byte, epoch uint64, kind engine.Kind, leaf uint
 }
 
 // checkSender makes the checks of an application message and returns its sender's
-// leaf.
-func (s *Service) checkSender(ctx context.Context, c *conversation, id directory.Identity, outside *mls.Envelope) (uint32, error) {
+// leaf, and the capsule that it brings along, if any.
+func (s *Service) checkSender(ctx context.Context, c *conversation, id directory.Identity, outside *mls.Envelope, sealed []byte) (uint32, *engine.Deposit, error) {
 	epochs, err := s.recentTo(ctx, c, outside.Epoch)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	current := epochs[len(epochs)-1]
 	if _, ok := current.members[id]; !ok {
-		return 0, refused("not a member of the conversation")
+		return 0, nil, refused("not a member of the conversation")
 	}
 	e := find(epochs, outside.Epoch)
 	if e == nil || outside.Epoch == 0 {
-		return 0, s.oldEpoch(ctx, c)
+		return 0, nil, s.oldEpoch(ctx, c)
 	}
 	m, ok := e.members[id]
 	if !ok {
-		return 0, refused("not a member in epoch %d", outside.Epoch)
+		return 0, nil, refused("not a member in epoch %d", outside.Epoch)
 	}
 	law, err := s.lawOf(m)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if law.Mode == charter.NoAccess {
-		if len(outside.AuthenticatedData) != 0 {
-			return 0, malformed("authenticated data without a capsule to name")
+		if len(outside.AuthenticatedData)+len(sealed) != 0 {
+			return 0, nil, malformed("a capsule, or authenticated data to name one, under a law without exceptional access")
 		}
-		return m.Leaf, nil
+		return m.Leaf, nil, nil
 	}
 	if age := s.now().Sub(e.openedAt()); age > time.Duration(law.Limits.MaxEpochAge)*time.Second {
-		return 0, fault(connect.CodeFailedPrecondition, &api.Hint{Hint: "Commit, then send in the new epoch.", Epoch: current.Epoch.Epoch},
+		return 0, nil, fault(connect.CodeFailedPrecondition, &api.Hint{Hint: "Commit, then send in the new epoch.", Epoch: current.Epoch.Epoch},
 			"refused: epoch %d is %s old, the charter allows %d s", outside.Epoch, age.Truncate(time.Second), law.Limits.MaxEpochAge)
 	}
-	return m.Leaf, s.checkCapsuleStored(ctx, c, outside.Epoch, m.Leaf, outside.AuthenticatedData)
+	if len(sealed) == 0 {
+		return m.Leaf, nil, s.checkCapsuleStored(ctx, c, outside.Epoch, m.Leaf, outside.AuthenticatedData)
+	}
+	d, err := s.deposit(ctx, id, sealed)
+	if err != nil {
+		return 0, nil, err
+	}
+	if string(d.Conversation) != string(c.id) || d.Epoch != outside.Epoch || d.Leaf != m.Leaf || string(d.Name) != string(outside.AuthenticatedData) {
+		return 0, nil, malformed("the capsule is not the one that the message names")
+	}
+	return m.Leaf, d, nil
 }
 
 func (s *Service) checkCapsuleStored(ctx context.Context, c *conversation, epoch uint64, leaf uint32, hash []byte) error {

@@ -162,27 +162,38 @@ func (s *Delivery) Devices(ctx context.Context, account string) ([]Device, error
 	return list, nil
 }
 
-// PutCapsule stores a capsule under its name, 32 bytes, once: what is there
-// stays. ErrFull if the depositor, a device's name, has max capsules in this
-// compartment.
-func (s *Delivery) PutCapsule(ctx context.Context, c Compartment, name []byte, depositor string, body []byte, max int) error {
-	if c.Epoch >= Forever {
+// A Deposit is a capsule on its way into the store.
+type Deposit struct {
+	Compartment
+	Name      []byte // 32 bytes; what is stored under it stays
+	Depositor string // a device's name
+	Body      []byte
+	Max       int // capsules of this depositor in this compartment
+}
+
+// PutCapsule stores a capsule once: what is there stays. ErrFull if the depositor has
+// too many.
+func (s *Delivery) PutCapsule(ctx context.Context, d *Deposit) error {
+	hash := hashOf(d.Body)
+	return s.db.submit(ctx, func(t *tx) error { return d.put(t, hash) })
+}
+
+func (d *Deposit) put(t *tx, hash []byte) error {
+	if d.Epoch >= Forever {
 		return ErrConflict
 	}
-	return s.db.submit(ctx, func(t *tx) error {
-		key := []any{c.Conversation, c.Epoch, c.Leaf, name}
-		var n int
-		if t.row("SELECT 1 FROM capsules WHERE conv=? AND epoch=? AND leaf=? AND name=?", key, &n) {
-			return nil
-		}
-		t.row("SELECT count(*) FROM capsules WHERE conv=? AND epoch=? AND leaf=? AND depositor=?", []any{c.Conversation, c.Epoch, c.Leaf, depositor}, &n)
-		if n >= max {
-			return ErrFull
-		}
-		t.exec("INSERT INTO capsules (conv, epoch, leaf, name, depositor, body, hash) VALUES (?, ?, ?, ?, ?, ?, ?)",
-			append(key, depositor, body, hashOf(body))...)
+	key := []any{d.Conversation, d.Epoch, d.Leaf, d.Name}
+	var n int
+	if t.row("SELECT 1 FROM capsules WHERE conv=? AND epoch=? AND leaf=? AND name=?", key, &n) {
 		return nil
-	})
+	}
+	t.row("SELECT count(*) FROM capsules WHERE conv=? AND epoch=? AND leaf=? AND depositor=?", []any{d.Conversation, d.Epoch, d.Leaf, d.Depositor}, &n)
+	if n >= d.Max {
+		return ErrFull
+	}
+	t.exec("INSERT INTO capsules (conv, epoch, leaf, name, depositor, body, hash) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		append(key, d.Depositor, d.Body, hash)...)
+	return nil
 }
 
 // HasCapsule reports whether a capsule of that name is stored.

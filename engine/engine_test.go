@@ -265,20 +265,20 @@ func TestCapsulesAreWriteOnceAndBounded(t *testing.T) {
 	c := Compartment{random(16), 3, 1}
 	name := random(32)
 	for _, body := range []string{"first", "second"} {
-		if err := s.PutCapsule(t.Context(), c, name, "alice/phone", []byte(body), 2); err != nil {
+		if err := s.PutCapsule(t.Context(), &Deposit{c, name, "alice/phone", []byte(body), 2}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if list, err := s.Capsules(t.Context(), c); err != nil || len(list) != 1 || string(list[0]) != "first" {
 		t.Errorf("capsules %q, %v", list, err)
 	}
-	if err := s.PutCapsule(t.Context(), c, random(32), "alice/phone", nil, 2); err != nil {
+	if err := s.PutCapsule(t.Context(), &Deposit{c, random(32), "alice/phone", nil, 2}); err != nil {
 		t.Error(err)
 	}
-	if err := s.PutCapsule(t.Context(), c, random(32), "alice/phone", nil, 2); !errors.Is(err, ErrFull) {
+	if err := s.PutCapsule(t.Context(), &Deposit{c, random(32), "alice/phone", nil, 2}); !errors.Is(err, ErrFull) {
 		t.Errorf("a third: %v, want ErrFull", err)
 	}
-	if err := s.PutCapsule(t.Context(), c, random(32), "bob/phone", nil, 2); err != nil {
+	if err := s.PutCapsule(t.Context(), &Deposit{c, random(32), "bob/phone", nil, 2}); err != nil {
 		t.Errorf("another depositor: %v", err)
 	}
 }

@@ -16,6 +16,7 @@ type Message struct {
 	Sender       uint32 // leaf index
 	Received     uint64 // Unix milliseconds
 	Body         []byte
+	Deposit      *Deposit // a capsule that comes with it, for Append; not set on reading
 }
 
 // Kind says what a message is. The numbers are stored.
@@ -32,13 +33,22 @@ const (
 // epoch e+LateEpochs+1.
 const LateEpochs = 3
 
-// Append stores an application message or a proposal and sets its Seq. A mid
-// that is stored already gives the seq it has; ErrExists if its body is another.
-// ErrConflict if the conversation is in another epoch, which for an application
-// message may be up to LateEpochs after its own.
+// Append stores an application message or a proposal and sets its Seq, and before it
+// its Deposit. A mid that is stored already gives the seq it has; ErrExists if its body
+// is another. ErrConflict if the conversation is in another epoch, which for an
+// application message may be up to LateEpochs after its own. ErrFull as PutCapsule. A
+// capsule stays deposited where its message is not taken.
 func (s *Delivery) Append(ctx context.Context, m *Message) error {
-	hash := hashOf(m.Body)
+	hash, sealed := hashOf(m.Body), []byte(nil)
+	if m.Deposit != nil {
+		sealed = hashOf(m.Deposit.Body)
+	}
 	return s.db.submit(ctx, func(t *tx) error {
+		if m.Deposit != nil {
+			if err := m.Deposit.put(t, sealed); err != nil {
+				return err
+			}
+		}
 		if !s.insert(t, m, hash) {
 			return s.settle(t, m, hash)
 		}
