@@ -47,7 +47,7 @@
 //	custodian        internal/wire api charter engine ledger replica unseal warrant
 //	client           internal/wire api capsule charter directory mls
 //	examine          internal/wire api capsule charter follower ledger mls notice unseal warrant
-//	setup            charter custodian examine warrant witness
+//	setup            charter custodian directory examine warrant witness
 //	cmd/writ         *
 //	spec/model       -
 //

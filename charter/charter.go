@@ -106,9 +106,17 @@ type Charter struct {
 	Docket   DocketKey
 	Delivery DeliveryKey
 
-	Policy     string   // witness policy, parsed by package ledger
+	Policy     string // witness policy, parsed by package ledger
+	Directory  Directory
 	BeaconKeys [][]byte // none in format 1
 	Keys       []*KeyStatement
+}
+
+// Directory names the log on which accounts state their devices. A law names it,
+// so that nobody learns from the directory itself whom to believe about it.
+type Directory struct {
+	Policy string   // witness policy of that log, parsed by package ledger
+	VRF    [32]byte // public key under which labels are proven, parsed by package directory
 }
 
 // Office is a class of approvers and custodians.

@@ -60,6 +60,8 @@ func (c *Charter) Encode() []byte {
 	w.Fixed(c.Docket[:])
 	w.Fixed(c.Delivery[:])
 	w.String(c.Policy)
+	w.String(c.Directory.Policy)
+	w.Fixed(c.Directory.VRF[:])
 	vector(&w, c.BeaconKeys, (*wire.Writer).Opaque)
 	vector(&w, c.Keys, func(w *wire.Writer, k *KeyStatement) { w.Fixed(k.Encode()) })
 	return w.Bytes()
@@ -104,6 +106,7 @@ func readCharter(r *wire.Reader) *Charter {
 	c.Origins = list(r, func(r *wire.Reader) string { return r.String(maxText) })
 	c.Docket, c.Delivery = r.Array32(), r.Array32()
 	c.Policy = r.String(maxPolicy)
+	c.Directory = Directory{r.String(maxPolicy), r.Array32()}
 	c.BeaconKeys = list(r, func(r *wire.Reader) []byte { return clone(r.Opaque(maxKey)) })
 	c.Keys = list(r, readKeyStatement)
 	return c

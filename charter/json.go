@@ -36,6 +36,7 @@ type jsonCharter struct {
 	WebAuthn     *jsonWebAuthn `json:"webauthn,omitempty"`
 	Services     *jsonServices `json:"services,omitempty"`
 	Policy       string        `json:"policy"`
+	Directory    jsonDirectory `json:"directory"`
 	Keys         []jsonKey     `json:"keys,omitempty"`
 }
 
@@ -101,6 +102,11 @@ type jsonWebAuthn struct {
 	RPID           string   `json:"rp_id"`
 	Origins        []string `json:"origins"`
 	SyncedPasskeys bool     `json:"synced_passkeys"`
+}
+
+type jsonDirectory struct {
+	Policy string `json:"policy"`
+	VRFKey []byte `json:"vrf_key"`
 }
 
 type jsonServices struct {

@@ -29,7 +29,8 @@ func convert[A, B any](in []A, f func(A) B) []B {
 
 func toJSON(c *Charter) *jsonCharter {
 	j := &jsonCharter{Name: c.Name, Jurisdiction: c.Jurisdiction, LegalBasis: c.LegalBasis, Language: c.Language,
-		Number: c.Number, Access: modeNames[c.Mode], CaseTypes: c.CaseTypes, Policy: c.Policy}
+		Number: c.Number, Access: modeNames[c.Mode], CaseTypes: c.CaseTypes, Policy: c.Policy,
+		Directory: jsonDirectory{c.Directory.Policy, c.Directory.VRF[:]}}
 	if c.Previous != (Hash{}) {
 		j.Previous = c.Previous[:]
 	}
@@ -89,8 +90,9 @@ func (j *jsonCharter) charter() (*Charter, error) {
 		return nil, fmt.Errorf("access: %w", err)
 	}
 	c := &Charter{Name: j.Name, Jurisdiction: j.Jurisdiction, LegalBasis: j.LegalBasis, Language: j.Language,
-		Number: j.Number, Mode: mode, CaseTypes: j.CaseTypes, Policy: j.Policy}
-	errs := []error{copyKey(c.Previous[:], j.Previous, "previous")}
+		Number: j.Number, Mode: mode, CaseTypes: j.CaseTypes, Policy: j.Policy,
+		Directory: Directory{Policy: j.Directory.Policy}}
+	errs := []error{copyKey(c.Previous[:], j.Previous, "previous"), copyKey(c.Directory.VRF[:], j.Directory.VRFKey, "vrf_key")}
 	if j.Review != nil {
 		c.Review = uint64(*j.Review)
 	}

@@ -27,7 +27,7 @@ func clone(t testing.TB, c *charter.Charter) *charter.Charter {
 // none is a valid charter without exceptional access.
 func none() *charter.Charter {
 	return &charter.Charter{Name: "Plain", Jurisdiction: "Testland", LegalBasis: "none", Language: "en", Number: 1,
-		Policy: "log and witnesses stand here"}
+		Policy: "log and witnesses stand here", Directory: chartertest.Directory()}
 }
 
 // basePoint is the P-256 base point, uncompressed.
@@ -212,6 +212,9 @@ var broken = []struct {
 			c.CaseTypes = append(c.CaseTypes, fmt.Sprintf("%064d", i))
 		}
 	}},
+	{24, "no directory", func(_ *chartertest.World, c *charter.Charter) { c.Directory = charter.Directory{} }},
+	{24, "no label key, no access", func(_ *chartertest.World, c *charter.Charter) { *c = *none(); c.Directory.VRF = [32]byte{} }},
+	{24, "no policy of the directory", func(_ *chartertest.World, c *charter.Charter) { c.Directory.Policy = " " }},
 }
 
 func TestRules(t *testing.T) {
@@ -233,7 +236,7 @@ func TestRules(t *testing.T) {
 		}
 		tested[row.rule] = true
 	}
-	for rule := 1; rule <= 23; rule++ {
+	for rule := 1; rule <= 24; rule++ {
 		if !tested[rule] {
 			t.Errorf("rule %d has no test", rule)
 		}

@@ -42,6 +42,7 @@ var rules = []struct {
 	{21, true, (*Charter).checkBeacon},
 	{22, false, (*Charter).checkStatements},
 	{23, true, (*Charter).checkSize},
+	{24, true, (*Charter).checkDirectory},
 }
 
 // Validate checks a charter's rules, and names the first that is broken:
@@ -75,6 +76,8 @@ var rules = []struct {
 //	21  no beacon keys in format 1
 //	22  every key statement verifies, at most one for a custodian and period
 //	23  the encoding has at most [MaxSize] bytes
+//	24  the directory's witness policy is text, not blank, and its label key is
+//	    not zero
 func (c *Charter) Validate() error {
 	for _, r := range rules {
 		if c.Mode == NoAccess && !r.always {
@@ -189,6 +192,13 @@ func (c *Charter) checkCaseTypes() error {
 }
 
 func (c *Charter) checkPolicy() error { return checkText("witness policy", c.Policy, maxPolicy) }
+
+func (c *Charter) checkDirectory() error {
+	if c.Directory.VRF == [32]byte{} {
+		return errors.New("the directory has no label key")
+	}
+	return checkText("witness policy of the directory", c.Directory.Policy, maxPolicy)
+}
 
 func (c *Charter) checkBeacon() error {
 	if len(c.BeaconKeys) > 0 {

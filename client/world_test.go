@@ -47,7 +47,8 @@ func newWorld(t testing.TB) *world {
 	w := &world{TB: t, book: ledger.NewBook(), now: chartertest.Now}
 	cw := chartertest.New("client")
 	cw.Charter.Policy = policy()
-	none := &charter.Charter{Name: "Free Land", Jurisdiction: "Freeland", LegalBasis: "Constitution, article 1", Language: "en", Number: 1, Policy: policy()}
+	none := &charter.Charter{Name: "Free Land", Jurisdiction: "Freeland", LegalBasis: "Constitution, article 1", Language: "en", Number: 1, Policy: policy(),
+		Directory: chartertest.Directory()}
 	w.access = w.enact(cw.Sign(cw.Charter))
 	w.open = w.enact(&charter.Signed{Charter: none.Encode()})
 	laws := delivery.Fixed{}

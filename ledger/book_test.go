@@ -276,7 +276,7 @@ func TestBookLawWithout(t *testing.T) {
 	w.refused("no urgent procedure", "no urgent", w.warrant(1, func(x *Warrant) { x.Flags = FlagEmergency }).Entry())
 
 	none := &charter.Charter{Name: "Plain", Jurisdiction: "Testland", LegalBasis: "none", Language: "en", Number: 1,
-		Policy: w.Charter.Policy}
+		Policy: w.Charter.Policy, Directory: w.Charter.Directory}
 	w.apply(CharterEntry(&charter.Signed{Charter: none.Encode()}))
 	if _, ok := w.book.Charter(none.Hash()); !ok {
 		t.Fatalf("charter without exceptional access: %v", w.book.Findings())
@@ -504,6 +504,16 @@ func TestCharterRefused(t *testing.T) {
 		w.refused(name+" is a witness", "key of the charter", CharterEntry(w.Sign(&c)))
 	}
 	c.Policy = w.Charter.Policy
+	c.Directory.Policy = strings.Replace(c.Directory.Policy, "witness d ", "witness d d+", 1)
+	w.refused("policy of the directory", "directory", CharterEntry(w.Sign(&c)))
+	c.Directory.Policy = w.Charter.Policy
+	w.refused("one log for both", "not distinct", CharterEntry(w.Sign(&c)))
+	c.Directory.Policy = newTestLog(t, "another").policyText()
+	w.refused("another directory", "another directory", CharterEntry(w.Sign(&c)))
+	c.Directory = w.Charter.Directory
+	c.Directory.VRF[0] ^= 1
+	w.refused("another label key", "another directory", CharterEntry(w.Sign(&c)))
+	c.Directory = w.Charter.Directory
 	s := w.Sign(&c)
 	s.Signatures = s.Signatures[:1]
 	w.refused("signatures", "missing", CharterEntry(s))
@@ -556,7 +566,7 @@ func TestDestroyByVersion(t *testing.T) {
 	delay := time.Duration(first.Limits.ActivationDelay) * time.Second
 	w.Charter = w.amend(func(c *charter.Charter) { c.Limits.Horizon /= 2 })
 	w.amend(func(c *charter.Charter) {
-		*c = charter.Charter{Name: name, Jurisdiction: "Testland", LegalBasis: "none", Language: "en", Number: 3, Previous: c.Previous, Policy: c.Policy}
+		*c = charter.Charter{Name: name, Jurisdiction: "Testland", LegalBasis: "none", Language: "en", Number: 3, Previous: c.Previous, Policy: c.Policy, Directory: c.Directory}
 	})
 	for _, row := range []struct {
 		after time.Duration

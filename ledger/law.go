@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -158,32 +157,56 @@ func (b *Book) charter(s *charter.Signed, index uint64, seen time.Time) (func(),
 	if l.charter, err = s.Verify(before...); err != nil {
 		return nil, err
 	}
-	if err := checkPolicy(c, before); err != nil {
+	if err := checkPolicies(c, before); err != nil {
 		return nil, err
 	}
 	return func() { b.enact(l) }, nil
 }
 
-// checkPolicy refuses a witness policy that does not parse, that names another log
-// than the version before, or in which a party of the charter writes the log or
-// watches over it. Witnesses and quorum may change.
-func checkPolicy(c *charter.Charter, before []*charter.Charter) error {
-	p, err := ParsePolicy(c.Policy)
+// checkPolicies checks the witness policies of both logs, which are two, and the
+// same in all versions; witnesses and quorums may change. In another directory the
+// history of an account's devices would begin anew, as its writer likes it.
+func checkPolicies(c *charter.Charter, before []*charter.Charter) error {
+	ledger, err := checkPolicy(c, c.Policy)
 	if err != nil {
 		return err
 	}
-	for key := range p.keys {
-		if c.HasKey([]byte(key)) {
-			return invalid("the policy names a key of the charter: %x", key)
-		}
-	}
-	if len(before) == 0 {
+	directory, err := checkPolicy(c, c.Directory.Policy)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the directory: %w", err)
+	case ledger.keys[directory.logKey] || directory.keys[ledger.logKey]:
+		return invalid("the keys of ledger and directory are not distinct")
+	case len(before) == 0:
 		return nil
 	}
-	if was, err := ParsePolicy(before[0].Policy); err != nil || was.logVKey != p.logVKey {
-		return errors.Join(invalid("the policy names another log than the version before: %s", p.logVKey), err)
+	if !ledger.sameLog(before[0].Policy) {
+		return invalid("the policy names another log than the version before: %s", ledger.logVKey)
+	}
+	if !directory.sameLog(before[0].Directory.Policy) || before[0].Directory.VRF != c.Directory.VRF {
+		return invalid("another directory than in the version before")
 	}
 	return nil
+}
+
+func (p *Policy) sameLog(text string) bool {
+	was, err := ParsePolicy(text)
+	return err == nil && was.logVKey == p.logVKey
+}
+
+// checkPolicy refuses a witness policy that does not parse, or in which a party of
+// the charter writes the log or watches over it.
+func checkPolicy(c *charter.Charter, text string) (*Policy, error) {
+	p, err := ParsePolicy(text)
+	if err != nil {
+		return nil, err
+	}
+	for key := range p.keys {
+		if c.HasKey([]byte(key)) {
+			return nil, invalid("the policy names a key of the charter: %x", key)
+		}
+	}
+	return p, nil
 }
 
 func (b *Book) enact(l *law) {

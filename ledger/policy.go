@@ -32,6 +32,7 @@ type Policy struct {
 	text      string
 	logVKey   string
 	log       note.Verifier
+	logKey    string // raw public key
 	witnesses []Witness
 	quorum    *component
 	keys      map[string]bool // raw public keys of the log and all witnesses
@@ -165,14 +166,15 @@ func (b *policyBuilder) addLog(vkey string) error {
 	if b.policy.log != nil {
 		return invalid("policy names two logs")
 	}
-	if _, err := b.addKey(vkey, typeEd25519); err != nil {
+	key, err := b.addKey(vkey, typeEd25519)
+	if err != nil {
 		return err
 	}
 	v, err := note.NewVerifier(vkey)
 	if err != nil {
 		return malformed("log key: %v", err)
 	}
-	b.policy.log, b.policy.logVKey = v, vkey
+	b.policy.log, b.policy.logVKey, b.policy.logKey = v, vkey, string(key.key)
 	return nil
 }
 

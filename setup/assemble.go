@@ -18,10 +18,10 @@ import (
 // Part is the public half of what a key holder made: what a charter says of it.
 // Key holders hand it to whoever drafts the charter, as a file NAME.public.json.
 type Part struct {
-	Role       Role     `json:"role"` // approver, docket, delivery, or custodian
+	Role       Role     `json:"role"` // approver, docket, delivery, directory, or custodian
 	Office     string   `json:"office,omitempty"`
 	Name       string   `json:"name"`
-	Key        []byte   `json:"key"`                  // Ed25519 public key
+	Key        []byte   `json:"key"`                  // Ed25519 public key; of a directory its label key
 	Mail       []byte   `json:"mail_key,omitempty"`   // X-Wing public key
 	Statements [][]byte `json:"statements,omitempty"` // of a custodian: [charter.KeyStatement]s
 }
@@ -104,6 +104,9 @@ func place(c *charter.Charter, offices map[string]*charter.Office, p *Part) erro
 	case RoleDelivery:
 		c.Delivery = charter.DeliveryKey(p.Key)
 		return nil
+	case RoleDirectory:
+		c.Directory.VRF = [32]byte(p.Key)
+		return nil
 	}
 	o := offices[p.Office]
 	if o == nil {
@@ -151,6 +154,13 @@ func allButOne(o *charter.Office) *charter.Node {
 
 // Public returns what the outside may know of a key file.
 func (k *KeyFile) Public() (*Part, error) {
+	if k.Role == RoleDirectory {
+		labels, err := k.Labels()
+		if err != nil {
+			return nil, err
+		}
+		return &Part{Role: k.Role, Name: k.Name, Key: labels.Public().Bytes()}, nil
+	}
 	private, err := k.SigningKey()
 	if err != nil {
 		return nil, err

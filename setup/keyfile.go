@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"writ/directory"
 	"writ/examine"
 	"writ/warrant"
 	"writ/witness"
@@ -21,13 +22,14 @@ type Role string
 
 // The roles.
 const (
-	RoleNotary   Role = "notary"   // signs checkpoints of the ledger
-	RoleWitness  Role = "witness"  // cosigns them
-	RoleDocket   Role = "docket"   // signs warrant and request entries
-	RoleDelivery Role = "delivery" // signs statements about compartments
-	RoleApprover Role = "approver" // signs warrants and charters, opens envelopes
-	RoleAgency   Role = "agency"   // lodges warrants at the docket
-	RoleReader   Role = "reader"   // opens what custodians release
+	RoleNotary    Role = "notary"    // signs checkpoints of the ledger
+	RoleDirectory Role = "directory" // signs checkpoints of the directory, proves its labels
+	RoleWitness   Role = "witness"   // cosigns both
+	RoleDocket    Role = "docket"    // signs warrant and request entries
+	RoleDelivery  Role = "delivery"  // signs statements about compartments
+	RoleApprover  Role = "approver"  // signs warrants and charters, opens envelopes
+	RoleAgency    Role = "agency"    // lodges warrants at the docket
+	RoleReader    Role = "reader"    // opens what custodians release
 )
 
 // KeyFile is the content of a key file.
@@ -40,6 +42,7 @@ type KeyFile struct {
 	Mail    []byte `json:"mail_key,omitempty"`    // X-Wing private key, 32 bytes
 	Reader  []byte `json:"reader_key,omitempty"`  // X-Wing private key, 32 bytes
 	Note    string `json:"note_key,omitempty"`    // c2sp.org/signed-note signer
+	Label   []byte `json:"label_key,omitempty"`   // VRF private key, 32 bytes
 }
 
 // NewKeyFile makes a key for a role. Office is for approvers only.
@@ -48,6 +51,9 @@ func NewKeyFile(role Role, office, name string) (*KeyFile, error) {
 	var err error
 	switch role {
 	case RoleNotary:
+		k.Note, _, err = note.GenerateKey(rand.Reader, name)
+	case RoleDirectory:
+		k.Label = directory.GenerateLabelSigner().Bytes()
 		k.Note, _, err = note.GenerateKey(rand.Reader, name)
 	case RoleWitness:
 		k.Note, err = witness.GenerateKey(name, rand.Reader)
@@ -125,7 +131,10 @@ func (k *KeyFile) SigningKey() (ed25519.PrivateKey, error) {
 	return ed25519.NewKeyFromSeed(k.Signing), nil
 }
 
-// LogVKey returns the public key of a notary's key file, as policies name it
+// Labels returns the key by which a directory proves its labels.
+func (k *KeyFile) Labels() (*directory.LabelSigner, error) { return directory.NewLabelSigner(k.Label) }
+
+// LogVKey returns the public key of a notary's or directory's key file, as policies name it
 // (c2sp.org/signed-note): the signer is PRIVATE+KEY+name+id+base64(1 || seed).
 func (k *KeyFile) LogVKey() (string, error) {
 	fields := strings.SplitN(k.Note, "+", 5)

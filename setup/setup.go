@@ -48,7 +48,8 @@ type Deployment struct {
 const (
 	ConfigFile     = "config.json"
 	DeploymentFile = "deployment.json"
-	PolicyFile     = "policy.txt"
+	PolicyFile     = "policy.txt"           // of the ledger
+	DirectoryFile  = "directory-policy.txt" // of the directory
 )
 
 // LoadDeployment reads a deployment file.

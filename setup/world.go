@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
 	"net"
@@ -31,7 +32,8 @@ type WorldOptions struct {
 // It is for trying things out: whoever holds the directory holds all keys.
 //
 //	DIR/deployment.json  where everything is, and what to trust
-//	DIR/policy.txt       the witness policy
+//	DIR/policy.txt       the witness policy of the ledger
+//	DIR/directory-policy.txt  and of the directory
 //	DIR/charter.json     the law, to read
 //	DIR/charter.signed   the law, signed by its approvers
 //	DIR/notary  DIR/delivery  DIR/docket  DIR/witness/NAME
@@ -61,6 +63,7 @@ var worldWitnesses = []string{"university", "newspaper", "bar"}
 const (
 	worldLaw  = "Localnet Communications Act"
 	worldLog  = "localnet.example/ledger"
+	worldDir  = "localnet.example/directory"
 	keyPeriod = 30 * 24 * time.Hour // as UsualLimits has it
 )
 
@@ -72,7 +75,7 @@ func BuildWorld(dir string, o WorldOptions) (*World, error) {
 	o.Freshness = cmp.Or(o.Freshness, time.Minute)
 	b := &builder{dir: dir, options: o}
 	for _, step := range []func() error{
-		b.makeDirs, b.makeLedger, b.makeServices, b.makeApprovers, b.makeCustodians, b.makeCharter, b.configure,
+		b.makeDirs, b.makeLogs, b.makeServices, b.makeApprovers, b.makeCustodians, b.makeCharter, b.configure,
 	} {
 		if err := step(); err != nil {
 			return nil, err
@@ -105,9 +108,8 @@ type builder struct {
 	parts      []*Part
 	approvers  []*KeyFile
 	agency     ed25519.PublicKey
-	witnesses  map[string]string // vkey by name
-	logVKey    string
-	policy     string
+	logs       []string // vkeys of ledger and directory
+	policies   []string // and their witness policies
 	signed     *charter.Signed
 	deployment Deployment
 }
@@ -117,7 +119,7 @@ func (b *builder) path(parts ...string) string {
 }
 
 func (b *builder) makeDirs() error {
-	dirs := []string{"notary", "delivery", "docket", "keys", "agency"}
+	dirs := []string{"notary", "directory", "delivery", "docket", "keys", "agency"}
 	for _, w := range worldWitnesses {
 		dirs = append(dirs, filepath.Join("witness", w))
 	}
@@ -138,16 +140,10 @@ func (b *builder) makeKey(role Role, office, name, path string) (*KeyFile, error
 	return k, k.Save(path)
 }
 
-func (b *builder) makeLedger() error {
-	k, err := b.makeKey(RoleNotary, "", worldLog, b.path("notary", "notary.key"))
-	if err != nil {
-		return err
-	}
-	if b.logVKey, err = k.LogVKey(); err != nil {
-		return err
-	}
-	lines := []string{"log " + b.logVKey}
-	b.witnesses = map[string]string{}
+// makeLogs makes the keys of ledger and directory, and of the witnesses that
+// watch over both.
+func (b *builder) makeLogs() error {
+	var watch []string
 	for _, name := range worldWitnesses {
 		k, err := b.makeKey(RoleWitness, "", "localnet.example/"+name, b.path("witness", name, "witness.key"))
 		if err != nil {
@@ -157,12 +153,32 @@ func (b *builder) makeLedger() error {
 		if err != nil {
 			return err
 		}
-		b.witnesses[name] = w.VKey()
-		lines = append(lines, "witness "+name+" "+w.VKey())
+		watch = append(watch, "witness "+name+" "+w.VKey())
 	}
-	lines = append(lines, "group most 2 "+strings.Join(worldWitnesses, " "), "quorum most", "")
-	b.policy = strings.Join(lines, "\n")
-	return Write(b.path(PolicyFile), []byte(b.policy), 0o644)
+	watch = append(watch, "group most 2 "+strings.Join(worldWitnesses, " "), "quorum most", "")
+	ledger, err := b.makeKey(RoleNotary, "", worldLog, b.path("notary", "notary.key"))
+	if err != nil {
+		return err
+	}
+	directory, err := b.makeKey(RoleDirectory, "", worldDir, b.path("directory", "directory.key"))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(b.takePart(directory), b.makePolicy(ledger, PolicyFile, watch)); err != nil {
+		return err
+	}
+	return b.makePolicy(directory, DirectoryFile, watch)
+}
+
+// makePolicy writes the witness policy of the log with that key.
+func (b *builder) makePolicy(k *KeyFile, file string, watch []string) error {
+	vkey, err := k.LogVKey()
+	if err != nil {
+		return err
+	}
+	policy := "log " + vkey + "\n" + strings.Join(watch, "\n")
+	b.logs, b.policies = append(b.logs, vkey), append(b.policies, policy)
+	return Write(b.path(file), []byte(policy), 0o644)
 }
 
 func (b *builder) makeServices() error {
@@ -275,7 +291,8 @@ func (b *builder) law() *charter.Charter {
 	c := &charter.Charter{
 		Name: worldLaw, Jurisdiction: "Localnet", LegalBasis: "Localnet Communications Act, section 1",
 		Language: "en", Number: 1, Review: uint64(time.Now().AddDate(1, 0, 0).Unix()), Mode: charter.AccountableAccess,
-		CaseTypes: []string{"serious-crime", "missing-person"}, Policy: b.policy, Limits: UsualLimits(),
+		CaseTypes: []string{"serious-crime", "missing-person"}, Policy: b.policies[0], Limits: UsualLimits(),
+		Directory: charter.Directory{Policy: b.policies[1]},
 	}
 	const day = 24 * 3600
 	c.Limits.CapSubjects, c.Limits.CapPeriod = 5, day
@@ -297,12 +314,12 @@ func (b *builder) configure() error {
 	}
 	next := func() string { p := ports[0]; ports = ports[1:]; return p }
 	first := []string{b.signed.Hash().String()}
-	b.deployment = Deployment{Name: "localnet", Custodians: map[string]string{}, Charters: first, Policy: b.policy}
+	b.deployment = Deployment{Name: "localnet", Custodians: map[string]string{}, Charters: first, Policy: b.policies[0]}
 
-	notary := &Notary{Listen: next(), Policy: b.policy, Witnesses: map[string]string{}, Charters: first,
+	notary := &Notary{Listen: next(), Policy: b.policies[0], Witnesses: map[string]string{}, Charters: first,
 		Interval: Duration(200 * time.Millisecond), Republish: Duration(b.options.Freshness / 12)}
 	for _, name := range worldWitnesses {
-		w := &Witness{Listen: next(), Logs: []string{b.logVKey}}
+		w := &Witness{Listen: next(), Logs: b.logs}
 		notary.Witnesses[name] = url(w.Listen)
 		if err := SaveConfig(b.path("witness", name), w); err != nil {
 			return err

@@ -85,6 +85,7 @@ func base() *charter.Charter {
 			ActivationDelay: 7 * day, Freshness: 10 * 60, MaxHold: 366 * day, Urgent: &charter.Urgent{MaxLife: 48 * hour, ReviewWithin: 24 * hour}},
 		CaseTypes: []string{"serious-crime", "missing-person"},
 		Policy:    "log and witnesses stand here",
+		Directory: Directory(),
 	}
 }
 

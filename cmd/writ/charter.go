@@ -45,7 +45,8 @@ must take part in an opening; each can spare one custodian if it has several.`,
 	}
 	f := cmd.Flags()
 	parts := f.String("parts", ".", "directory with the files NAME.public.json")
-	policy := f.String("policy", setup.PolicyFile, "file with the witness policy")
+	policy := f.String("policy", setup.PolicyFile, "file with the witness policy of the ledger")
+	directory := f.String("directory-policy", setup.DirectoryFile, "file with the witness policy of the directory")
 	f.StringVar(&c.Name, "name", "", "the law's name")
 	f.StringVar(&c.Jurisdiction, "jurisdiction", "", "whose law it is")
 	f.StringVar(&c.LegalBasis, "legal-basis", "", "the statute it rests on")
@@ -56,21 +57,23 @@ must take part in an opening; each can spare one custodian if it has several.`,
 		cmd.MarkFlagRequired(name)
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		text, err := os.ReadFile(*policy)
+		ledgerPolicy, err := readPolicy(*policy)
 		if err != nil {
-			return fail(codeFailed, err, "the witness policy names the log and its witnesses; see doc/operate.md")
+			return err
 		}
-		if _, err := ledger.ParsePolicy(string(text)); err != nil {
+		directoryPolicy, err := readPolicy(*directory)
+		if err != nil {
 			return err
 		}
 		list, err := setup.LoadParts(*parts)
 		if err != nil {
 			return fail(codeFailed, err, "writ keygen writes them beside the keys")
 		}
-		c.Number, c.Mode, c.Policy = 1, charter.AccountableAccess, string(text)
+		c.Number, c.Mode, c.Policy = 1, charter.AccountableAccess, ledgerPolicy.String()
+		c.Directory.Policy = directoryPolicy.String()
 		c.Review, c.Limits = uint64(time.Now().Add(*review).Unix()), setup.UsualLimits()
 		if err := setup.Assemble(&c, list); err != nil {
-			return fail(codeFailed, err, "in "+*parts+" belong the parts of approvers, custodians, docket and delivery; an agency's goes to the docket")
+			return fail(codeFailed, err, "in "+*parts+" belong the parts of approvers, custodians, docket, delivery and directory; an agency's goes to the docket")
 		}
 		if err := c.Validate(); err != nil {
 			return fail(codeRefused, err, "the parts of all offices must be in "+*parts)

@@ -28,6 +28,7 @@ NAME.public.json beside it, for whoever drafts the charter (writ charter new).`,
 	}
 	cmd.AddCommand(
 		newKeygenRole(setup.RoleNotary, "NAME", "the name of the log, such as example.org/ledger"),
+		newKeygenRole(setup.RoleDirectory, "NAME", "the name of the directory's log, such as example.org/directory"),
 		newKeygenRole(setup.RoleWitness, "NAME", "the name of the witness, such as example.net/witness"),
 		newKeygenRole(setup.RoleDocket, "", ""),
 		newKeygenRole(setup.RoleDelivery, "", ""),
@@ -113,6 +114,10 @@ func publish(k *setup.KeyFile) (p *published, err error) {
 		var key *examine.ReaderKey
 		if key, err = examine.ParseReaderKey(k.Reader); err == nil {
 			p.Reader = key.Public()
+		}
+	case setup.RoleDirectory:
+		if p.VKey, err = k.LogVKey(); err == nil {
+			p.Part, err = k.Public()
 		}
 	default:
 		p.Part, err = k.Public()
