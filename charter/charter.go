@@ -193,12 +193,21 @@ type Limits struct {
 	Freshness       uint64 // oldest cosignature a custodian accepts
 	MaxHold         uint64 // longest preservation, from the warrant's begin; 0: none
 	Urgent          *Urgent
+	Tariff          *Tariff
 }
 
 // Urgent is the procedure for emergencies; nil where there is none.
 type Urgent struct {
 	MaxLife      uint64 // shorter than Limits.MaxWarrantLife
 	ReviewWithin uint64
+}
+
+// Tariff is what the authority that asks pays for what is opened; nil where the
+// law states none. Amounts are in hundredths of the currency.
+type Tariff struct {
+	Currency       string // three capital letters, ISO 4217
+	PerOpening     uint64 // for each request that a quorum released
+	PerCompartment uint64 // and for each compartment of it
 }
 
 // Hash returns H("writ/v1 charter", encoding).

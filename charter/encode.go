@@ -16,6 +16,7 @@ var (
 
 // Bounds of single fields in bytes, and of the access structure.
 const (
+	maxCurrency     = 3
 	maxText         = 200
 	maxLongText     = 4096
 	maxPolicy       = 8192
@@ -218,6 +219,12 @@ func writeLimits(w *wire.Writer, l *Limits) {
 		w.Uint64(l.Urgent.MaxLife)
 		w.Uint64(l.Urgent.ReviewWithin)
 	}
+	w.Uint8(bit(l.Tariff != nil))
+	if t := l.Tariff; t != nil {
+		w.String(t.Currency)
+		w.Uint64(t.PerOpening)
+		w.Uint64(t.PerCompartment)
+	}
 }
 
 func readLimits(r *wire.Reader) Limits {
@@ -226,6 +233,9 @@ func readLimits(r *wire.Reader) Limits {
 		Horizon: r.Uint64(), ActivationDelay: r.Uint64(), Freshness: r.Uint64(), MaxHold: r.Uint64()}
 	if readBit(r) {
 		l.Urgent = &Urgent{MaxLife: r.Uint64(), ReviewWithin: r.Uint64()}
+	}
+	if readBit(r) {
+		l.Tariff = &Tariff{r.String(maxCurrency), r.Uint64(), r.Uint64()}
 	}
 	return l
 }

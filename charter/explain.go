@@ -33,6 +33,7 @@ func (c *Charter) Explain() []string {
 		fmt.Sprintf("Nothing happens before a public log has an entry that its witnesses signed within the last %s.", span(l.Freshness)),
 		fmt.Sprintf("This law changes only with the signatures of %s, and %s after it was published.",
 			c.explainRules(c.Amendment), span(l.ActivationDelay)),
+		l.Tariff.explain(),
 		fmt.Sprintf("After %s nothing new is authorised under it.", time.Unix(int64(c.Review), 0).UTC().Format("2 January 2006 15:04 UTC")),
 	}
 	return says
@@ -51,6 +52,19 @@ func (c *Charter) explainHold() string {
 		return "Nothing is kept beyond that."
 	}
 	return fmt.Sprintf("A warrant may have single compartments kept beyond that, unopened, for at most %s after it begins.", span(c.Limits.MaxHold))
+}
+
+func (t *Tariff) explain() string {
+	if t == nil {
+		return "It states no tariff: what openings cost can't be read from the public log."
+	}
+	return fmt.Sprintf("Who asks pays %s for each opening and %s for each part opened; the public report adds it up.",
+		t.Amount(t.PerOpening), t.Amount(t.PerCompartment))
+}
+
+// Amount writes hundredths of the tariff's currency, such as "EUR 12.50".
+func (t *Tariff) Amount(hundredths uint64) string {
+	return fmt.Sprintf("%s %d.%02d", t.Currency, hundredths/100, hundredths%100)
 }
 
 // explainNode says a gate in words. A gate of custodians of one office is named

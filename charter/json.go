@@ -91,6 +91,13 @@ type jsonLimits struct {
 	Freshness       seconds     `json:"freshness"`
 	MaxHold         seconds     `json:"max_hold,omitempty"`
 	Urgent          *jsonUrgent `json:"urgent,omitempty"`
+	Tariff          *jsonTariff `json:"tariff,omitempty"`
+}
+
+type jsonTariff struct {
+	Currency       string `json:"currency"`
+	PerOpening     uint64 `json:"per_opening"`     // hundredths of the currency
+	PerCompartment uint64 `json:"per_compartment"` // likewise
 }
 
 type jsonUrgent struct {

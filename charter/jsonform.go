@@ -76,7 +76,7 @@ func nodeToJSON(n *Node) jsonNode {
 func limitsToJSON(l *Limits) *jsonLimits {
 	j := &jsonLimits{seconds(l.MaxEpochAge), seconds(l.MaxWindow), seconds(l.MaxWarrantLife), l.CapSubjects,
 		seconds(l.CapPeriod), seconds(l.MaxNoticeDelay), seconds(l.KeyPeriod), seconds(l.Horizon),
-		seconds(l.ActivationDelay), seconds(l.Freshness), seconds(l.MaxHold), nil}
+		seconds(l.ActivationDelay), seconds(l.Freshness), seconds(l.MaxHold), nil, (*jsonTariff)(l.Tariff)}
 	if u := l.Urgent; u != nil {
 		j.Urgent = &jsonUrgent{seconds(u.MaxLife), seconds(u.ReviewWithin)}
 	}
@@ -142,7 +142,7 @@ func (j *jsonNode) node() *Node {
 func (j *jsonLimits) limits() Limits {
 	l := Limits{uint64(j.MaxEpochAge), uint64(j.MaxWindow), uint64(j.MaxWarrantLife), j.CapSubjects,
 		uint64(j.CapPeriod), uint64(j.MaxNoticeDelay), uint64(j.KeyPeriod), uint64(j.Horizon),
-		uint64(j.ActivationDelay), uint64(j.Freshness), uint64(j.MaxHold), nil}
+		uint64(j.ActivationDelay), uint64(j.Freshness), uint64(j.MaxHold), nil, (*Tariff)(j.Tariff)}
 	if u := j.Urgent; u != nil {
 		l.Urgent = &Urgent{uint64(u.MaxLife), uint64(u.ReviewWithin)}
 	}

@@ -3,6 +3,7 @@ package charter
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 const (
@@ -56,6 +57,23 @@ func (c *Charter) checkLimits() error {
 	}
 	if c.Limits.MaxWarrantLife > maxCapPeriods*c.Limits.CapPeriod {
 		return fmt.Errorf("a warrant may live for more than %d cap periods", maxCapPeriods)
+	}
+	return c.Limits.Tariff.check()
+}
+
+// maxAmount bounds a tariff's amounts, so that their sums fit 64 bits.
+const maxAmount = 1_000_000_000
+
+func (t *Tariff) check() error {
+	if t == nil {
+		return nil
+	}
+	other := func(r rune) bool { return r < 'A' || r > 'Z' }
+	if len(t.Currency) != maxCurrency || strings.ContainsFunc(t.Currency, other) {
+		return fmt.Errorf("tariff in currency %q, not three capital letters", t.Currency)
+	}
+	if t.PerOpening > maxAmount || t.PerCompartment > maxAmount || t.PerOpening+t.PerCompartment == 0 {
+		return fmt.Errorf("tariff of %d and %d", t.PerOpening, t.PerCompartment)
 	}
 	return nil
 }

@@ -34,6 +34,12 @@ func (n *Node) satisfied(has func(leaf *Node) bool) bool {
 	return open >= int(n.Threshold)
 }
 
+// Opens reports whether the custodians for which has holds satisfy the access
+// structure.
+func (c *Charter) Opens(has func(office, custodian string) bool) bool {
+	return c.Structure != nil && c.Structure.satisfied(func(l *Node) bool { return has(l.Office, l.Custodian) })
+}
+
 func (c *Charter) checkGates() error {
 	if c.Structure == nil {
 		return errors.New("no access structure")

@@ -60,6 +60,7 @@ func UsualLimits() charter.Limits {
 		KeyPeriod:      30 * day, Horizon: 180 * day,
 		ActivationDelay: 14 * day, Freshness: 600, MaxHold: 366 * day,
 		Urgent: &charter.Urgent{MaxLife: 48 * hour, ReviewWithin: 72 * hour},
+		Tariff: &charter.Tariff{Currency: "EUR", PerOpening: 250_00, PerCompartment: 12_50},
 	}
 }
 

@@ -51,7 +51,7 @@ func TestIDsAreGivenOnce(t *testing.T) {
 	if len(seen) < 100 {
 		t.Errorf("only %d ids found", len(seen))
 	}
-	ref := regexp.MustCompile(`\b(?:ENC|CRD|CHR|CAP|WAR|LED|REL|BUN|DEL)-\d+`)
+	ref := regexp.MustCompile(`\b(?:ENC|CRD|CHR|CAP|WAR|LED|REL|BUN|DEL|AUD)-\d+`)
 	for path, text := range documents(t) {
 		for _, m := range ref.FindAllString(text, -1) {
 			if seen[m] == "" {
