@@ -27,6 +27,12 @@
 // refusal is logged once for each request entry that the docket signed, if the
 // request shows the warrant, by [Server.Run], which tries until the ledger has it.
 //
+// Run states the key of the next period a period ahead, and destroys each period's key
+// when its horizon comes (CHR-54), by this custodian's own clock and without asking
+// anybody: first it writes down that it will, then it erases the key from memory and key
+// file, then it logs the destruction, for as long as that takes. A kill between two steps
+// is made good at the next start, before the first answer.
+//
 // Private keys stand on disk only in the file keys.age, under a passphrase. A
 // server holds the keys of one custodian: there is no way to give it a second
 // key file, and no call hands a private key out.
@@ -35,8 +41,10 @@
 //
 // It doesn't hide that it exists or what it decided: both are public. A stolen
 // data directory shows which requests it answered, and releases sealed to
-// readers. Erasing a key from the file can't reach copies that a disk or a
-// backup keeps.
+// readers. Erasing a key overwrites the file it stood in; that can't reach copies that a
+// disk with wear levelling, a file system with snapshots, or a backup keeps. Nor can it be
+// shown to others: a destruction entry is this custodian's word. A clock that is set
+// ahead destroys keys too early, and nothing brings them back.
 //
 // # Example
 //
@@ -92,12 +100,14 @@ type Server struct {
 	ledger  *replica.Replica
 
 	deciding turn                       // one decision at a time: cap, objections, intents
+	keeping  sync.Mutex                 // one at a time makes keys
 	wake     chan struct{}              // tells Run that something waits to be logged
 	mu       sync.Mutex                 // guards requests
 	requests map[ledger.EntryHash]*held // requests being answered, by entry hash
 }
 
-// Open opens a custodian's directory. A wrong passphrase is [ErrPassphrase].
+// Open opens a custodian's directory, and destroys the keys whose horizon passed while
+// it stood still. A wrong passphrase is [ErrPassphrase].
 func Open(ctx context.Context, c Config) (*Server, error) {
 	c = c.withDefaults()
 	keys, err := openKeys(c.Dir, c.Passphrase, c.WorkFactor)
@@ -115,8 +125,12 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 		keys.erase()
 		return nil, errors.Join(fmt.Errorf("custodian: %w", err), copied.Close())
 	}
-	return &Server{config: c, keys: keys, records: records, ledger: copied,
-		deciding: newTurn(), wake: make(chan struct{}, 1), requests: map[ledger.EntryHash]*held{}}, nil
+	s := &Server{config: c, keys: keys, records: records, ledger: copied,
+		deciding: newTurn(), wake: make(chan struct{}, 1), requests: map[ledger.EntryHash]*held{}}
+	if err := errors.Join(s.finishDestructions(ctx), s.destroyDue(ctx)); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 func (c Config) withDefaults() Config {

@@ -20,7 +20,7 @@ import (
 //	objections    warrant entry's index, eight bytes -> reason
 //	objected      warrant hash -> nothing: a request under it met an objection
 //	used          warrant entry's index -> nothing: an intent was decided under it
-//	destructions  period, four bytes -> destruction entry
+//	destructions  period, four bytes -> destruction entry of a key that is being erased
 const (
 	decisions    engine.Bucket = "decisions"
 	refusals     engine.Bucket = "refusals"

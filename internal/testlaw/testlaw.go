@@ -213,6 +213,16 @@ func (w *World) StartCustodian(config custodian.Config) (*custodian.Server, api.
 	return s, api.NewCustodianClient(http.DefaultClient, srv.URL)
 }
 
+// RunCustodian runs a custodian that nobody calls, and returns what ends it.
+func (w *World) RunCustodian(config custodian.Config) (s *custodian.Server, end func()) {
+	w.T.Helper()
+	s, err := custodian.Open(context.Background(), config)
+	w.must(err)
+	end = w.run(s.Run, func() {}, s.Close)
+	w.T.Cleanup(end)
+	return s, end
+}
+
 // StartDocket runs a docket in this process, for the one agency.
 func (w *World) StartDocket(dir string) (*docket.Server, api.DocketClient) {
 	w.T.Helper()
