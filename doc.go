@@ -40,7 +40,8 @@
 //	engine           -
 //	follower         ledger
 //	replica          charter engine follower ledger
-//	notary           charter ledger
+//	scribe           ledger
+//	notary           charter ledger scribe
 //	witness          -
 //	delivery         internal/wire api capsule charter directory engine ledger mls warrant
 //	docket           internal/wire api charter engine ledger replica warrant
@@ -62,7 +63,9 @@
 //   - bundle is evidence, verified offline.
 //   - engine is the only room that knows the database. follower reads a ledger
 //     and trusts nobody; replica keeps a copy of it.
-//   - notary, witness, delivery, docket and custodian are services, which
+//   - scribe writes a log and looks at no entry: the notary decides what enters the
+//     ledger, the registry what enters the directory.
+//   - notary, registry, witness, delivery, docket and custodian are services, which
 //     different institutions run. They never import one another.
 //   - client is a person's device, examine the requesting authority's tool.
 //   - setup is what lies in the directories of those who run all this.

@@ -40,21 +40,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
-
-	"filippo.io/torchwood"
-	"github.com/transparency-dev/tessera"
 
 	"writ/charter"
 	"writ/ledger"
+	"writ/scribe"
 )
 
 // Config is what a notary is started with.
@@ -82,64 +75,35 @@ const publishTimeout = 30 * time.Second
 
 // Server is the service. It is an [http.Handler].
 type Server struct {
-	policy   *ledger.Policy
-	log      *slog.Logger
-	mux      *http.ServeMux
-	files    fs.FS
-	lock     *os.File
-	reader   tessera.LogReader
-	appender *tessera.Appender
-	awaiter  *tessera.PublicationAwaiter
-	shutdown func(context.Context) error
-	cancel   context.CancelFunc
-	ctx      context.Context // the server's life: an entry once admitted does not end with its request
-	pending  chan struct{}
-	fatal    func(error)
+	log     *scribe.Log
+	out     *slog.Logger
+	mux     *http.ServeMux
+	pending chan struct{}
 
-	stored chan struct{} // closed when the committer has ended: nothing is queued any more
-
-	// mu orders entries: the book decides an entry's index when it is queued, and the
-	// committer alone hands the queue to the log's storage, in order.
-	mu     sync.Mutex
-	work   sync.Cond // on mu: the queue or broken changed
-	book   *ledger.Book
-	queue  []*queued
-	flying map[uint64]*queued // queued or being stored, by index
+	mu     sync.Mutex   // orders entries: the book decides, and in the same order the log admits
+	book   *ledger.Book // all that was admitted
 	quotas quotas
-	broken error // set at the end, and when log and book may differ: nothing is admitted any more
 }
 
 // New opens the log, checks it against its checkpoint and replays it. The
 // first start of a log needs its witnesses, which cosign the empty log.
 func New(ctx context.Context, c Config) (*Server, error) {
-	opts, err := c.options()
+	s := &Server{out: c.Log, mux: http.NewServeMux(), pending: make(chan struct{}, maxPending),
+		book: newBook(c.FirstCharters), quotas: quotas{perHour: cmp.Or(c.PerHour, defaultPerHour)}}
+	if s.out == nil {
+		s.out = slog.New(slog.DiscardHandler)
+	}
+	now := time.Now()
+	var err error
+	s.log, err = scribe.Open(ctx, scribe.Config{Dir: c.Dir, Signer: c.Signer, Policy: c.Policy, Witnesses: c.Witnesses,
+		Interval: c.Interval, Republish: c.Republish, Log: c.Log, Fatal: c.Fatal,
+		Replay: func(index uint64, entry []byte) error { return s.book.Apply(index, entry, now) }})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("notary: %w", err)
 	}
-	lock, err := lockDir(c.Dir)
-	if err != nil {
-		return nil, err
-	}
-	s := &Server{policy: c.Policy, log: c.Log, files: os.DirFS(c.Dir), lock: lock,
-		pending: make(chan struct{}, maxPending), stored: make(chan struct{}),
-		book: newBook(c.FirstCharters), flying: map[uint64]*queued{}, fatal: c.Fatal,
-		quotas: quotas{perHour: cmp.Or(c.PerHour, defaultPerHour)}}
-	s.work.L = &s.mu
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
-	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	if err := s.open(ctx, c, opts); err != nil {
-		s.cancel()
-		lock.Close()
-		return nil, err
-	}
-	go s.commit()
-	s.mux = http.NewServeMux()
 	s.mux.HandleFunc("POST /add", s.serveAdd)
-	s.mux.HandleFunc("GET /checkpoint", s.serveCheckpoint)
-	s.mux.HandleFunc("GET /tile/", s.serveTile)
 	s.mux.HandleFunc("GET /{$}", s.serveStatus)
+	s.log.Handle(s.mux)
 	return s, nil
 }
 
@@ -152,36 +116,9 @@ func newBook(firsts []charter.Hash) *ledger.Book {
 	return ledger.NewBook(firsts...)
 }
 
-func lockDir(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("notary: %w", err)
-	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("notary: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("notary: %s is in use: %w", dir, err)
-	}
-	return f, nil
-}
-
 // Close stops admitting, waits until what was admitted is published or ctx ends, and
 // releases the directory.
-func (s *Server) Close(ctx context.Context) error {
-	s.stop(errors.New("shutting down"))
-	select {
-	case <-s.stored:
-	case <-ctx.Done():
-	}
-	err := s.shutdown(ctx)
-	s.cancel()
-	if err != nil {
-		err = fmt.Errorf("notary: %w", err)
-	}
-	return errors.Join(err, s.lock.Close())
-}
+func (s *Server) Close(ctx context.Context) error { return s.log.Close(ctx) }
 
 // ServeHTTP serves the protocol.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
@@ -236,94 +173,51 @@ var (
 // stands under a published checkpoint that satisfies the policy. If ctx
 // ends before, the entry may be published all the same.
 func (s *Server) Add(ctx context.Context, e *ledger.Entry) (uint64, error) {
-	q, err := s.admit(e)
+	index, err := s.admit(e)
 	if err != nil {
 		return 0, err
 	}
-	select {
-	case <-q.done:
-	case <-ctx.Done():
-		return 0, fmt.Errorf("notary: entry %d is being stored: %w", q.index, ctx.Err())
-	}
-	if q.err != nil {
-		return 0, q.err
-	}
-	known := func() (tessera.Index, error) { return tessera.Index{Index: q.index}, nil }
-	_, signed, err := s.awaiter.Await(ctx, known)
-	if err != nil {
-		return 0, fmt.Errorf("notary: entry %d waits for a checkpoint: %w", q.index, err)
-	}
-	if _, err := s.policy.Checkpoint(signed, time.Now(), 0); err != nil {
+	if _, err := s.log.Await(ctx, index); err != nil {
 		return 0, fmt.Errorf("notary: %w", err)
 	}
-	return q.index, nil
+	return index, nil
 }
 
 // admit decides the entry's index, or finds the one it has.
-func (s *Server) admit(e *ledger.Entry) (*queued, error) {
+func (s *Server) admit(e *ledger.Entry) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.broken != nil {
-		return nil, s.broken
+	if err := s.log.Stopped(); err != nil {
+		return 0, fmt.Errorf("notary: %w", err)
 	}
 	if index, ok := s.book.Find(e.Hash()); ok {
-		if q := s.flying[index]; q != nil {
-			return q, nil
-		}
-		return onDisk(index), nil
+		return index, nil
 	}
 	if err := s.book.Check(e); err != nil {
-		return nil, fmt.Errorf("%w: %w", errNotAdmitted, err)
+		return 0, fmt.Errorf("%w: %w", errNotAdmitted, err)
 	}
 	if signer := s.signerOf(e); !s.quotas.allow(signer, time.Now()) {
-		s.log.Warn("notary: quota", "signer", signer)
-		return nil, errQuota
+		s.out.Warn("notary: quota", "signer", signer)
+		return 0, errQuota
 	}
-	q := &queued{entry: e, index: s.book.Size(), done: make(chan struct{})}
-	if err := s.book.Apply(q.index, e.Bytes(), time.Now()); err != nil {
-		return nil, fmt.Errorf("notary: %w", err)
+	index, err := s.log.Append(e.Bytes())
+	if err != nil {
+		return 0, fmt.Errorf("notary: %w", err)
 	}
-	s.queue, s.flying[q.index] = append(s.queue, q), q
-	s.work.Signal()
-	return q, nil
-}
-
-// stop ends admission for the first reason given.
-func (s *Server) stop(reason error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.broken == nil {
-		s.broken = fmt.Errorf("notary: stopped: %w", reason)
-		s.log.Warn("notary: admits nothing any more", "reason", reason)
+	if err := s.book.Apply(index, e.Bytes(), time.Now()); err != nil {
+		s.log.Stop(err) // book and log differ
+		return 0, fmt.Errorf("notary: %w", err)
 	}
-	s.work.Broadcast()
-}
-
-func (s *Server) serveCheckpoint(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Access-Control-Allow-Origin", "*") // browsers read the log too
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	http.ServeFileFS(w, r, s.files, "checkpoint")
-}
-
-func (s *Server) serveTile(w http.ResponseWriter, r *http.Request) {
-	path := strings.TrimPrefix(r.URL.Path, "/")
-	if _, err := torchwood.ParseTilePath(path); err != nil {
-		http.NotFound(w, r)
-		return
-	}
-	w.Header().Set("Access-Control-Allow-Origin", "*")
-	w.Header().Set("Cache-Control", "public, max-age=604800, immutable")
-	w.Header().Set("Content-Type", "application/octet-stream")
-	http.ServeFileFS(w, r, s.files, path)
+	return index, nil
 }
 
 func (s *Server) serveStatus(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	size, findings, broken := s.book.Size(), len(s.book.Findings()), s.broken
+	size, findings := s.book.Size(), len(s.book.Findings())
 	s.mu.Unlock()
+	policy, broken := s.log.Policy(), s.log.Stopped()
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprintf(w, "log %s\nkey %s\nsize %d\nfindings %d\n", s.policy.Origin(), s.policy.LogVKey(), size, findings)
+	fmt.Fprintf(w, "log %s\nkey %s\nsize %d\nfindings %d\n", policy.Origin(), policy.LogVKey(), size, findings)
 	if broken != nil {
 		fmt.Fprintf(w, "stopped %v\n", broken)
 	}

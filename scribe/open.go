@@ -1,4 +1,4 @@
-package notary
+package scribe
 
 import (
 	"context"
@@ -25,7 +25,7 @@ const (
 	witnessTimeout   = 5 * time.Second
 )
 
-// options checks the configuration and turns it into that of the log's
+// options checks the configuration and turns it into that of the
 // storage. A checkpoint without a quorum of witnesses is never published.
 func (c *Config) options() (*tessera.AppendOptions, error) {
 	if c.Interval == 0 {
@@ -35,7 +35,7 @@ func (c *Config) options() (*tessera.AppendOptions, error) {
 		c.Republish = max(defaultRepublish, c.Interval)
 	}
 	if c.Interval < minInterval || c.Republish < c.Interval {
-		return nil, fmt.Errorf("notary: interval %v, republication every %v", c.Interval, c.Republish)
+		return nil, fmt.Errorf("scribe: interval %v, republication every %v", c.Interval, c.Republish)
 	}
 	signer, err := c.signer()
 	if err != nil {
@@ -57,18 +57,18 @@ func (c *Config) options() (*tessera.AppendOptions, error) {
 func (c *Config) signer() (note.Signer, error) {
 	signer, err := note.NewSigner(c.Signer)
 	if err != nil {
-		return nil, errors.New("notary: malformed signer key") // the error may quote the key
+		return nil, errors.New("scribe: malformed signer key") // the error may quote the key
 	}
 	probe, err := note.Sign(&note.Note{Text: "probe\n"}, signer)
 	if err != nil {
-		return nil, fmt.Errorf("notary: %w", err)
+		return nil, fmt.Errorf("scribe: %w", err)
 	}
 	verifier, err := note.NewVerifier(c.Policy.LogVKey())
 	if err != nil {
-		return nil, fmt.Errorf("notary: %w", err)
+		return nil, fmt.Errorf("scribe: %w", err)
 	}
 	if _, err := note.Open(probe, note.VerifierList(verifier)); err != nil {
-		return nil, fmt.Errorf("notary: the signer is not the log %q of the policy", c.Policy.Origin())
+		return nil, fmt.Errorf("scribe: the signer is not the log %q of the policy", c.Policy.Origin())
 	}
 	return signer, nil
 }
@@ -81,11 +81,11 @@ func (c *Config) witnesses() (tessera.WitnessGroup, error) {
 	for _, w := range c.Policy.Witnesses() {
 		u, err := url.Parse(c.Witnesses[w.Name])
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.ContainsAny(u.String(), " #") {
-			return group, fmt.Errorf("notary: witness %q has no URL: %q", w.Name, c.Witnesses[w.Name])
+			return group, fmt.Errorf("scribe: witness %q has no URL: %q", w.Name, c.Witnesses[w.Name])
 		}
 		to := u.JoinPath("/").String()
 		if used[to] {
-			return group, fmt.Errorf("notary: two witnesses at %s", to)
+			return group, fmt.Errorf("scribe: two witnesses at %s", to)
 		}
 		urls[w.Name], used[to] = u.String(), true
 	}
@@ -100,37 +100,37 @@ func (c *Config) witnesses() (tessera.WitnessGroup, error) {
 	}
 	group, err := tessera.NewWitnessGroupFromPolicy([]byte(text.String()))
 	if err != nil {
-		return group, fmt.Errorf("notary: %w", err)
+		return group, fmt.Errorf("scribe: %w", err)
 	}
 	return group, nil
 }
 
-// open starts the log's storage and brings the book up to it.
-func (s *Server) open(ctx context.Context, c Config, opts *tessera.AppendOptions) error {
-	driver, err := posix.New(s.ctx, posix.Config{Path: c.Dir, HTTPClient: &http.Client{Timeout: witnessTimeout}})
+// open starts the storage and replays what is in it.
+func (l *Log) open(ctx context.Context, c Config, opts *tessera.AppendOptions) error {
+	driver, err := posix.New(l.ctx, posix.Config{Path: c.Dir, HTTPClient: &http.Client{Timeout: witnessTimeout}})
 	if err != nil {
-		return fmt.Errorf("notary: %w", err)
+		return fmt.Errorf("scribe: %w", err)
 	}
-	s.appender, s.shutdown, s.reader, err = tessera.NewAppender(s.ctx, driver, opts)
+	l.appender, l.shutdown, l.reader, err = tessera.NewAppender(l.ctx, driver, opts)
 	if err != nil {
-		return fmt.Errorf("notary: %w", err)
+		return fmt.Errorf("scribe: %w", err)
 	}
-	read := func(ctx context.Context) ([]byte, error) { return s.reader.ReadCheckpoint(ctx) }
-	s.awaiter = tessera.NewPublicationAwaiter(s.ctx, read, min(c.Interval/2, 100*time.Millisecond))
-	return s.replay(ctx)
+	read := func(ctx context.Context) ([]byte, error) { return l.reader.ReadCheckpoint(ctx) }
+	l.awaiter = tessera.NewPublicationAwaiter(l.ctx, read, min(c.Interval/2, 100*time.Millisecond))
+	return l.replay(ctx, c.Replay)
 }
 
-// replay applies the entries on disk to the book. The tree that they and the tiles
+// replay hands over the entries on disk. The tree that they and the tiles
 // form must begin with that of the published checkpoint; it may be larger,
 // if the process ended between the two.
-func (s *Server) replay(ctx context.Context) error {
-	size, err := s.reader.IntegratedSize(ctx)
+func (l *Log) replay(ctx context.Context, replay func(uint64, []byte) error) error {
+	size, err := l.reader.IntegratedSize(ctx)
 	if err != nil {
-		return fmt.Errorf("notary: %w", err)
+		return fmt.Errorf("scribe: %w", err)
 	}
-	tiles := tesserax.NewTileReader(s.reader)
+	tiles := tesserax.NewTileReader(l.reader)
 	hashes := ownHashes{ctx, tiles, int64(size)}
-	if err := s.checkPublished(ctx, hashes); err != nil {
+	if err := l.checkPublished(ctx, hashes); err != nil {
 		return err
 	}
 	if size == 0 {
@@ -138,77 +138,52 @@ func (s *Server) replay(ctx context.Context) error {
 	}
 	root, err := tlog.TreeHash(int64(size), hashes)
 	if err != nil {
-		return fmt.Errorf("notary: log on disk: %w", err)
+		return fmt.Errorf("scribe: log on disk: %w", err)
 	}
 	client, err := torchwood.NewClient(tiles)
 	if err != nil {
-		return fmt.Errorf("notary: %w", err)
+		return fmt.Errorf("scribe: %w", err)
 	}
-	now := time.Now()
 	for i, entry := range client.AllEntries(ctx, tlog.Tree{N: int64(size), Hash: root}, 0) {
-		if err := s.book.Apply(uint64(i), entry, now); err != nil {
-			return fmt.Errorf("notary: %w", err)
+		if err := replay(uint64(i), entry); err != nil {
+			return fmt.Errorf("scribe: %w", err)
 		}
+		l.size = uint64(i) + 1
 	}
 	if err := client.Err(); err != nil {
-		return fmt.Errorf("notary: log on disk: %w", err)
+		return fmt.Errorf("scribe: log on disk: %w", err)
 	}
-	if s.book.Size() != size {
-		return fmt.Errorf("notary: log on disk has %d entries of %d", s.book.Size(), size)
+	if l.size != size {
+		return fmt.Errorf("scribe: log on disk has %d entries of %d", l.size, size)
 	}
 	return nil
 }
 
-func (s *Server) checkPublished(ctx context.Context, hashes ownHashes) error {
-	signed, err := s.reader.ReadCheckpoint(ctx)
+func (l *Log) checkPublished(ctx context.Context, hashes ownHashes) error {
+	signed, err := l.reader.ReadCheckpoint(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("notary: %w", err)
+		return fmt.Errorf("scribe: %w", err)
 	}
-	n, err := note.Open(signed, s.policy) // its witnesses may be those of an older policy
+	n, err := note.Open(signed, l.policy) // its witnesses may be those of an older policy
 	if err != nil {
-		return fmt.Errorf("notary: published checkpoint: %w", err)
+		return fmt.Errorf("scribe: published checkpoint: %w", err)
 	}
 	c, err := torchwood.ParseCheckpoint(n.Text)
-	if err != nil || c.Origin != s.policy.Origin() || c.N > hashes.size {
-		return fmt.Errorf("notary: log on disk has %d entries, its checkpoint is %q: %v", hashes.size, n.Text, err)
+	if err != nil || c.Origin != l.policy.Origin() || c.N > hashes.size {
+		return fmt.Errorf("scribe: log on disk has %d entries, its checkpoint is %q: %v", hashes.size, n.Text, err)
 	}
 	if c.N == 0 {
 		return nil
 	}
 	root, err := tlog.TreeHash(c.N, hashes)
 	if err != nil {
-		return fmt.Errorf("notary: log on disk: %w", err)
+		return fmt.Errorf("scribe: log on disk: %w", err)
 	}
 	if root != c.Hash {
-		return errors.New("notary: log on disk is not that of its checkpoint")
+		return errors.New("scribe: log on disk is not that of its checkpoint")
 	}
 	return nil
-}
-
-// ownHashes reads hashes from the tiles on disk of a log of the given size. They are
-// compared with the checkpoint by who uses them.
-type ownHashes struct {
-	ctx   context.Context
-	tiles torchwood.TileReader
-	size  int64
-}
-
-// ReadHashes implements [tlog.HashReader].
-func (h ownHashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
-	out := make([]tlog.Hash, len(indexes))
-	for i, index := range indexes {
-		t := tlog.TileForIndex(torchwood.TileHeight, index)
-		t.W = int(min(torchwood.TileWidth, h.size>>(t.L*t.H)-t.N*torchwood.TileWidth))
-		data, err := h.tiles.ReadTiles(h.ctx, []tlog.Tile{t})
-		if err != nil {
-			return nil, err
-		}
-		if out[i], err = tlog.HashFromTile(t, data[0], index); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
 }

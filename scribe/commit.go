@@ -1,12 +1,10 @@
-package notary
+package scribe
 
 import (
 	"fmt"
 	"time"
 
 	"github.com/transparency-dev/tessera"
-
-	"writ/ledger"
 )
 
 // Group commit: while one group is being stored, the next gathers. The storage
@@ -19,62 +17,55 @@ const (
 
 // queued is an entry on its way to the log's storage.
 type queued struct {
-	entry *ledger.Entry
+	entry []byte
 	index uint64
 	done  chan struct{} // closed when it is stored at its index, or won't be
 	err   error         // read after done
 }
 
-// onDisk stands for an entry that the log has.
-func onDisk(index uint64) *queued {
-	q := &queued{index: index, done: make(chan struct{})}
-	close(q.done)
-	return q
-}
-
-// commit stores what is queued, group by group, until the server stops. After
-// a failure book and log may differ: what is still queued is not stored.
-func (s *Server) commit() {
-	defer close(s.stored)
+// commit stores what is queued, group by group, until the log stops. After a failure
+// it may hold something else: what is still queued is not stored.
+func (l *Log) commit() {
+	defer close(l.stored)
 	var failed error
 	for {
-		group := s.take()
+		group := l.take()
 		if len(group) == 0 {
 			return
 		}
 		if failed == nil {
-			if failed = s.store(group); failed != nil {
-				s.stop(failed)
+			if failed = l.store(group); failed != nil {
+				l.Stop(failed)
 			}
 		}
-		s.finish(group, failed)
-		if failed != nil && s.fatal != nil {
-			s.fatal(failed)
-			s.fatal = nil
+		l.finish(group, failed)
+		if failed != nil && l.fatal != nil {
+			l.fatal(failed)
+			l.fatal = nil
 		}
 	}
 }
 
 // take waits for queued entries and returns up to maxBatch of them, none when the
-// server has stopped and nothing is left.
-func (s *Server) take() []*queued {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for len(s.queue) == 0 && s.broken == nil {
-		s.work.Wait()
+// log has stopped and nothing is left.
+func (l *Log) take() []*queued {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.queue) == 0 && l.broken == nil {
+		l.work.Wait()
 	}
-	n := min(len(s.queue), maxBatch)
-	group := s.queue[:n:n]
-	s.queue = s.queue[n:]
+	n := min(len(l.queue), maxBatch)
+	group := l.queue[:n:n]
+	l.queue = l.queue[n:]
 	return group
 }
 
 // store hands a group to the log's storage and waits until all of it is on
 // disk, each entry at its index.
-func (s *Server) store(group []*queued) error {
+func (l *Log) store(group []*queued) error {
 	futures := make([]tessera.IndexFuture, len(group))
 	for i, q := range group {
-		futures[i] = s.appender.Add(s.ctx, tessera.NewEntry(q.entry.Bytes()))
+		futures[i] = l.appender.Add(l.ctx, tessera.NewEntry(q.entry))
 	}
 	var failed error
 	for i, q := range group {
@@ -87,14 +78,14 @@ func (s *Server) store(group []*queued) error {
 }
 
 // finish tells who waits for the entries of a group.
-func (s *Server) finish(group []*queued, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (l *Log) finish(group []*queued, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, q := range group {
 		if err != nil {
-			q.err = s.broken
+			q.err = l.broken
 		}
-		delete(s.flying, q.index)
+		delete(l.flying, q.index)
 		close(q.done)
 	}
 }
