@@ -36,6 +36,7 @@
 //	notice           internal/wire capsule charter ledger notice/beacon warrant
 //	unseal           internal/wire capsule charter directory ledger notice warrant
 //	bundle           internal/wire capsule charter directory ledger mls notice warrant
+//	etsi             internal/wire bundle ledger warrant
 //	api              -
 //	engine           -
 //	follower         ledger
@@ -60,7 +61,8 @@
 //     keys and a time in, values out.
 //   - unseal is the vault, where shares are released and combined. It has two
 //     doors, custodian and examine; a test says so.
-//   - bundle is evidence, verified offline.
+//   - bundle is evidence, verified offline. etsi is orders, notifications and
+//     deliveries in the words of ETSI TS 103 120.
 //   - engine is the only room that knows the database. follower reads a ledger
 //     and trusts nobody; replica keeps a copy of it.
 //   - scribe writes a log and looks at no entry: the notary decides what enters the

@@ -137,12 +137,14 @@ func (g Gap) String() string {
 
 // JSON returns the report as JSON, indented. Characters that control, hide or
 // reorder text are escaped, so that showing it is safe too.
-func (r *Report) JSON() []byte { return encodeJSON(r) }
+func (r *Report) JSON() []byte { return EncodeJSON(r) }
 
-func encodeJSON(v any) []byte {
+// EncodeJSON writes strings, numbers, bytes, lists and maps the way
+// [Report.JSON] does.
+func EncodeJSON(v any) []byte {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
-		panic("bundle: report: " + err.Error()) // strings, numbers, bytes and maps only
+		panic("bundle: " + err.Error()) // a value that no caller has
 	}
 	var out []byte
 	for _, c := range string(append(b, '\n')) { // outside of strings it is ASCII

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"writ/bundle"
+	"writ/etsi"
 	"writ/examine"
 	"writ/ledger"
 	"writ/setup"
@@ -203,7 +204,7 @@ but lacks messages says so, and ends with 4 unless --allow-gaps is given.`,
 	f := cmd.Flags()
 	policy := f.String("policy", "", "file with the witness policy (default policy.txt beside the bundle, else here)")
 	html := f.String("html", "", "also write the report as a page to this file")
-	etsi := f.String("etsi", "", "also write the ETSI TS 103 120 delivery manifest to this file")
+	manifest := f.String("etsi", "", "also write the ETSI TS 103 120 delivery manifest to this file")
 	gaps := f.Bool("allow-gaps", false, "accept a bundle that lacks messages")
 	known := f.StringSlice("charter", nil, "hash of the first version of a law you know; without it compare the law's fingerprint yourself")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -211,7 +212,7 @@ but lacks messages says so, and ends with 4 unless --allow-gaps is given.`,
 		if err != nil {
 			return err
 		}
-		for path, b := range map[string][]byte{*html: report.HTML(), *etsi: report.Delivery103120()} {
+		for path, b := range map[string][]byte{*html: report.HTML(), *manifest: etsi.Manifest(report)} {
 			if path == "" {
 				continue
 			}

@@ -13,6 +13,7 @@ import (
 
 	"writ/api"
 	"writ/charter"
+	"writ/etsi"
 	"writ/examine"
 	"writ/internal/wire"
 	"writ/ledger"
@@ -38,7 +39,7 @@ Approvers of the offices that the charter names, each with their own key:
   writ warrant approve HASH --key judge-1.key             read it, then sign it`,
 	}
 	cmd.AddCommand(newWarrantTemplate(), newWarrantDraft(), newWarrantList(), newWarrantShow(),
-		newWarrantApprove(), newWarrantPublish(), newWarrantRequest())
+		newWarrantApprove(), newWarrantPublish(), newWarrantRequest(), newWarrantExport())
 	return cmd
 }
 
@@ -150,7 +151,9 @@ func newWarrantDraft() *cobra.Command {
 		Short: "Check a draft, seal it to the approvers and lodge it at the docket",
 		Long: `Draft reads a warrant as JSON (writ warrant template prints one; - reads standard
 input), keeps it as a case of the agency, seals it to every approver the charter
-names and lodges it. The docket can't read it.
+names and lodges it. The docket can't read it. FILE may also be an order as a
+message of ETSI TS 103 120, as writ warrant export --etsi prints it; approvals in
+it are not taken over, since approvers hand theirs to the docket.
 
 The subject stands in it twice, on purpose: a slip of the hand must not open
 another person's words.`,
@@ -184,12 +187,19 @@ func readDraft(cmd *cobra.Command, path string) (*warrant.Warrant, error) {
 	var b []byte
 	var err error
 	if path == "-" {
-		b, err = io.ReadAll(io.LimitReader(cmd.InOrStdin(), 4*warrant.MaxSize))
+		b, err = io.ReadAll(io.LimitReader(cmd.InOrStdin(), etsi.MaxSize+1))
 	} else {
 		b, err = os.ReadFile(path)
 	}
 	if err != nil {
 		return nil, fail(codeFailed, err, "writ warrant template prints a draft")
+	}
+	if etsi.IsMessage(b) {
+		o, err := etsi.Import(b)
+		if err != nil {
+			return nil, fail(codeInvalid, err, "spec/etsi.md lists what a message must hold; writ warrant export CASE --etsi prints one")
+		}
+		return o.Warrant, nil
 	}
 	w, err := warrant.ParseDraft(b)
 	if err != nil {
