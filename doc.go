@@ -32,7 +32,7 @@
 //	capsule          internal/wire charter
 //	notice/beacon    internal/wire
 //	warrant          internal/wire charter
-//	ledger           internal/wire charter
+//	ledger           internal/wire charter warrant
 //	notice           internal/wire capsule charter ledger notice/beacon warrant
 //	unseal           internal/wire capsule charter directory ledger notice warrant
 //	bundle           internal/wire capsule charter directory ledger mls notice warrant

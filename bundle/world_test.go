@@ -200,7 +200,7 @@ func (w *world) stateCount(c *Compartment, count uint32) {
 // order is a good warrant for what alice sent.
 func (w *world) order() *warrant.Warrant {
 	now := uint64(w.now.Unix())
-	return &warrant.Warrant{ID: warrant.ID{1, 2, 3}, Charter: w.Charter.Hash(), Reference: "Ref. 17/2026", LegalType: "court order", CaseType: "serious-crime",
+	return &warrant.Warrant{ID: warrant.ID{1, 2, 3}, Charter: w.Charter.Hash(), Action: warrant.Disclose, Reference: "Ref. 17/2026", LegalType: "court order", CaseType: "serious-crime",
 		Jurisdiction: w.Charter.Jurisdiction, LegalEntity: "Police of Testland", Subject: "alice", SubjectAgain: "alice",
 		Direction: warrant.Sent, WindowStart: w.now.AddDate(0, 0, -9).Format(time.RFC3339), WindowEnd: w.now.AddDate(0, 0, 1).Format(time.RFC3339),
 		NotBefore: now, NotAfter: now + 20*86400, Necessity: "The messages name the place of the goods.",
@@ -267,8 +267,7 @@ func (w *world) open(e edits, parts ...Compartment) Contents {
 }
 
 func (w *world) warrantEntry(c *Contents, o *warrant.Warrant, e edits) []byte {
-	x := &ledger.Warrant{Commitment: warrant.Commitment(c.WarrantSalt, o.Hash()), Charter: o.Charter, CaseType: o.CaseType,
-		Offices: []string{"judicial", "oversight"}, Window: o.WindowLength(), NotBefore: o.NotBefore, NotAfter: o.NotAfter, Flags: uint8(o.Flags)}
+	x := &ledger.Warrant{Public: o.Public(c.WarrantSalt, w.Charter)}
 	x.Sign(ledger.DocketSigner(w.Docket))
 	if e.entry != nil {
 		e.entry(x)

@@ -16,8 +16,8 @@ import "errors"
 //	34  the length of the key period stays: key statements name a period by
 //	    number only, and serve all versions
 //	35  the horizon is not longer: people were promised when keys are destroyed
-//	36  neither approval nor amendment rule is weaker: each office in it stays,
-//	    with no lower threshold
+//	36  none of the approval, privilege and amendment rules is weaker: each office
+//	    in it stays, with no lower threshold
 //	37  a custodian's name keeps its office and signing key, over all versions,
 //	    also when it left and comes back: ledger entries name a custodian by it
 //
@@ -76,6 +76,9 @@ func (c *Charter) keepsPromises(prev *Charter) error {
 	}
 	if office := c.Approval.weaker(prev.Approval); office != "" {
 		return invalid(36, "the approval rule asks less of the office %s than before", office)
+	}
+	if office := c.Privilege.weaker(prev.Privilege); office != "" {
+		return invalid(36, "the privilege rule asks less of the office %s than before", office)
 	}
 	if office := c.Amendment.weaker(prev.Amendment); office != "" {
 		return invalid(36, "the amendment rule asks less of the office %s than before", office)

@@ -111,6 +111,7 @@ func changedRules(old, new *Charter) []string {
 	says := slices.Concat(
 		differs("To open anything takes", old.explainNode(old.Structure), new.explainNode(new.Structure)),
 		differs("A warrant needs the signatures of", old.explainRules(old.Approval), new.explainRules(new.Approval)),
+		differs("Privileged conversations", old.explainPrivilege(), new.explainPrivilege()),
 		differs("This law changes only with the signatures of", old.explainRules(old.Amendment), new.explainRules(new.Amendment)),
 		differs("Passkeys that leave their device may approve", passkeys[old.SyncedPasskeys], passkeys[new.SyncedPasskeys]),
 	)
@@ -144,6 +145,7 @@ func more(old, new *Charter) bool {
 	told.Jurisdiction, told.LegalBasis, told.Language, told.Review = new.Jurisdiction, new.LegalBasis, new.Language, new.Review
 	told.Offices, told.Structure, told.Approval, told.Amendment = new.Offices, new.Structure, new.Approval, new.Amendment
 	told.Limits, told.CaseTypes, told.SyncedPasskeys = new.Limits, new.CaseTypes, new.SyncedPasskeys
+	told.Privilege = new.Privilege
 	told.Docket, told.Delivery, told.Policy = new.Docket, new.Delivery, new.Policy
 	return !bytes.Equal(told.Encode(), new.Encode())
 }

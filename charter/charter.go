@@ -8,7 +8,10 @@
 // one private key per key period and release shares. The access structure is a
 // tree of thresholds over custodians. The approval rule says how many
 // approvers of which offices must sign a warrant, all of its lines together;
-// the amendment rule says the same of the next version of the charter.
+// the amendment rule says the same of the next version of the charter. The
+// privilege rule names further offices, which must approve too before anything
+// of a privileged conversation opens; a law without one knows no such
+// conversations.
 //
 // # Format
 //
@@ -47,6 +50,7 @@ package charter
 
 import (
 	"encoding/hex"
+	"slices"
 	"time"
 
 	"writ/internal/wire"
@@ -96,6 +100,7 @@ type Charter struct {
 	Structure *Node // nil if there is no access
 	Approval  Rules // who approves a warrant
 	Amendment Rules // who signs the next version
+	Privilege Rules // who must approve too for privileged conversations; may be empty
 	Limits    Limits
 	CaseTypes []string // names
 
@@ -177,6 +182,25 @@ func (rs Rules) Missing(signed map[string]int) []string {
 // Satisfied reports whether there are rules and none lacks an approver.
 func (rs Rules) Satisfied(signed map[string]int) bool {
 	return len(rs) > 0 && len(rs.Missing(signed)) == 0
+}
+
+// Offices returns the offices of the rules, sorted.
+func (rs Rules) Offices() []string {
+	offices := make([]string, len(rs))
+	for i, r := range rs {
+		offices[i] = r.Office
+	}
+	slices.Sort(offices)
+	return offices
+}
+
+// WarrantRules returns who must approve a warrant: the approval rule, and for
+// one that reaches privileged conversations the privilege rule too.
+func (c *Charter) WarrantRules(privileged bool) Rules {
+	if !privileged {
+		return c.Approval
+	}
+	return slices.Concat(c.Approval, c.Privilege)
 }
 
 // Limits bound what may be authorised, in seconds.

@@ -53,6 +53,7 @@ func (c *Charter) Encode() []byte {
 	})
 	vector(&w, c.Approval, writeRule)
 	vector(&w, c.Amendment, writeRule)
+	vector(&w, c.Privilege, writeRule)
 	writeLimits(&w, &c.Limits)
 	vector(&w, c.CaseTypes, (*wire.Writer).String)
 	w.Uint8(bit(c.SyncedPasskeys))
@@ -99,7 +100,7 @@ func readCharter(r *wire.Reader) *Charter {
 		c.Structure = readNode(v, 1, &leaves)
 		r.Check(v.Done())
 	}
-	c.Approval, c.Amendment = list(r, readRule), list(r, readRule)
+	c.Approval, c.Amendment, c.Privilege = list(r, readRule), list(r, readRule), list(r, readRule)
 	c.Limits = readLimits(r)
 	c.CaseTypes = list(r, (*wire.Reader).Name)
 	c.SyncedPasskeys = readBit(r)

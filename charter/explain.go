@@ -21,6 +21,7 @@ func (c *Charter) Explain() []string {
 		"Messages are end-to-end encrypted with accountable exceptional access.",
 		fmt.Sprintf("To open anything takes %s.", c.explainNode(c.Structure)),
 		fmt.Sprintf("A warrant needs the signatures of %s.", c.explainRules(c.Approval)),
+		c.explainPrivilege(),
 		fmt.Sprintf("It is for one person and one of these cases: %s.", strings.Join(c.CaseTypes, ", ")),
 		fmt.Sprintf("It covers a window of at most %s and ends after at most %s.", span(l.MaxWindow), span(l.MaxWarrantLife)),
 		fmt.Sprintf("At most %s in any period of %s.", count(uint64(l.CapSubjects), "warrant"), span(l.CapPeriod)),
@@ -65,6 +66,13 @@ func (t *Tariff) explain() string {
 // Amount writes hundredths of the tariff's currency, such as "EUR 12.50".
 func (t *Tariff) Amount(hundredths uint64) string {
 	return fmt.Sprintf("%s %d.%02d", t.Currency, hundredths/100, hundredths%100)
+}
+
+func (c *Charter) explainPrivilege() string {
+	if len(c.Privilege) == 0 {
+		return "It knows no privileged conversations: one so marked can't have a member under this law."
+	}
+	return fmt.Sprintf("For conversations marked as privileged a warrant needs the signatures of %s too.", c.explainRules(c.Privilege))
 }
 
 // explainNode says a gate in words. A gate of custodians of one office is named

@@ -31,6 +31,7 @@ type jsonCharter struct {
 	Structure    *jsonNode     `json:"structure,omitempty"`
 	Approval     []jsonRule    `json:"approval,omitempty"`
 	Amendment    []jsonRule    `json:"amendment,omitempty"`
+	Privilege    []jsonRule    `json:"privilege,omitempty"`
 	Limits       *jsonLimits   `json:"limits,omitempty"`
 	CaseTypes    []string      `json:"case_types,omitempty"`
 	WebAuthn     *jsonWebAuthn `json:"webauthn,omitempty"`

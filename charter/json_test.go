@@ -17,7 +17,8 @@ func TestJSON(t *testing.T) {
 	passkey(withPasskey)
 	second := clone(t, withPasskey)
 	second.Number, second.Previous, second.Limits.Urgent = 2, withPasskey.Hash(), nil
-	for name, c := range map[string]*charter.Charter{"passkey": withPasskey, "second": second, "none": none()} {
+	for name, c := range map[string]*charter.Charter{"passkey": withPasskey, "second": second, "none": none(),
+		"privilege": chartertest.New("privilege", chartertest.WithBar...).Charter} {
 		got, err := charter.ParseJSON(c.JSON())
 		if err != nil || !bytes.Equal(got.Encode(), c.Encode()) {
 			t.Errorf("%s: %v, or another charter", name, err)
@@ -94,6 +95,10 @@ func TestExplain(t *testing.T) {
 	want, err := os.ReadFile(file)
 	if err != nil || got != string(want) {
 		t.Errorf("%v; got\n%s\nwant\n%s", err, got, want)
+	}
+	if s := strings.Join(chartertest.New("privilege", chartertest.WithBar...).Charter.Explain(), "\n"); !strings.Contains(s,
+		"\nFor conversations marked as privileged a warrant needs the signatures of 1 of 2 approvers of Office bar too.\n") {
+		t.Error(s)
 	}
 	if s := strings.Join(quiet.Explain(), " "); !strings.Contains(s, "no urgent procedure") {
 		t.Error(s)

@@ -43,7 +43,7 @@ func toJSON(c *Charter) *jsonCharter {
 	structure := nodeToJSON(c.Structure)
 	j.Structure = &structure
 	toRule := func(r Rule) jsonRule { return jsonRule(r) }
-	j.Approval, j.Amendment = convert(c.Approval, toRule), convert(c.Amendment, toRule)
+	j.Approval, j.Amendment, j.Privilege = convert(c.Approval, toRule), convert(c.Amendment, toRule), convert(c.Privilege, toRule)
 	j.Limits = limitsToJSON(&c.Limits)
 	j.Services = &jsonServices{c.Docket[:], c.Delivery[:]}
 	if c.usesWebAuthn() {
@@ -101,7 +101,7 @@ func (j *jsonCharter) charter() (*Charter, error) {
 		c.Structure = j.Structure.node()
 	}
 	toRule := func(r jsonRule) Rule { return Rule(r) }
-	c.Approval, c.Amendment = convert(j.Approval, toRule), convert(j.Amendment, toRule)
+	c.Approval, c.Amendment, c.Privilege = convert(j.Approval, toRule), convert(j.Amendment, toRule), convert(j.Privilege, toRule)
 	if j.Limits != nil {
 		c.Limits = j.Limits.limits()
 	}

@@ -52,6 +52,9 @@ func verify(key [32]byte, name string, content, sig []byte) bool {
 // are sealed on their way.
 type MailKey []byte
 
+// Check refuses a key to which nothing can be sealed in full.
+func (k MailKey) Check() error { return checkKEMKey(XWing, k) }
+
 // Algorithm is a COSE algorithm number (RFC 9053 section 2).
 type Algorithm int16
 
@@ -152,8 +155,9 @@ var smallOrder = [...]string{
 	"\xec\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
 }
 
-// checkEd25519 refuses an encoding that is not canonical or of small order.
-func checkEd25519(key []byte) error {
+// CheckEd25519 refuses a public key that is not of 32 bytes, not canonical or of
+// small order.
+func CheckEd25519(key []byte) error {
 	if len(key) != ed25519.PublicKeySize {
 		return fmt.Errorf("Ed25519 key of %d bytes", len(key))
 	}
@@ -182,7 +186,7 @@ func (k *WebAuthnKey) check() error {
 		_, err := ecdh.P256().NewPublicKey(k.PublicKey)
 		return err
 	case EdDSA:
-		return checkEd25519(k.PublicKey)
+		return CheckEd25519(k.PublicKey)
 	}
 	return fmt.Errorf("algorithm %d", k.Algorithm)
 }

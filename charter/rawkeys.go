@@ -6,22 +6,22 @@ import (
 )
 
 func (c *Charter) checkKeys() error {
-	errs := []error{checkEd25519(c.Docket[:]), checkEd25519(c.Delivery[:])}
+	errs := []error{CheckEd25519(c.Docket[:]), CheckEd25519(c.Delivery[:])}
 	for _, o := range c.Offices {
 		for _, a := range o.Approvers {
 			errs = append(errs, a.checkKeys())
 		}
 		for _, cu := range o.Custodians {
-			errs = append(errs, checkEd25519(cu.Key[:]), checkKEMKey(XWing, cu.Mail))
+			errs = append(errs, CheckEd25519(cu.Key[:]), cu.Mail.Check())
 		}
 	}
 	return errors.Join(errs...)
 }
 
 func (a *Approver) checkKeys() error {
-	mail := checkKEMKey(XWing, a.Mail)
+	mail := a.Mail.Check()
 	if a.WebAuthn == nil {
-		return errors.Join(mail, checkEd25519(a.Key[:]))
+		return errors.Join(mail, CheckEd25519(a.Key[:]))
 	}
 	if a.Key != (ApproverKey{}) {
 		return fmt.Errorf("approver %s has two keys", a.ID)

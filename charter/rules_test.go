@@ -152,6 +152,22 @@ var broken = []struct {
 	{13, "no such office", func(_ *chartertest.World, c *charter.Charter) { c.Approval[1].Office = "provider" }},
 	{13, "threshold 0", func(_ *chartertest.World, c *charter.Charter) { c.Approval[1].Threshold = 0 }},
 	{13, "out of reach", func(_ *chartertest.World, c *charter.Charter) { c.Approval[1].Threshold = 3 }},
+	{4, "access denied, privilege kept", func(_ *chartertest.World, c *charter.Charter) {
+		*c = *none()
+		c.Privilege = charter.Rules{{Office: "judicial", Threshold: 1}}
+	}},
+	{25, "privilege of no office", func(_ *chartertest.World, c *charter.Charter) {
+		c.Privilege = charter.Rules{{Office: "bar", Threshold: 1}}
+	}},
+	{25, "privilege of an office that approves anyway", func(_ *chartertest.World, c *charter.Charter) {
+		c.Privilege = charter.Rules{{Office: "judicial", Threshold: 2}}
+	}},
+	{25, "privilege out of reach", func(_ *chartertest.World, c *charter.Charter) {
+		c.Privilege = charter.Rules{{Office: "publication", Threshold: 1}}
+	}},
+	{25, "privilege of nobody", func(_ *chartertest.World, c *charter.Charter) {
+		c.Privilege = charter.Rules{{Office: "publication"}}
+	}},
 	{14, "one office amends", func(_ *chartertest.World, c *charter.Charter) { c.Amendment = c.Amendment[:1] }},
 	{14, "out of reach without passkeys", func(_ *chartertest.World, c *charter.Charter) { passkey(c); c.Amendment[0].Threshold = 2 }},
 	{15, "epoch age", func(_ *chartertest.World, c *charter.Charter) { c.Limits.MaxEpochAge = 59 }},
@@ -240,7 +256,7 @@ func TestRules(t *testing.T) {
 		}
 		tested[row.rule] = true
 	}
-	for rule := 1; rule <= 24; rule++ {
+	for rule := 1; rule <= 25; rule++ {
 		if !tested[rule] {
 			t.Errorf("rule %d has no test", rule)
 		}
@@ -252,7 +268,7 @@ func TestValidCharters(t *testing.T) {
 	passkey(withPasskey)
 	withPasskey.SyncedPasskeys = true
 	for name, c := range map[string]*charter.Charter{"none": none(), "passkey": withPasskey,
-		"default": chartertest.New("default").Charter} {
+		"default": chartertest.New("default").Charter, "privilege": chartertest.New("privilege", chartertest.WithBar...).Charter} {
 		if err := c.Validate(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

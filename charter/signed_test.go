@@ -73,6 +73,9 @@ func TestChainRules(t *testing.T) {
 		chartertest.Shape{Office: "oversight", Need: 1, Custodians: 1, Approve: 1, Approvers: 1}, chartertest.Shape{Office: "press", Approve: 1, Approvers: 1})
 	two := next(t, three.Charter)
 	two.Approval = two.Approval[:2]
+	bar := chartertest.New("bar", chartertest.WithBar...)
+	unbarred := next(t, bar.Charter)
+	unbarred.Privilege = nil
 	moved := func(c *charter.Charter) {
 		c.Offices[0].Custodians[0].ID, c.Offices[1].Custodians[0].ID = "oversight-1", "judicial-1"
 		c.Structure.Children[0].Children[0].Custodian, c.Structure.Children[1].Children[0].Custodian = "oversight-1", "judicial-1"
@@ -98,6 +101,7 @@ func TestChainRules(t *testing.T) {
 		{36, "approval by fewer offices", three.Sign(two), three.Charter},
 		{36, "approval by fewer people", w.Sign(looser(func(c *charter.Charter) { c.Approval[0].Threshold = 1 })), strict},
 		{36, "amendment by fewer people", w.Sign(looser(func(c *charter.Charter) { c.Amendment[1].Threshold = 1 })), strict},
+		{36, "privilege given up", bar.Sign(unbarred), bar.Charter},
 		{37, "name with another key", w.Sign(rekeyed), first},
 		{37, "name in another office", w.Sign(change(moved)), first},
 		{31, "access after none", stranger.Sign(risen), plain},
@@ -277,7 +281,9 @@ func TestChanges(t *testing.T) {
 		{"The horizon is 12 hours. Before: 180 days.", func(c *charter.Charter) { c.Limits.Horizon = 12 * 3600 }},
 		{"The cap of subjects is 11 warrants. Before: 10 warrants.", func(c *charter.Charter) { c.Limits.CapSubjects++ }},
 		{"Emergencies: There is no urgent procedure.", func(c *charter.Charter) { c.Limits.Urgent = nil }},
-		{"The office Office press joined.", func(c *charter.Charter) { c.Offices = append(c.Offices, charter.Office{ID: "press", Title: "Office press"}) }},
+		{"The office Office press joined.", func(c *charter.Charter) {
+			c.Offices = append(c.Offices, charter.Office{ID: "press", Title: "Office press"})
+		}},
 		{"The office publication is called: The Press. Before: Office publication.", func(c *charter.Charter) { c.Offices[2].Title = "The Press" }},
 		{"Approver judicial-approver-2 of Office judicial left.", func(c *charter.Charter) { c.Offices[0].Approvers = c.Offices[0].Approvers[:1] }},
 		{"Approver judicial-approver-1 of Office judicial has other keys.", func(c *charter.Charter) { c.Offices[0].Approvers[0].Key = stranger.Charter.Offices[0].Approvers[0].Key }},
@@ -286,6 +292,9 @@ func TestChanges(t *testing.T) {
 		{"To open anything takes: 1 of 3 custodians of Office judicial,", func(c *charter.Charter) { c.Structure.Children[0].Threshold = 1 }},
 		{"A warrant needs the signatures of: 2 of 2 approvers of Office judicial", func(c *charter.Charter) { c.Approval[0].Threshold = 2 }},
 		{"This law changes only with the signatures of: 2 of 2 approvers of Office judicial", func(c *charter.Charter) { c.Amendment[0].Threshold = 2 }},
+		{"Privileged conversations: For conversations marked as privileged a warrant needs", func(c *charter.Charter) {
+			c.Privilege = charter.Rules{{Office: "publication", Threshold: 1}}
+		}},
 		{"The docket, which publishes warrants, has another key.", func(c *charter.Charter) { c.Docket[0] ^= 1 }},
 		{"The delivery service has another key.", func(c *charter.Charter) { c.Delivery[0] ^= 1 }},
 		{"The witnesses of the public log changed.", func(c *charter.Charter) { c.Policy += "#" }},

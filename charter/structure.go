@@ -100,20 +100,27 @@ func (c *Charter) checkDiversity() error {
 	return nil
 }
 
-func (c *Charter) checkApproval() error {
-	return c.checkRules(c.Approval, func(Approver) bool { return true })
-}
+func (c *Charter) checkApproval() error { return c.checkDoubleLock(c.Approval, anyApprover) }
 
 func (c *Charter) checkAmendment() error {
-	return c.checkRules(c.Amendment, func(a Approver) bool { return a.WebAuthn == nil })
+	return c.checkDoubleLock(c.Amendment, func(a Approver) bool { return a.WebAuthn == nil })
 }
 
-// checkRules demands the double lock and that each rule can be met by the
-// approvers that may sign.
-func (c *Charter) checkRules(rs Rules, may func(Approver) bool) error {
+// checkPrivilege: further offices, which have not said yes already.
+func (c *Charter) checkPrivilege() error { return c.checkRules(c.WarrantRules(true), anyApprover) }
+
+func anyApprover(Approver) bool { return true }
+
+func (c *Charter) checkDoubleLock(rs Rules, may func(Approver) bool) error {
 	if len(rs) < 2 {
 		return errors.New("fewer than two offices must agree")
 	}
+	return c.checkRules(rs, may)
+}
+
+// checkRules demands that each rule names another office, and can be met by its
+// approvers that may sign.
+func (c *Charter) checkRules(rs Rules, may func(Approver) bool) error {
 	seen := map[string]bool{}
 	for _, r := range rs {
 		o, able := c.Office(r.Office), 0

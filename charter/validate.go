@@ -43,6 +43,7 @@ var rules = []struct {
 	{22, false, (*Charter).checkStatements},
 	{23, true, (*Charter).checkSize},
 	{24, true, (*Charter).checkDirectory},
+	{25, false, (*Charter).checkPrivilege},
 }
 
 // Validate checks a charter's rules, and names the first that is broken:
@@ -78,6 +79,8 @@ var rules = []struct {
 //	23  the encoding has at most [MaxSize] bytes
 //	24  the directory's witness policy is text, not blank, and its label key is
 //	    not zero
+//	25  privilege names offices that approval does not name, each once, with
+//	    thresholds that its approvers can reach
 func (c *Charter) Validate() error {
 	for _, r := range rules {
 		if c.Mode == NoAccess && !r.always {
@@ -130,7 +133,7 @@ func (c *Charter) checkEmpty() error {
 	if c.Mode != NoAccess {
 		return nil
 	}
-	lists := len(c.Offices) + len(c.Approval) + len(c.Amendment) + len(c.CaseTypes) + len(c.Origins) + len(c.Keys)
+	lists := len(c.Offices) + len(c.Approval) + len(c.Amendment) + len(c.Privilege) + len(c.CaseTypes) + len(c.Origins) + len(c.Keys)
 	if lists > 0 || c.Structure != nil || c.Limits != (Limits{}) || c.SyncedPasskeys || c.RPID != "" ||
 		c.Docket != (DocketKey{}) || c.Delivery != (DeliveryKey{}) || c.Review != 0 {
 		return errors.New("no exceptional access, but parts that belong to it")

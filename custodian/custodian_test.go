@@ -67,13 +67,7 @@ func (q *asked) log() *asked {
 }
 
 func (q *asked) makeWarrantEntry() {
-	x := &ledger.Warrant{Commitment: warrant.Commitment(q.salt, q.warrant.Hash()), Charter: q.warrant.Charter,
-		CaseType: q.warrant.CaseType, Window: q.warrant.WindowLength(), NotBefore: q.warrant.NotBefore,
-		NotAfter: q.warrant.NotAfter, Flags: uint8(q.warrant.Flags)}
-	for _, r := range q.w.Charter.Approval {
-		x.Offices = append(x.Offices, r.Office)
-	}
-	slices.Sort(x.Offices)
+	x := &ledger.Warrant{Public: q.warrant.Public(q.salt, q.w.Charter)}
 	x.Sign(ledger.DocketSigner(q.w.Docket))
 	q.warrantEntry = x.Entry()
 }

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"slices"
 	"time"
 
 	"writ/api"
@@ -41,21 +40,8 @@ func (s *Service) authority(r *api.DiscloseRequest) (*warrant.Verified, error) {
 		return nil, malformed("salt of %d bytes", len(r.WarrantSalt))
 	}
 	e := in.Entry().Warrant
-	if e == nil || !e.Verify(law.Docket) || !matches(e, v, [32]byte(r.WarrantSalt)) {
+	if e == nil || !e.Verify(law.Docket) || e.Differs(w.Public([32]byte(r.WarrantSalt), law)) != "" {
 		return nil, refused("the ledger entry is not this warrant's")
 	}
 	return v, nil
-}
-
-// matches compares every field of a warrant entry with the warrant.
-func matches(e *ledger.Warrant, v *warrant.Verified, salt [32]byte) bool {
-	w := v.Warrant()
-	return e.Commitment == warrant.Commitment(salt, v.Hash()) &&
-		e.Charter == w.Charter &&
-		e.CaseType == w.CaseType &&
-		slices.Equal(e.Offices, v.Offices()) &&
-		e.Window == w.WindowLength() &&
-		e.NotBefore == w.NotBefore &&
-		e.NotAfter == w.NotAfter &&
-		e.Flags == uint8(w.Flags)
 }

@@ -92,7 +92,7 @@ func (w *world) order(l *testLedger, change func(*warrant.Warrant)) *api.Disclos
 	if err != nil {
 		w.Fatal(err)
 	}
-	o := &warrant.Warrant{ID: warrant.ID(randomBytes(16)), Charter: w.law.Charter.Hash(), Reference: "ref 1", LegalType: "order", CaseType: "serious-crime",
+	o := &warrant.Warrant{ID: warrant.ID(randomBytes(16)), Charter: w.law.Charter.Hash(), Action: warrant.Disclose, Reference: "ref 1", LegalType: "order", CaseType: "serious-crime",
 		Jurisdiction: w.law.Charter.Jurisdiction, LegalEntity: "agency", Subject: "alice", SubjectAgain: "alice", Direction: warrant.Sent,
 		WindowStart: now.Add(-48 * time.Hour).UTC().Format(time.RFC3339), WindowEnd: now.Add(48 * time.Hour).UTC().Format(time.RFC3339),
 		NotBefore: uint64(now.Unix()) - 60, NotAfter: uint64(now.Unix()) + 86400*20, Necessity: "necessary", LeastIntrusive: "nothing less serves",
@@ -107,8 +107,7 @@ func (w *world) order(l *testLedger, change func(*warrant.Warrant)) *api.Disclos
 		approvals = append(approvals, warrant.Approve(o, office, office+"-approver-1", k))
 	}
 	salt := [32]byte(randomBytes(32))
-	entry := &ledger.Warrant{Commitment: warrant.Commitment(salt, o.Hash()), Charter: o.Charter, CaseType: o.CaseType, Offices: []string{"judicial", "oversight"},
-		Window: o.WindowLength(), NotBefore: o.NotBefore, NotAfter: o.NotAfter, Flags: uint8(o.Flags)}
+	entry := &ledger.Warrant{Public: o.Public(salt, w.law.Charter)}
 	entry.Sign(ledger.DocketSigner(w.law.Docket))
 	return &api.DiscloseRequest{Warrant: o.Encode(), Approvals: warrant.EncodeApprovals(approvals), WarrantSalt: salt[:],
 		WarrantEntry: entry.Entry(), WarrantProof: l.proof(entry.Entry(), now)}

@@ -62,18 +62,13 @@ func (s *Server) acceptable(ctx context.Context, l *Lodgement) error {
 	if err := s.ledger.Refresh(ctx); err != nil {
 		return fail(connect.CodeUnavailable, "try the same call again", "ledger: %w", err)
 	}
-	c, err := s.inForce(l.Charter)
-	if err != nil {
+	if _, err := s.inForce(l.Charter); err != nil {
 		return fail(connect.CodeInvalidArgument, "draft the warrant under the charter that is in force", "invalid: %w", err)
 	}
 	if uint64(s.config.Now().Unix()) >= l.NotAfter {
 		return fail(connect.CodeInvalidArgument, "", "invalid: the warrant's life has ended")
 	}
-	entry, err := l.entry(c, s.config.Key)
-	if err == nil {
-		err = s.check(entry)
-	}
-	if err != nil {
+	if err := s.check(l.entry(s.config.Key)); err != nil {
 		return fail(connect.CodeInvalidArgument, "", "invalid: its entry would not count on the ledger: %w", err)
 	}
 	return nil
@@ -145,8 +140,8 @@ func (h handler) Approve(ctx context.Context, q *api.ApproveRequest) (*api.Appro
 		}) {
 			r.approvals = append(r.approvals, a)
 		}
-		missing = c.Approval.Missing(count(r.approvals))
-		r.approved = c.Approval.Satisfied(count(r.approvals))
+		rules, counted := c.WarrantRules(l.IsPrivileged()), count(r.approvals)
+		missing, r.approved = rules.Missing(counted), rules.Satisfied(counted)
 		return nil
 	})
 	if err != nil {
@@ -211,18 +206,15 @@ func (s *Server) publishable(r *record) ([]byte, error) {
 		return nil, fail(connect.CodeUnavailable, "try again when the docket has read the ledger", "%w", err)
 	}
 	now := uint64(s.config.Now().Unix())
-	switch counted := count(r.approvals); {
-	case !c.Approval.Satisfied(counted):
+	rules, counted := c.WarrantRules(l.IsPrivileged()), count(r.approvals)
+	switch {
+	case !rules.Satisfied(counted):
 		return nil, fail(connect.CodeFailedPrecondition, "ask the approvers of these offices",
-			"refused: approvals are missing from %v", c.Approval.Missing(counted))
+			"refused: approvals are missing from %v", rules.Missing(counted))
 	case now >= l.NotAfter || now >= c.Review:
 		return nil, fail(connect.CodeFailedPrecondition, "lodge a new warrant", "refused: the life of the warrant or of the charter has ended")
 	}
-	entry, err := l.entry(c, s.config.Key)
-	if err != nil {
-		return nil, fail(connect.CodeInternal, "", "%w", err)
-	}
-	return entry, nil
+	return l.entry(s.config.Key), nil
 }
 
 // RequestRelease logs a request entry.

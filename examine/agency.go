@@ -59,26 +59,20 @@ func (a *Agency) Lodge(ctx context.Context, c *Case, law *charter.Charter) error
 	if old, err := a.Docket.GetWarrant(ctx, &api.GetWarrantRequest{WarrantHash: hash[:]}); err == nil {
 		envelope = old.Envelope
 	}
-	content := lodgement(c, envelope)
+	content := lodgement(c, law, envelope)
 	_, err = a.Docket.Lodge(ctx, &api.LodgeRequest{Agency: a.Name, Lodgement: content, Envelope: envelope,
 		Signature: a.sign("docket lodge", content)})
 	return err
 }
 
 // lodgement encodes what the docket may know: see api/docket.proto.
-func lodgement(c *Case, envelope []byte) []byte {
+func lodgement(c *Case, law *charter.Charter, envelope []byte) []byte {
 	w := c.Warrant
 	hash, sum := w.Hash(), sha256.Sum256(envelope)
-	commitment := warrant.Commitment(c.Salt, hash)
+	public := w.Public(c.Salt, law)
 	var b wire.Writer
 	b.Fixed(hash[:])
-	b.Fixed(commitment[:])
-	b.Fixed(w.Charter[:])
-	b.String(w.CaseType)
-	b.Uint64(w.WindowLength())
-	b.Uint64(w.NotBefore)
-	b.Uint64(w.NotAfter)
-	b.Uint8(uint8(w.Flags))
+	b.Fixed(public.Encode())
 	b.Fixed(sum[:])
 	return b.Bytes()
 }

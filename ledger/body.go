@@ -3,12 +3,13 @@ package ledger
 import (
 	"bytes"
 	"crypto/ed25519"
-	"strings"
+	"errors"
 
 	"golang.org/x/mod/sumdb/tlog"
 
 	"writ/charter"
 	"writ/internal/wire"
+	"writ/warrant"
 )
 
 // DocketSigner signs warrant and request entries: the private half of a
@@ -19,80 +20,41 @@ type DocketSigner ed25519.PrivateKey
 // half of a [charter.CustodianKey].
 type CustodianSigner ed25519.PrivateKey
 
-// Flags of a warrant entry. Any other flag is unsupported.
-const (
-	FlagEmergency uint8 = 1 << 0
-	FlagTest      uint8 = 1 << 1
-)
-
 // Bounds of the vectors of an entry.
 const (
-	MaxOffices = 16
-	MaxLeaves  = 1024
+	MaxLeaves = 1024
 
 	maxCharterName = 200
 )
 
-// Warrant is all that is public of a warrant. Encoded: commitment[32] ||
-// charter[32] || case_type<V> || offices<V> || uint64 window || uint64
-// not_before || uint64 not_after || uint8 flags || signature[64].
+// Warrant is all that is public of a warrant. Encoded: [warrant.Public] ||
+// signature[64].
 type Warrant struct {
-	Commitment [32]byte     // salted commitment to the readable warrant
-	Charter    charter.Hash // the law it stands under
-	CaseType   string
-	Offices    []string // that approved, sorted, distinct
-	Window     uint64   // length of what it may open, seconds
-	NotBefore  uint64   // its life, seconds since the Unix epoch
-	NotAfter   uint64
-	Flags      uint8
-	Signature  [64]byte // by the charter's docket key
+	warrant.Public
+	Signature [64]byte // by the charter's docket key
 }
 
-// IsEmergency reports whether the urgent procedure was used.
-func (x *Warrant) IsEmergency() bool { return x.Flags&FlagEmergency != 0 }
-
-// IsTest reports whether the warrant is for synthetic accounts.
-func (x *Warrant) IsTest() bool { return x.Flags&FlagTest != 0 }
-
-func (x *Warrant) content() []byte {
-	var w wire.Writer
-	w.Fixed(x.Commitment[:])
-	w.Fixed(x.Charter[:])
-	w.String(x.CaseType)
-	w.Vector(func(w *wire.Writer) {
-		for _, o := range x.Offices {
-			w.String(o)
-		}
-	})
-	w.Uint64(x.Window)
-	w.Uint64(x.NotBefore)
-	w.Uint64(x.NotAfter)
-	w.Uint8(x.Flags)
-	return w.Bytes()
-}
+func (x *Warrant) content() []byte { return x.Public.Encode() }
 
 func parseWarrant(b []byte) (*Warrant, error) {
 	r := wire.NewReader(b)
-	x := &Warrant{Commitment: r.Array32(), Charter: r.Array32(), CaseType: r.Name()}
-	offices := r.Vector(MaxOffices * (wire.MaxName + 2))
-	for offices.More() {
-		x.Offices = append(x.Offices, offices.Name())
+	public, err := warrant.ReadPublic(r)
+	x := &Warrant{Public: public, Signature: signature(r)}
+	switch {
+	case errors.Is(err, warrant.ErrUnsupported):
+		return nil, unsupported("%v", err)
+	case err != nil:
+		return nil, malformed("%v", err)
 	}
-	r.Check(offices.Done())
-	x.Window, x.NotBefore, x.NotAfter, x.Flags = r.Uint64(), r.Uint64(), r.Uint64(), r.Uint8()
-	copy(x.Signature[:], r.Fixed(64))
 	if err := r.Done(); err != nil {
 		return nil, malformed("warrant: %v", err)
 	}
-	switch {
-	case x.Flags&^(FlagEmergency|FlagTest) != 0:
-		return nil, unsupported("warrant flags %#x", x.Flags)
-	case len(x.Offices) == 0 || len(x.Offices) > MaxOffices || !ascending(x.Offices, strings.Compare):
-		return nil, malformed("warrant: offices are not a sorted list of 1 to %d", MaxOffices)
-	case x.NotAfter <= x.NotBefore:
-		return nil, malformed("warrant: its life ends before it begins")
-	}
 	return x, nil
+}
+
+func signature(r *wire.Reader) (s [64]byte) {
+	copy(s[:], r.Fixed(64))
+	return s
 }
 
 // Sign sets the signature.
@@ -141,7 +103,7 @@ func parseRequest(b []byte) (*Request, error) {
 	}
 	r.Check(leaves.Done())
 	x.Round, x.Timelock = r.Uint64(), r.Opaque(MaxEntry)
-	copy(x.Signature[:], r.Fixed(64))
+	x.Signature = signature(r)
 	if err := r.Done(); err != nil {
 		return nil, malformed("request: %v", err)
 	}
@@ -195,7 +157,7 @@ func parseRelease(b []byte) (*Release, error) {
 	r := wire.NewReader(b)
 	x := &Release{RequestIndex: r.Uint64(), Request: r.Array32(), Office: r.Name(), Custodian: r.Name(),
 		Count: r.Uint32(), Root: r.Array32()}
-	copy(x.Signature[:], r.Fixed(64))
+	x.Signature = signature(r)
 	if err := r.Done(); err != nil {
 		return nil, malformed("release: %v", err)
 	}
@@ -235,7 +197,7 @@ func (x *Refusal) content() []byte {
 func parseRefusal(b []byte) (*Refusal, error) {
 	r := wire.NewReader(b)
 	x := &Refusal{Request: r.Array32(), Office: r.Name(), Custodian: r.Name(), Reason: r.Uint8()}
-	copy(x.Signature[:], r.Fixed(64))
+	x.Signature = signature(r)
 	if err := r.Done(); err != nil {
 		return nil, malformed("refusal: %v", err)
 	}
@@ -275,7 +237,7 @@ func (x *Destruction) content() []byte {
 func parseDestruction(b []byte) (*Destruction, error) {
 	r := wire.NewReader(b)
 	x := &Destruction{Office: r.Name(), Custodian: r.Name(), Period: r.Uint32(), CharterName: r.String(maxCharterName)}
-	copy(x.Signature[:], r.Fixed(64))
+	x.Signature = signature(r)
 	if err := r.Done(); err != nil {
 		return nil, malformed("destruction: %v", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"writ/charter"
 	"writ/charter/chartertest"
 	"writ/internal/wire"
+	"writ/warrant"
 )
 
 // world is a charter, a book and everybody's keys.
@@ -75,9 +76,9 @@ func (w *world) custodian(id string) CustodianSigner { return CustodianSigner(w.
 
 // warrant returns a warrant that counts, after change.
 func (w *world) warrant(n byte, change func(*Warrant)) *Warrant {
-	x := &Warrant{Commitment: [32]byte{n}, Charter: w.Charter.Hash(), CaseType: "serious-crime",
-		Offices: []string{"judicial", "oversight"}, Window: 24 * 3600,
-		NotBefore: uint64(lawTime.Unix()), NotAfter: uint64(lawTime.Unix()) + 3600}
+	x := &Warrant{Public: warrant.Public{Commitment: [32]byte{n}, Charter: w.Charter.Hash(), Action: warrant.Disclose,
+		CaseType: "serious-crime", Offices: []string{"judicial", "oversight"}, Window: 24 * 3600,
+		NotBefore: uint64(lawTime.Unix()), NotAfter: uint64(lawTime.Unix()) + 3600}}
 	if change != nil {
 		change(x)
 	}
@@ -185,14 +186,16 @@ func TestBookRefuses(t *testing.T) {
 		"case type":           {"case type", func(x *Warrant) { x.CaseType = "tax" }},
 		"window":              {"window", func(x *Warrant) { x.Window = w.Charter.Limits.MaxWindow + 1 }},
 		"life":                {"life", func(x *Warrant) { x.NotAfter = x.NotBefore + w.Charter.Limits.MaxWarrantLife + 1 }},
-		"urgent life":         {"urgent life", func(x *Warrant) { x.Flags, x.NotAfter = FlagEmergency, x.NotBefore+49*3600 }},
+		"urgent life":         {"urgent life", func(x *Warrant) { x.Flags, x.NotAfter = warrant.IsEmergency, x.NotBefore+49*3600 }},
 		"review date":         {"review", func(x *Warrant) { x.NotBefore = w.Charter.Review; x.NotAfter = x.NotBefore + 1 }},
-		"one office":          {"without the office", func(x *Warrant) { x.Offices = []string{"judicial"} }},
-		"unknown office":      {"no office", func(x *Warrant) { x.Offices = []string{"judicial", "oversight", "police"} }},
+		"one office":          {"must approve", func(x *Warrant) { x.Offices = []string{"judicial"} }},
+		"unknown office":      {"must approve", func(x *Warrant) { x.Offices = []string{"judicial", "oversight", "police"} }},
 		"entry of no offices": {"offices", func(x *Warrant) { x.Offices = nil }},
 		"offices unsorted":    {"offices", func(x *Warrant) { x.Offices = []string{"oversight", "judicial"} }},
-		"no life":             {"life ends", func(x *Warrant) { x.NotAfter = x.NotBefore }},
-		"unknown flag":        {"unsupported", func(x *Warrant) { x.Flags = 4 }},
+		"no life":             {"not_after", func(x *Warrant) { x.NotAfter = x.NotBefore }},
+		"unknown flag":        {"unsupported", func(x *Warrant) { x.Flags = 8 }},
+		"unknown action":      {"unsupported", func(x *Warrant) { x.Action = 3 }},
+		"privileged":          {"no privileged", func(x *Warrant) { x.Flags = warrant.IsPrivileged }},
 	} {
 		w.refused(name, c.want, w.warrant(9, c.change).Entry())
 	}
@@ -273,7 +276,7 @@ func TestBookLawWithout(t *testing.T) {
 	w.Charter.Limits.Urgent = nil
 	w.book = NewBook()
 	w.mustApply(CharterEntry(w.Sign(w.Charter)))
-	w.refused("no urgent procedure", "no urgent", w.warrant(1, func(x *Warrant) { x.Flags = FlagEmergency }).Entry())
+	w.refused("no urgent procedure", "no urgent", w.warrant(1, func(x *Warrant) { x.Flags = warrant.IsEmergency }).Entry())
 
 	none := &charter.Charter{Name: "Plain", Jurisdiction: "Testland", LegalBasis: "none", Language: "en", Number: 1,
 		Policy: w.Charter.Policy, Directory: w.Charter.Directory}
@@ -299,8 +302,8 @@ func TestEntryUnknownR37(t *testing.T) {
 		}
 	}
 	for flags := range 256 {
-		x := w.warrant(1, func(x *Warrant) { x.Flags = uint8(flags) })
-		if _, err := ParseEntry(x.Entry()); (err == nil) != (flags < 4) {
+		x := w.warrant(1, func(x *Warrant) { x.Flags = warrant.Flags(flags) })
+		if _, err := ParseEntry(x.Entry()); (err == nil) != (flags < 8) {
 			t.Errorf("flags %#x: %v", flags, err)
 		}
 	}
@@ -322,7 +325,8 @@ func TestEntryPublicFieldsR15(t *testing.T) {
 		v    any
 		want string
 	}{
-		{Warrant{}, "Commitment Charter CaseType Offices Window NotBefore NotAfter Flags Signature"},
+		{Warrant{}, "Public Signature"},
+		{warrant.Public{}, "Commitment Charter Action Renews CaseType Offices Window NotBefore NotAfter Flags"},
 		{Request{}, "WarrantIndex Warrant Leaves Round Timelock Signature"},
 		{Release{}, "RequestIndex Request Office Custodian Count Root Signature"},
 		{Refusal{}, "Request Office Custodian Reason Signature"},
@@ -340,7 +344,7 @@ func TestEntryPublicFieldsR15(t *testing.T) {
 	// The encoding holds nothing but the fields: its size is their sizes.
 	w := newWorld(t)
 	x := w.warrant(1, nil)
-	size := 32 + 32 + 1 + len(x.CaseType) + 1 + (1 + len("judicial")) + (1 + len("oversight")) + 3*8 + 1 + 64
+	size := 32 + 32 + 1 + 32 + 1 + len(x.CaseType) + 1 + (1 + len("judicial")) + (1 + len("oversight")) + 3*8 + 1 + 64
 	if got := len(x.Entry()); got != 2+1+2+size {
 		t.Errorf("%d bytes, the fields have %d", got, size)
 	}
@@ -356,7 +360,7 @@ func TestCapR10(t *testing.T) {
 			t.Fatalf("warrant %d has rank %d", i, lw.Rank)
 		}
 	}
-	w.mustApply(w.warrant(100, func(x *Warrant) { x.Flags = FlagTest }).Entry())
+	w.mustApply(w.warrant(100, func(x *Warrant) { x.Flags = warrant.IsTest }).Entry())
 	next := w.mustApply(w.warrant(101, func(x *Warrant) {
 		x.NotBefore = (begin/limits.CapPeriod + 1) * limits.CapPeriod
 		x.NotAfter = x.NotBefore + 60
@@ -615,8 +619,8 @@ func TestKeyRepeatedInAnotherPeriod(t *testing.T) {
 func TestStatisticsR23(t *testing.T) {
 	w := newWorld(t)
 	w.all()
-	w.mustApply(w.warrant(2, func(x *Warrant) { x.Flags = FlagEmergency }).Entry())
-	w.mustApply(w.warrant(3, func(x *Warrant) { x.Flags, x.CaseType = FlagTest, "missing-person" }).Entry())
+	w.mustApply(w.warrant(2, func(x *Warrant) { x.Flags = warrant.IsEmergency }).Entry())
+	w.mustApply(w.warrant(3, func(x *Warrant) { x.Flags, x.CaseType = warrant.IsTest, "missing-person" }).Entry())
 	w.apply([]byte("junk"))
 	again := NewBook(w.Charter.Hash())
 	for i, e := range w.entries {

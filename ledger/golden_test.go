@@ -9,14 +9,16 @@ import (
 	"testing"
 
 	"writ/charter"
+	"writ/warrant"
 )
 
 // The encodings, signatures and hashes of testdata/entries.txt are those of
 // format 1: a change here is a change of what is on every log.
 func TestGolden(t *testing.T) {
 	docket, custodian := DocketSigner(keyOf("docket")), CustodianSigner(keyOf("custodian"))
-	w := &Warrant{Commitment: [32]byte{1, 2, 3}, Charter: charter.Hash{4, 5, 6}, CaseType: "serious-crime",
-		Offices: []string{"judicial", "oversight"}, Window: 86400, NotBefore: 1_790_000_000, NotAfter: 1_790_003_600, Flags: FlagEmergency}
+	w := &Warrant{Public: warrant.Public{Commitment: [32]byte{1, 2, 3}, Charter: charter.Hash{4, 5, 6}, Action: warrant.Disclose,
+		Renews: [32]byte{7, 8}, CaseType: "serious-crime", Offices: []string{"judicial", "oversight"}, Window: 86400,
+		NotBefore: 1_790_000_000, NotAfter: 1_790_003_600, Flags: warrant.IsEmergency}}
 	w.Sign(docket)
 	q := &Request{WarrantIndex: 7, Warrant: HashEntry(w.Entry()), Leaves: [][32]byte{{1}, {2}, {3}}}
 	q.Sign(docket)
@@ -33,6 +35,11 @@ func TestGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		fmt.Fprintf(&got, "%s\n%x\n%x\n", e.Type(), e.Hash(), b)
+	}
+	if os.Getenv("WRIT_GOLDEN") != "" {
+		if err := os.WriteFile("testdata/entries.txt", got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	want, err := os.ReadFile("testdata/entries.txt")
 	if err != nil {

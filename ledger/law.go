@@ -331,20 +331,10 @@ func (b *Book) permits(l *law, x *Warrant) error {
 		return invalid("urgent life of %d s, at most %d are allowed", life, c.Limits.Urgent.MaxLife)
 	case x.NotBefore >= c.Review:
 		return invalid("warrant after the charter's review date")
-	}
-	return permitsOffices(c, x)
-}
-
-func permitsOffices(c *charter.Charter, x *Warrant) error {
-	for _, o := range x.Offices {
-		if c.Office(o) == nil {
-			return invalid("the charter has no office %q", o)
-		}
-	}
-	for _, r := range c.Approval {
-		if !slices.Contains(x.Offices, r.Office) {
-			return invalid("warrant without the office %q", r.Office)
-		}
+	case x.IsPrivileged() && len(c.Privilege) == 0:
+		return invalid("the charter knows no privileged conversations")
+	case !slices.Equal(x.Offices, c.WarrantRules(x.IsPrivileged()).Offices()):
+		return invalid("offices %q are not those that must approve", x.Offices)
 	}
 	return nil
 }

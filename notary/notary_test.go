@@ -25,6 +25,7 @@ import (
 	"writ/charter/chartertest"
 	"writ/follower"
 	"writ/ledger"
+	"writ/warrant"
 	"writ/witness"
 )
 
@@ -159,9 +160,9 @@ func (w *world) charterEntry() []byte { return ledger.CharterEntry(w.Sign(w.Char
 
 // warrant returns an entry that counts, a different one for each n.
 func (w *world) warrant(n int) []byte {
-	x := &ledger.Warrant{Commitment: [32]byte{byte(n >> 8), byte(n), 1}, Charter: w.Charter.Hash(), CaseType: "serious-crime",
-		Offices: []string{"judicial", "oversight"}, Window: 3600,
-		NotBefore: uint64(chartertest.Now.Unix()), NotAfter: uint64(chartertest.Now.Unix()) + 60}
+	x := &ledger.Warrant{Public: warrant.Public{Commitment: [32]byte{byte(n >> 8), byte(n), 1}, Charter: w.Charter.Hash(),
+		Action: warrant.Disclose, CaseType: "serious-crime", Offices: []string{"judicial", "oversight"}, Window: 3600,
+		NotBefore: uint64(chartertest.Now.Unix()), NotAfter: uint64(chartertest.Now.Unix()) + 60}}
 	x.Sign(ledger.DocketSigner(w.Docket))
 	return x.Entry()
 }

@@ -92,9 +92,9 @@ func newWorld(t testing.TB) *world {
 	w.law.BeaconKeys = [][]byte{w.group.Beacon().Encode()}
 	w.order = &warrant.Warrant{Reference: "12 Gs 34/26", LegalType: "order", LegalEntity: "the police of Testland",
 		WindowStart: "2026-10-01T00:00:00Z", WindowEnd: "2026-10-08T00:00:00Z", Necessity: "Nothing else helps."}
-	w.warrant = &ledger.LoggedWarrant{Index: 7, Hash: ledger.EntryHash{1}, Warrant: &ledger.Warrant{
+	w.warrant = &ledger.LoggedWarrant{Index: 7, Hash: ledger.EntryHash{1}, Warrant: &ledger.Warrant{Public: warrant.Public{
 		Commitment: warrant.Commitment(w.salt, w.order.Hash()), Charter: w.law.Hash(), CaseType: "homicide",
-		Offices: []string{"judicial", "oversight"}, Window: 7 * 86400, NotBefore: 1_790_000_000, NotAfter: 1_790_600_000}}
+		Offices: []string{"judicial", "oversight"}, Window: 7 * 86400, NotBefore: 1_790_000_000, NotAfter: 1_790_600_000}}}
 	salt := [32]byte{8}
 	lock, err := beacon.Lock(w.group.Beacon().Key, round, salt)
 	if err != nil {
@@ -277,7 +277,7 @@ func TestCardSaysEnough(t *testing.T) {
 
 func TestCardFlags(t *testing.T) {
 	w := newWorld(t)
-	w.warrant.Flags = ledger.FlagEmergency | ledger.FlagTest
+	w.warrant.Flags = warrant.IsEmergency | warrant.IsTest
 	w.law.Limits.MaxNoticeDelay = 3600
 	w.warrant.Charter = w.law.Hash()
 	w.warrant.Window, w.warrant.Offices = 90, []string{"unknown"}

@@ -20,6 +20,7 @@ import (
 	"writ/ledger"
 	"writ/notary"
 	"writ/replica"
+	"writ/warrant"
 	"writ/witness"
 )
 
@@ -129,8 +130,8 @@ func (w *world) warrant(n byte) []byte { return w.warrantOf([32]byte{n}) }
 
 func (w *world) warrantOf(commitment [32]byte) []byte {
 	now := uint64(chartertest.Now.Unix())
-	x := &ledger.Warrant{Commitment: commitment, Charter: w.Charter.Hash(), CaseType: w.Charter.CaseTypes[0],
-		Offices: []string{"judicial", "oversight"}, Window: 60, NotBefore: now, NotAfter: now + 60}
+	x := &ledger.Warrant{Public: warrant.Public{Commitment: commitment, Charter: w.Charter.Hash(), Action: warrant.Disclose,
+		CaseType: w.Charter.CaseTypes[0], Offices: []string{"judicial", "oversight"}, Window: 60, NotBefore: now, NotAfter: now + 60}}
 	x.Sign(ledger.DocketSigner(w.Docket))
 	return x.Entry()
 }

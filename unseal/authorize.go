@@ -219,28 +219,8 @@ func (v *vetting) requestFits() *fault {
 
 // entryFits: the public entry says what the warrant says, in each field.
 func (v *vetting) entryFits() *fault {
-	w, e := v.warrant, v.warrantEntry.Warrant
-	offices := make([]string, len(v.charter.Approval))
-	for i, r := range v.charter.Approval {
-		offices[i] = r.Office
-	}
-	slices.Sort(offices)
-	for _, field := range []struct {
-		name string
-		fits bool
-	}{
-		{"commitment", e.Commitment == warrant.Commitment(v.q.WarrantSalt, w.Hash())},
-		{"charter", e.Charter == w.Charter},
-		{"case type", e.CaseType == w.CaseType},
-		{"offices", slices.Equal(e.Offices, offices)},
-		{"window", e.Window == w.WindowLength()},
-		{"begin of life", e.NotBefore == w.NotBefore},
-		{"end of life", e.NotAfter == w.NotAfter},
-		{"flags", e.Flags == uint8(w.Flags)},
-	} {
-		if !field.fits {
-			return fail(ReasonEntry, "%s differs", field.name)
-		}
+	if field := v.warrantEntry.Warrant.Differs(v.warrant.Public(v.q.WarrantSalt, v.charter)); field != "" {
+		return fail(ReasonEntry, "%s differs", field)
 	}
 	return nil
 }

@@ -43,6 +43,7 @@ const (
 	ReasonKey          Reason = 27 // I have no key of that period
 	ReasonShare        Reason = 28 // R4: my share does not open under exactly this label
 	ReasonObjection    Reason = 29 // R33: conscience or objection, by hand
+	ReasonPrivilege    Reason = 33 // R35: privileged, without the office that must approve that
 )
 
 // sentences are for people: what the custodian says.
@@ -76,6 +77,7 @@ var sentences = map[Reason]string{
 	ReasonKey:          "I do not have the key for a compartment's period.",
 	ReasonShare:        "My share of a compartment does not open under its label.",
 	ReasonObjection:    "I object.",
+	ReasonPrivilege:    "What is asked for is privileged, and the office that must agree to that has not.",
 }
 
 // String returns a plain sentence in the custodian's voice.
@@ -113,6 +115,7 @@ var ruleReasons = map[warrant.Rule]Reason{
 	warrant.RuleCharter:      ReasonCharter,
 	warrant.RuleJurisdiction: ReasonJurisdiction,
 	warrant.RuleCaseType:     ReasonCaseType,
+	warrant.RulePrivilege:    ReasonPrivilege,
 	warrant.RuleEmergency:    ReasonEmergency,
 	warrant.RuleLifeLength:   ReasonLifeLength,
 	warrant.RuleWindow:       ReasonWindow,

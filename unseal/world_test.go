@@ -150,7 +150,7 @@ func (w *world) seal(account, conversation string, epoch uint64) *compartment {
 func (w *world) order() *warrant.Warrant {
 	now := uint64(w.now.Unix())
 	o := &warrant.Warrant{
-		Charter: w.Charter.Hash(), Reference: "Ref. 17/2026", LegalType: "court order", CaseType: "serious-crime",
+		Charter: w.Charter.Hash(), Action: warrant.Disclose, Reference: "Ref. 17/2026", LegalType: "court order", CaseType: "serious-crime",
 		Jurisdiction: w.Charter.Jurisdiction, LegalEntity: "Police", Subject: "alice", SubjectAgain: "alice",
 		Direction: warrant.Sent, WindowStart: w.now.Format(time.RFC3339), WindowEnd: w.now.AddDate(0, 0, 10).Format(time.RFC3339),
 		NotBefore: now, NotAfter: now + 20*86400, Necessity: "because", LeastIntrusive: "tried",
@@ -179,11 +179,7 @@ func (w *world) file(o *warrant.Warrant, parts []Compartment, e edits) *Request 
 	q := &Request{Warrant: o.Encode(), Approvals: warrant.EncodeApprovals(w.approve(o)), Compartments: parts}
 	rand.Read(q.WarrantSalt[:])
 	rand.Read(q.NoticeSalt[:])
-	entry := &ledger.Warrant{
-		Commitment: warrant.Commitment(q.WarrantSalt, o.Hash()), Charter: o.Charter, CaseType: o.CaseType,
-		Offices: []string{"judicial", "oversight"}, Window: o.WindowLength(), NotBefore: o.NotBefore, NotAfter: o.NotAfter,
-		Flags: uint8(o.Flags),
-	}
+	entry := &ledger.Warrant{Public: o.Public(q.WarrantSalt, w.Charter)}
 	if e.entry != nil {
 		e.entry(entry)
 	}

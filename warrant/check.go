@@ -1,7 +1,6 @@
 package warrant
 
 import (
-	"crypto/hpke"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,7 +13,7 @@ import (
 // names the first field that breaks one.
 func (w *Warrant) check() error {
 	for _, rule := range []func() error{
-		w.checkNames, w.checkTexts, w.checkScope, w.checkTimes, w.checkReader,
+		w.checkNames, w.checkTexts, w.checkScope, w.checkTimes, w.checkReaders,
 	} {
 		if err := rule(); err != nil {
 			return err
@@ -69,7 +68,10 @@ func (w *Warrant) checkScope() error {
 	if w.Direction != Sent && w.Direction != SentAndReceived {
 		return unsupported("direction", "%d", w.Direction)
 	}
-	if w.Flags&^(IsEmergency|IsTest) != 0 {
+	if w.Action != Disclose && w.Action != Preserve {
+		return unsupported("action", "%d", w.Action)
+	}
+	if w.Flags&^allFlags != 0 {
 		return unsupported("flags", "%#02x", uint8(w.Flags))
 	}
 	if len(w.Conversations) > maxConversations {
@@ -106,19 +108,6 @@ func (w *Warrant) checkTimes() error {
 		return fieldError("not_after", "after the year 9999")
 	case w.NoticeDue < w.NotBefore || w.NoticeDue > maxUnix:
 		return fieldError("notice_due", "before not_before or after the year 9999")
-	}
-	return nil
-}
-
-// checkReader seals to the key once, because some keys parse and yet nothing
-// can be sealed to them (RFC 7748 section 6.1).
-func (w *Warrant) checkReader() error {
-	public, err := readerKey(w.ReaderKey)
-	if err == nil {
-		_, _, err = hpke.NewSender(public, hpke.HKDFSHA256(), hpke.ExportOnly(), nil)
-	}
-	if err != nil {
-		return fieldError("reader_key", "not an X-Wing public key")
 	}
 	return nil
 }

@@ -22,6 +22,8 @@ type field struct {
 var fields = []field{
 	{"id", setHex(func(w *Warrant) []byte { return w.ID[:] }), func(w *Warrant) any { return hex.EncodeToString(w.ID[:]) }},
 	{"charter", setHex(func(w *Warrant) []byte { return w.Charter[:] }), func(w *Warrant) any { return hex.EncodeToString(w.Charter[:]) }},
+	{"action", setAction, func(w *Warrant) any { return actionWords[w.Action] }},
+	{"renews", setRenews, getRenews},
 	text("reference", func(w *Warrant) *string { return &w.Reference }),
 	text("legal_type", func(w *Warrant) *string { return &w.LegalType }),
 	text("case_type", func(w *Warrant) *string { return &w.CaseType }),
@@ -38,10 +40,14 @@ var fields = []field{
 	text("necessity", func(w *Warrant) *string { return &w.Necessity }),
 	text("least_intrusive", func(w *Warrant) *string { return &w.LeastIntrusive }),
 	{"reader_key", setReaderKey, func(w *Warrant) any { return base64.StdEncoding.EncodeToString(w.ReaderKey) }},
+	{"readers", setReaders, getReaders},
 	instant("notice_due", func(w *Warrant) *uint64 { return &w.NoticeDue }),
 	flag("is_emergency", IsEmergency),
 	flag("is_test", IsTest),
+	flag("is_privileged", IsPrivileged),
 }
+
+var actionWords = map[Action]string{Disclose: "disclose", Preserve: "preserve"}
 
 var directionWords = map[Direction]string{Sent: "sent", SentAndReceived: "sent and received"}
 
@@ -190,18 +196,48 @@ func setHex(at func(*Warrant) []byte) func(*Warrant, json.RawMessage) error {
 	}
 }
 
-func setDirection(w *Warrant, v json.RawMessage) error {
+func setAction(w *Warrant, v json.RawMessage) (err error) {
+	w.Action, err = word(actionWords, v)
+	return err
+}
+
+func setDirection(w *Warrant, v json.RawMessage) (err error) {
+	w.Direction, err = word(directionWords, v)
+	return err
+}
+
+// word reads one of the words.
+func word[K comparable](words map[K]string, v json.RawMessage) (key K, err error) {
 	s, err := str(v)
+	if err != nil {
+		return key, err
+	}
+	for k, w := range words {
+		if s == w {
+			return k, nil
+		}
+	}
+	return key, fmt.Errorf("%.64q is none of the words for it", s)
+}
+
+// setRenews reads 32 bytes in hex, or nothing for a warrant that renews none.
+func setRenews(w *Warrant, v json.RawMessage) error {
+	b, err := unhex(v)
 	if err != nil {
 		return err
 	}
-	for d, word := range directionWords {
-		if s == word {
-			w.Direction = d
-			return nil
-		}
+	if len(b) != 0 && len(b) != len(w.Renews) || len(b) > 0 && [32]byte(b) == [32]byte{} {
+		return errors.New("neither empty nor a commitment of 32 bytes")
 	}
-	return errors.New(`neither "sent" nor "sent and received"`)
+	copy(w.Renews[:], b)
+	return nil
+}
+
+func getRenews(w *Warrant) any {
+	if w.Renews == [32]byte{} {
+		return ""
+	}
+	return hex.EncodeToString(w.Renews[:])
 }
 
 func setConversations(w *Warrant, v json.RawMessage) error {
@@ -227,12 +263,68 @@ func getConversations(w *Warrant) any {
 	return list
 }
 
-func setReaderKey(w *Warrant, v json.RawMessage) error {
-	s, err := str(v)
-	if err == nil {
-		w.ReaderKey, err = base64.StdEncoding.Strict().DecodeString(s)
-	}
+func setReaderKey(w *Warrant, v json.RawMessage) (err error) {
+	w.ReaderKey, err = unbase64(v)
 	return err
+}
+
+// setReaders reads a list of objects of exactly an id and two keys.
+func setReaders(w *Warrant, v json.RawMessage) error {
+	var list []json.RawMessage
+	if err := json.Unmarshal(v, &list); err != nil || list == nil {
+		return errors.New("not a list")
+	}
+	for i, item := range list {
+		x, err := reader(item)
+		if err != nil {
+			return fmt.Errorf("number %d: %w", i+1, err)
+		}
+		w.Readers = append(w.Readers, x)
+	}
+	return nil
+}
+
+func reader(v json.RawMessage) (x Reader, err error) {
+	values, err := object(v)
+	if err != nil {
+		return x, err
+	}
+	if len(values) != 3 {
+		return x, errors.New("want id, key and mail_key")
+	}
+	id, errID := str(values["id"])
+	key, errKey := unbase64(values["key"])
+	mail, errMail := unbase64(values["mail_key"])
+	if err := errors.Join(errID, errKey, errMail); err != nil {
+		return x, err
+	}
+	if len(key) != len(x.Key) {
+		return x, fmt.Errorf("key of %d bytes, want %d", len(key), len(x.Key))
+	}
+	return Reader{id, PersonKey(key), mail}, nil
+}
+
+func getReaders(w *Warrant) any {
+	list := make([]jsonReader, len(w.Readers))
+	for i, x := range w.Readers {
+		list[i] = jsonReader{x.ID, x.Key[:], x.Mail}
+	}
+	return list
+}
+
+// jsonReader is how a reader is written.
+type jsonReader struct {
+	ID   string `json:"id"`
+	Key  []byte `json:"key"`
+	Mail []byte `json:"mail_key"`
+}
+
+func unbase64(v json.RawMessage) ([]byte, error) {
+	s, err := str(v)
+	if err != nil {
+		return nil, err
+	}
+	return base64.StdEncoding.Strict().DecodeString(s)
 }
 
 func unhex(v json.RawMessage) ([]byte, error) {

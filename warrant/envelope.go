@@ -141,7 +141,7 @@ func sealKey(key []byte, to Recipient) ([]byte, error) {
 	if r.String(maxRecipientID); r.Err() != nil {
 		return nil, r.Err()
 	}
-	public, err := readerKey(to.MailKey)
+	public, err := hpke.MLKEM768X25519().NewPublicKey(to.MailKey)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ func (w *Warrant) Explain() []string {
 		fmt.Sprintf("This is warrant %x under charter %s.", w.ID, w.Charter),
 		fmt.Sprintf("%q asks for it under reference %q (%q, case type %s) in jurisdiction %q.",
 			w.LegalEntity, w.Reference, w.LegalType, w.CaseType, w.Jurisdiction),
-		fmt.Sprintf("It opens what account %s sent%s.", w.Subject, received(w)),
+		fmt.Sprintf("It %s what account %s sent%s.", verb(w.Action), w.Subject, received(w)),
 		conversations(w),
 		fmt.Sprintf("It reaches messages of epochs opened from %s until before %s (in UTC: %s to %s), which is %s.",
 			w.WindowStart, w.WindowEnd, utc(uint64(start.Unix())), utc(uint64(end.Unix())), span(end.Sub(start))),
@@ -27,13 +27,32 @@ func (w *Warrant) Explain() []string {
 		fmt.Sprintf("The subject is told by %s at the latest.", utc(w.NoticeDue)),
 		fmt.Sprintf("Only the holder of the reader key with fingerprint %x can read what is opened.", fingerprint(w.ReaderKey)),
 	}
+	for _, x := range w.Readers {
+		lines = append(lines, fmt.Sprintf("%s may read it, with the key of fingerprint %x and the mail key of fingerprint %x.",
+			x.ID, fingerprint(x.Key[:]), fingerprint(x.Mail)))
+	}
+	if w.Renews != [32]byte{} {
+		lines = append(lines, fmt.Sprintf("It RENEWS the warrant of the same account whose commitment is %x.", w.Renews))
+	}
 	if w.Flags&IsEmergency != 0 {
 		lines = append(lines, "It is an EMERGENCY warrant: it lives shorter and is reviewed afterwards.")
 	}
 	if w.Flags&IsTest != 0 {
 		lines = append(lines, "It is a TEST on synthetic accounts and is counted apart.")
 	}
+	if w.Flags&IsPrivileged != 0 {
+		lines = append(lines, "It reaches PRIVILEGED conversations too, such as those with a lawyer or a doctor.")
+	} else {
+		lines = append(lines, "It reaches no conversation that is marked as privileged.")
+	}
 	return lines
+}
+
+func verb(a Action) string {
+	if a == Preserve {
+		return "only PRESERVES, and opens nothing of,"
+	}
+	return "opens"
 }
 
 func received(w *Warrant) string {

@@ -16,13 +16,14 @@ const (
 	RuleCharter      Rule = iota + 1 // 1: the warrant names this charter, which has exceptional access
 	RuleJurisdiction                 // 2: the charter's jurisdiction
 	RuleCaseType                     // 3: a case type the charter allows
-	RuleEmergency                    // 4: an emergency only where the charter has the urgent procedure
-	RuleLifeLength                   // 5: a life no longer than the charter's longest (R19, R18)
-	RuleWindow                       // 6: a window no longer than the charter's longest (R19)
-	RuleNotice                       // 7: notice no later than the charter's longest delay
-	RuleApproval                     // 8: every approval holds, and they satisfy the approval rule
-	RuleLife                         // 9: now is within the life (R19)
-	RuleReview                       // 10: now is before the charter's review date (R39)
+	RulePrivilege                    // 4: privileged only where the charter has a privilege rule (R35)
+	RuleEmergency                    // 5: an emergency only where the charter has the urgent procedure
+	RuleLifeLength                   // 6: a life no longer than the charter's longest (R19, R18)
+	RuleWindow                       // 7: a window no longer than the charter's longest (R19)
+	RuleNotice                       // 8: notice no later than the charter's longest delay
+	RuleApproval                     // 9: every approval holds, and they satisfy the approval rule
+	RuleLife                         // 10: now is within the life (R19)
+	RuleReview                       // 11: now is before the charter's review date (R39)
 )
 
 // RefusedError says which rule a warrant breaks. It wraps [ErrRefused].
@@ -49,8 +50,8 @@ func (v *Verified) Warrant() Warrant { return *v.warrant }
 // Hash returns the warrant's hash.
 func (v *Verified) Hash() Hash { return v.hash }
 
-// Offices returns the offices that approved, sorted: all of the charter's
-// approval rule.
+// Offices returns the offices that approved, sorted: all of
+// [charter.Charter.WarrantRules].
 func (v *Verified) Offices() []string { return slices.Clone(v.offices) }
 
 // Verify checks form, charter, limits, approvals, life and review date, in this
@@ -89,7 +90,7 @@ func (w *Warrant) checkLaw(c *charter.Charter) error {
 }
 
 // Fits checks what a warrant says against a charter's jurisdiction, case types
-// and limits: rules 2 to 7. The charter needn't be the one it is under: a version
+// and limits: rules 2 to 8. The charter needn't be the one it is under: a version
 // before it sets limits for what was sealed under that one. The warrant must have
 // been parsed.
 func (w *Warrant) Fits(c *charter.Charter) error {
@@ -98,6 +99,8 @@ func (w *Warrant) Fits(c *charter.Charter) error {
 		return broken(RuleJurisdiction, "jurisdiction %q is not the charter's", w.Jurisdiction)
 	case !slices.Contains(c.CaseTypes, w.CaseType):
 		return broken(RuleCaseType, "case type %s is not the charter's", w.CaseType)
+	case w.Flags&IsPrivileged != 0 && len(c.Privilege) == 0:
+		return broken(RulePrivilege, "the charter knows no privileged conversations")
 	}
 	return w.checkLimits(c.Limits)
 }
@@ -143,15 +146,11 @@ func (w *Warrant) checkApprovals(approvals []Approval, c *charter.Charter) ([]st
 			counted[a.Office]++
 		}
 	}
-	if !c.Approval.Satisfied(counted) {
-		return nil, broken(RuleApproval, "approvals are missing from %v", c.Approval.Missing(counted))
+	rules := c.WarrantRules(w.Flags&IsPrivileged != 0)
+	if !rules.Satisfied(counted) {
+		return nil, broken(RuleApproval, "approvals are missing from %v", rules.Missing(counted))
 	}
-	offices := make([]string, len(c.Approval))
-	for i, r := range c.Approval {
-		offices[i] = r.Office
-	}
-	slices.Sort(offices)
-	return offices, nil
+	return rules.Offices(), nil
 }
 
 // Verify checks one approval of the warrant with a hash against the key that the
@@ -159,7 +158,7 @@ func (w *Warrant) checkApprovals(approvals []Approval, c *charter.Charter) ([]st
 // The error wraps [ErrRefused] or is malformed.
 func (a Approval) Verify(h Hash, c *charter.Charter) error {
 	by := c.Approver(a.Office, a.Approver)
-	inRule := slices.ContainsFunc(c.Approval, func(r charter.Rule) bool { return r.Office == a.Office })
+	inRule := slices.ContainsFunc(c.WarrantRules(true), func(r charter.Rule) bool { return r.Office == a.Office })
 	switch {
 	case by == nil || !inRule:
 		return refused("the charter gives no such approver a say")

@@ -95,6 +95,7 @@ func TestVerifyRules(t *testing.T) {
 		}},
 		{"jurisdiction", RuleJurisdiction, none, func(c *court) { c.warrant.Jurisdiction += "x" }},
 		{"case type", RuleCaseType, none, func(c *court) { c.warrant.CaseType = "curiosity" }},
+		{"R35 privileged without a rule", RulePrivilege, none, func(c *court) { c.warrant.Flags = IsPrivileged }},
 		{"emergency without procedure", RuleEmergency, emergency, func(c *court) {
 			c.Charter.Limits.Urgent = nil
 			c.warrant.Charter = c.Charter.Hash()

@@ -21,6 +21,8 @@
 //	    uint16 version = 1;
 //	    opaque id[16];             random, not zero
 //	    opaque charter[32];        hash of the charter in force
+//	    uint8  action;             1 disclose, 2 preserve
+//	    opaque renews[32];         commitment of the warrant it renews, or zero
 //	    string reference, legal_type;
 //	    Name   case_type;
 //	    string jurisdiction, legal_entity;
@@ -32,9 +34,12 @@
 //	    string necessity, least_intrusive; not blank
 //	    uint16 reader_kem = 0x647a;
 //	    opaque reader_key<V>;      X-Wing public key of the examiner
+//	    struct { Name id; opaque key[32]; opaque mail_key<V>; } readers<V>;
 //	    uint64 notice_due;         Unix seconds
-//	    uint8  flags;              bit 0 IsEmergency, bit 1 IsTest
+//	    uint8  flags;              bit 0 IsEmergency, 1 IsTest, 2 IsPrivileged
 //	} Warrant;
+//
+// What the ledger shows of a warrant is its [Public] form.
 //
 // The window is half open, [start, end), to the second, each end with "Z" or a
 // numeric offset. The life is half open too.
@@ -58,7 +63,6 @@
 package warrant
 
 import (
-	"crypto/hpke"
 	"errors"
 	"strings"
 	"time"
@@ -89,6 +93,7 @@ const (
 	maxConversations = 1024
 	maxConversation  = 64 // bytes of an MLS group id
 	maxReaderKey     = 2048
+	maxReaders       = 16
 )
 
 // Hash is the hash of a warrant's binary form: what approvers sign.
@@ -96,6 +101,16 @@ type Hash [32]byte
 
 // ID is the random identifier of a warrant.
 type ID [16]byte
+
+// Action says what a warrant has done with the compartments it names (ETSI TS
+// 103 120: a disclosure or a preservation task).
+type Action uint8
+
+// The actions.
+const (
+	Disclose Action = 1 // they are opened
+	Preserve Action = 2 // they are kept beyond the horizon, and nothing is opened
+)
 
 // Direction says whose messages in the subject's conversations are in scope.
 type Direction uint8
@@ -113,6 +128,11 @@ type Flags uint8
 const (
 	IsEmergency Flags = 1 << 0 // ETSI TS 103 120 IsEmergency: the charter's urgent limits apply
 	IsTest      Flags = 1 << 1 // ETSI TS 103 120 IsTest: synthetic accounts, counted apart
+	// IsPrivileged reaches privileged conversations too, with the approval of the
+	// charter's privilege offices.
+	IsPrivileged Flags = 1 << 2
+
+	allFlags = IsEmergency | IsTest | IsPrivileged
 )
 
 // Warrant is an order to open the compartments of one subject. The comments
@@ -120,8 +140,10 @@ const (
 type Warrant struct {
 	ID            ID
 	Charter       charter.Hash
-	Reference     string // AuthorisationReference
-	LegalType     string // AuthorisationLegalType
+	Action        Action
+	Renews        [32]byte // commitment of the warrant it renews; zero if it renews none
+	Reference     string   // AuthorisationReference
+	LegalType     string   // AuthorisationLegalType
 	CaseType      string
 	Jurisdiction  string // AuthorisationJurisdiction
 	LegalEntity   string // AuthorisationLegalEntity
@@ -136,8 +158,9 @@ type Warrant struct {
 	Necessity     string   // why it is needed
 	// LeastIntrusive says why less intrusive means fail.
 	LeastIntrusive string
-	ReaderKey      []byte // DeliveryDetails: X-Wing public key, 1216 bytes
-	NoticeDue      uint64 // Unix seconds
+	ReaderKey      []byte   // DeliveryDetails: X-Wing public key, 1216 bytes
+	Readers        []Reader // people who may read what is opened, at most 16
+	NoticeDue      uint64   // Unix seconds
 	Flags          Flags
 }
 
@@ -152,7 +175,7 @@ func Parse(b []byte) (*Warrant, error) {
 	if r.Err() == nil && version != Version {
 		return nil, unsupported("version", "%d", version)
 	}
-	w := &Warrant{ID: ID(readID(r)), Charter: r.Array32()}
+	w := &Warrant{ID: ID(readID(r)), Charter: r.Array32(), Action: Action(r.Uint8()), Renews: r.Array32()}
 	w.Reference, w.LegalType = r.String(maxText), r.String(maxText)
 	w.CaseType = r.Name()
 	w.Jurisdiction, w.LegalEntity = r.String(maxText), r.String(maxText)
@@ -167,8 +190,8 @@ func Parse(b []byte) (*Warrant, error) {
 	w.NotBefore, w.NotAfter = r.Uint64(), r.Uint64()
 	w.Necessity, w.LeastIntrusive = r.String(maxGrounds), r.String(maxGrounds)
 	kem := r.Uint16()
-	w.ReaderKey, w.NoticeDue = r.Opaque(maxReaderKey), r.Uint64()
-	w.Flags = Flags(r.Uint8())
+	w.ReaderKey, w.Readers = r.Opaque(maxReaderKey), parseReaders(r)
+	w.NoticeDue, w.Flags = r.Uint64(), Flags(r.Uint8())
 	if err := r.Done(); err != nil {
 		return nil, wrap(err)
 	}
@@ -187,6 +210,8 @@ func (w *Warrant) Encode() []byte {
 	b.Uint16(Version)
 	b.Fixed(w.ID[:])
 	b.Fixed(w.Charter[:])
+	b.Uint8(uint8(w.Action))
+	b.Fixed(w.Renews[:])
 	for _, s := range []string{w.Reference, w.LegalType, w.CaseType, w.Jurisdiction, w.LegalEntity, w.Subject, w.SubjectAgain} {
 		b.String(s)
 	}
@@ -204,6 +229,7 @@ func (w *Warrant) Encode() []byte {
 	b.String(w.LeastIntrusive)
 	b.Uint16(ReaderKEM)
 	b.Opaque(w.ReaderKey)
+	writeReaders(&b, w.Readers)
 	b.Uint64(w.NoticeDue)
 	b.Uint8(uint8(w.Flags))
 	return b.Bytes()
@@ -222,13 +248,6 @@ func (w *Warrant) Window() (start, end time.Time) {
 	return start, end
 }
 
-// WindowLength returns the length of the window in seconds, as the ledger
-// states it. The warrant must have been parsed.
-func (w *Warrant) WindowLength() uint64 {
-	start, end := w.Window()
-	return uint64(end.Unix() - start.Unix())
-}
-
 // Covers reports whether conversation id is in scope.
 func (w *Warrant) Covers(id []byte) bool {
 	for _, c := range w.Conversations {
@@ -243,17 +262,6 @@ func (w *Warrant) Covers(id []byte) bool {
 // "test.". A warrant flagged IsTest reaches only such accounts, so that the
 // flag, which is counted apart, can't lift the cap for people.
 func Synthetic(account string) bool { return strings.HasPrefix(account, "test.") }
-
-// Commitment returns what the ledger states of a warrant instead of the
-// warrant. The salt is random and travels with the readable warrant.
-func Commitment(salt [32]byte, h Hash) [32]byte {
-	return wire.Hash("warrant commitment", salt[:], h[:])
-}
-
-// readerKey parses an X-Wing public key.
-func readerKey(b []byte) (hpke.PublicKey, error) {
-	return hpke.MLKEM768X25519().NewPublicKey(b)
-}
 
 func readID(r *wire.Reader) (id [16]byte) {
 	copy(id[:], r.Fixed(16))

@@ -2,10 +2,12 @@ package warrant
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/hpke"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -16,14 +18,19 @@ import (
 	"writ/internal/wire"
 )
 
-// fixedReaderKey is an X-Wing public key from a fixed seed, so that encodings
-// in tests are always the same.
-func fixedReaderKey() []byte {
-	k, err := hpke.MLKEM768X25519().NewPrivateKey(bytes.Repeat([]byte{7}, 32))
+// fixedKey is an X-Wing public key from a fixed seed, so that encodings in tests
+// are always the same.
+func fixedKey(seed byte) []byte {
+	k, err := hpke.MLKEM768X25519().NewPrivateKey(bytes.Repeat([]byte{seed}, 32))
 	if err != nil {
 		panic(err)
 	}
 	return k.PublicKey().Bytes()
+}
+
+func fixedPerson(seed byte) PersonKey {
+	k := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, 32))
+	return PersonKey(k.Public().(ed25519.PublicKey))
 }
 
 // order is a good warrant: window of one day, life of two, notice after three.
@@ -31,6 +38,8 @@ func order() *Warrant {
 	return &Warrant{
 		ID:             ID{1, 2, 3},
 		Charter:        [32]byte{9},
+		Action:         Disclose,
+		Renews:         [32]byte{4, 5},
 		Reference:      "Ref. 17/2026",
 		LegalType:      "court order",
 		CaseType:       "kidnapping",
@@ -46,7 +55,8 @@ func order() *Warrant {
 		NotAfter:       1793700000 + 2*86400,
 		Necessity:      "A child is missing and the last call came from this account.",
 		LeastIntrusive: "Metadata was asked for on 31 October and names no place.",
-		ReaderKey:      fixedReaderKey(),
+		ReaderKey:      fixedKey(7),
+		Readers:        []Reader{{"inspector-1", fixedPerson(1), fixedKey(8)}, {"inspector-2", fixedPerson(2), fixedKey(9)}},
 		NoticeDue:      1793700000 + 3*86400,
 		Flags:          IsEmergency,
 	}
@@ -60,7 +70,7 @@ func TestGoldenWarrant(t *testing.T) {
 	if got := hex.EncodeToString(order().Encode()); got != strings.TrimSpace(string(want)) {
 		t.Errorf("encoding changed:\n%s", got)
 	}
-	const hash = "1844668efc9a490f341c78d08fd1cdbf2e0ad16ce4e9731e880c9fa0dab93389"
+	const hash = "30903a9c7152d9e5d02eb1287174ae88c72006e27cac5b8d24fbb68f6770db32"
 	if h := order().Hash(); hex.EncodeToString(h[:]) != hash {
 		t.Errorf("hash changed: %x", h)
 	}
@@ -107,7 +117,21 @@ var formRules = []struct {
 	}},
 	{"direction 0", "direction", func(w *Warrant) { w.Direction = 0 }},
 	{"direction 3", "direction", func(w *Warrant) { w.Direction = 3 }},
-	{"unknown flag", "flags", func(w *Warrant) { w.Flags = 4 }},
+	{"unknown flag", "flags", func(w *Warrant) { w.Flags = 8 }},
+	{"action 0", "action", func(w *Warrant) { w.Action = 0 }},
+	{"action 3", "action", func(w *Warrant) { w.Action = 3 }},
+	{"too many readers", "readers", func(w *Warrant) {
+		for i := range maxReaders - 1 {
+			w.Readers = append(w.Readers, Reader{fmt.Sprintf("r-%d", i), fixedPerson(byte(50 + i)), fixedKey(byte(50 + i))})
+		}
+	}},
+	{"reader twice", "readers", func(w *Warrant) { w.Readers[1].ID = "inspector-1" }},
+	{"readers share a key", "readers", func(w *Warrant) { w.Readers[1].Key = w.Readers[0].Key }},
+	{"readers share a mail key", "readers", func(w *Warrant) { w.Readers[1].Mail = w.Readers[0].Mail }},
+	{"reader with the examiner's key", "readers", func(w *Warrant) { w.Readers[1].Mail = w.ReaderKey }},
+	{"reader without a name", "readers", func(w *Warrant) { w.Readers[0].ID = "Inspector 1" }},
+	{"reader's key of small order", "readers", func(w *Warrant) { w.Readers[0].Key = PersonKey{1} }},
+	{"reader's mail key of low order", "readers", func(w *Warrant) { clear(w.Readers[0].Mail[1184:]) }},
 	{"conversation twice", "conversations", func(w *Warrant) { w.Conversations = [][]byte{{1}, {1}} }},
 	{"conversation empty", "conversations", func(w *Warrant) { w.Conversations = [][]byte{{}} }},
 	{"unknown zone", "window_start", func(w *Warrant) { w.WindowStart = "2026-11-01T00:00:00-00:00" }},
@@ -150,7 +174,7 @@ func TestUnknownRejectsWhole(t *testing.T) {
 	version[1] = 2
 	kem := bytes.Replace(bytes.Clone(good), []byte{0x64, 0x7a, 0x44, 0xc0}, []byte{0x00, 0x50, 0x44, 0xc0}, 1)
 	flag := bytes.Clone(good)
-	flag[len(flag)-1] |= 1 << 2 // the last field
+	flag[len(flag)-1] |= 1 << 3 // the last field
 	for name, b := range map[string][]byte{
 		"version":  version,
 		"kem":      kem,
@@ -171,7 +195,7 @@ func TestUnknownRejectsWhole(t *testing.T) {
 
 // TestDraftMembers is R37 for the JSON form: the error names the member.
 func TestDraftMembers(t *testing.T) {
-	good := string(order().JSON())
+	good, renews := string(order().JSON()), order().Renews
 	change := func(old, new string) string {
 		if !strings.Contains(good, old) {
 			t.Fatalf("draft holds no %s", old)
@@ -189,6 +213,15 @@ func TestDraftMembers(t *testing.T) {
 		{"list is null", change(`["01","0202"]`, `null`), "conversations"},
 		{"id short", change(`"0102`, `"02`), "id"},
 		{"ambiguous life", change(`"not_before": "2026-11-03T10:00:00Z"`, `"not_before": "2026-11-03T10:00:00"`), "not_before"},
+		{"action word", change(`"disclose"`, `"open"`), "action"},
+		{"renews short", change(`"0405`, `"05`), "renews"},
+		{"renews zero", change(`"0405`, `"0000`), "renews"},
+		{"renews null", change(`"renews": "`+hex.EncodeToString(renews[:])+`"`, `"renews": null`), "renews"},
+		{"readers null", change(`"readers": [`, `"readers": null, "x": [`), "readers"},
+		{"reader with more", change(`[{"id"`, `[{"rank": "1", "id"`), "readers"},
+		{"reader without a key", change(`[{"id"`, `[{"idd"`), "readers"},
+		{"reader's id twice", change(`[{"id"`, `[{"id": "a", "id"`), "readers"},
+		{"privileged is text", change(`"is_privileged": false`, `"is_privileged": "no"`), "is_privileged"},
 		{"direction word", change(`"sent and received"`, `"both"`), "direction"},
 		{"second object", good + "{}", "draft"},
 		{"no object", "[]", "draft"},
@@ -222,7 +255,7 @@ func TestDraftNeedsEveryMember(t *testing.T) {
 
 // TestRoundTrip: both forms give any warrant of good form again.
 func TestRoundTrip(t *testing.T) {
-	key := fixedReaderKey()
+	key := fixedKey(7)
 	rapid.Check(t, func(t *rapid.T) {
 		w := order()
 		copy(w.ID[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))

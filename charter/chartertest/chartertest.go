@@ -25,6 +25,7 @@ type Shape struct {
 	Office             string
 	Need, Custodians   int
 	Approve, Approvers int
+	Privilege          int                   // of its approvers, for privileged conversations
 	Token              int                   // so many of its custodians use MLKEM768-P256
 	WebAuthn           []charter.WebAuthnKey // further approvers, named OFFICE-key-1, ...
 }
@@ -36,6 +37,10 @@ var Three = []Shape{
 	{Office: "oversight", Need: 1, Custodians: 2, Approve: 1, Approvers: 2, Token: 1},
 	{Office: "publication", Need: 2, Custodians: 3},
 }
+
+// WithBar is [Three] and a bar, one of whose two approvers must approve too where
+// privileged conversations are asked for.
+var WithBar = append(Three[:len(Three):len(Three)], Shape{Office: "bar", Approvers: 2, Privilege: 1})
 
 // World is a charter and everybody's private keys. Custodians are named
 // OFFICE-1, OFFICE-2, ..., approvers OFFICE-approver-1, ...
@@ -121,6 +126,9 @@ func (w *World) add(s Shape) {
 	if s.Approve > 0 {
 		c.Approval = append(c.Approval, charter.Rule{Office: s.Office, Threshold: uint8(s.Approve)})
 		c.Amendment = append(c.Amendment, charter.Rule{Office: s.Office, Threshold: uint8(s.Approve)})
+	}
+	if s.Privilege > 0 {
+		c.Privilege = append(c.Privilege, charter.Rule{Office: s.Office, Threshold: uint8(s.Privilege)})
 	}
 }
 

@@ -16,7 +16,6 @@ import (
 	"writ/ledger"
 	"writ/notice"
 	"writ/setup"
-	"writ/warrant"
 )
 
 // useUnlogged plays the agency and a docket that colludes with it: the approvals
@@ -47,9 +46,12 @@ func (s *story) unlogged(cmd *cobra.Command) (*examine.Package, error) {
 	if err != nil {
 		return nil, err
 	}
+	law, err := s.agency.law(cmd, c.Warrant.Charter)
+	if err != nil {
+		return nil, err
+	}
 	part := s.wantedCapsule()
-	w := &ledger.Warrant{Commitment: warrant.Commitment(c.Salt, h), Charter: c.Warrant.Charter, CaseType: c.Warrant.CaseType,
-		Offices: []string{"judicial", "oversight"}, Window: c.Warrant.WindowLength(), NotBefore: c.Warrant.NotBefore, NotAfter: c.Warrant.NotAfter}
+	w := &ledger.Warrant{Public: c.Warrant.Public(c.Salt, law)}
 	w.Sign(ledger.DocketSigner(key))
 	r := &ledger.Request{WarrantIndex: 1, Warrant: ledger.HashEntry(w.Entry()),
 		Leaves: [][32]byte{notice.Leaf(capsule.HashOf(part), c.NoticeSalt)}}

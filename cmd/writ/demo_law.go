@@ -32,7 +32,7 @@ func (s *story) law() *charter.Charter {
 // order drafts and lodges a warrant for what an account said in the conversation's
 // middle epoch.
 func (s *story) order(cmd *cobra.Command, name, subject string) (*examine.Case, error) {
-	w := &warrant.Warrant{
+	w := &warrant.Warrant{Action: warrant.Disclose,
 		Charter: s.world.Signed.Hash(), Reference: "DEMO/" + name, LegalType: "interception warrant", CaseType: "serious-crime",
 		Jurisdiction: s.law().Jurisdiction, LegalEntity: "the agency", Subject: subject, SubjectAgain: subject,
 		Direction: warrant.Sent, Conversations: [][]byte{s.talk.conversation[:]},

@@ -116,7 +116,7 @@ func (t *template) warrant(c *charter.Charter, reader []byte, now time.Time) (*w
 	}
 	end := start.Add(t.window)
 	w := &warrant.Warrant{
-		Charter: c.Hash(), Reference: t.reference, LegalType: t.legalType, CaseType: t.caseType,
+		Charter: c.Hash(), Action: warrant.Disclose, Reference: t.reference, LegalType: t.legalType, CaseType: t.caseType,
 		Jurisdiction: c.Jurisdiction, LegalEntity: t.entity, Subject: t.subject, SubjectAgain: t.again,
 		Direction: warrant.Sent, WindowStart: start.Format(time.RFC3339), WindowEnd: end.Format(time.RFC3339),
 		NotBefore: uint64(now.Unix()), NotAfter: uint64(now.Add(t.life).Unix()), Necessity: t.necessity,

@@ -272,7 +272,7 @@ func (w *World) Warrant(subject string) (*warrant.Warrant, *unseal.ReaderKey) {
 	reader, err := unseal.NewReaderKey()
 	w.must(err)
 	now := time.Now()
-	x := &warrant.Warrant{Charter: w.Charter.Hash(), Reference: "AZ 12/26", LegalType: "court order",
+	x := &warrant.Warrant{Charter: w.Charter.Hash(), Action: warrant.Disclose, Reference: "AZ 12/26", LegalType: "court order",
 		CaseType: w.Charter.CaseTypes[0], Jurisdiction: w.Charter.Jurisdiction, LegalEntity: "Police of Testland",
 		Subject: subject, SubjectAgain: subject, Direction: warrant.Sent,
 		WindowStart: now.Add(-24 * time.Hour).UTC().Format(time.RFC3339), WindowEnd: now.Add(time.Hour).UTC().Format(time.RFC3339),
