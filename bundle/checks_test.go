@@ -313,7 +313,7 @@ func TestEveryCheck(t *testing.T) {
 			return c.open(edits{}, part)
 		}},
 		{checkMessages, "it names another capsule", func(c *trial) Contents {
-			m, _, err := c.conv.groups["alice"].Protect(make([]byte, 32), []byte("under another"))
+			m, _, err := c.conv.groups["alice"].Protect(make([]byte, 32), capsule.Content(2, []byte("under another")))
 			part := c.part
 			part.Messages = append(slices.Clone(part.Messages), c.receive(must(m, err)))
 			c.state(&part)
@@ -417,7 +417,7 @@ func TestSetAsideAndRepeated(t *testing.T) {
 	c := newCase(t)
 	alice := c.conv.groups["alice"]
 	say := func(ad []byte, text string) Message {
-		m, _, err := alice.Protect(ad, []byte(text))
+		m, _, err := alice.Protect(ad, capsule.Content(alice.Generation(), []byte(text)))
 		return c.receive(must(m, err))
 	}
 	h := capsule.HashOf(c.part.Capsule)
@@ -462,7 +462,7 @@ func TestSecretsThatOpenNothing(t *testing.T) {
 		part.Ratchet, part.SenderData = bytes.Repeat([]byte{1}, size), bytes.Repeat([]byte{2}, size)
 		part = c.reseal(part, func(*capsule.Label) {})
 		h := capsule.HashOf(part.Capsule)
-		m, _, err := alice.Protect(h[:], []byte("hidden"))
+		m, _, err := alice.Protect(h[:], capsule.Content(alice.Generation(), []byte("hidden")))
 		part.Messages = []Message{c.receive(must(m, err))}
 		c.state(&part)
 		b, err := Build(c.open(edits{order: both}, part, c.bob), c.policy)

@@ -17,7 +17,10 @@ import (
 	"writ/warrant"
 )
 
-var errOtherCapsule = errors.New("it names another capsule than this compartment's")
+var (
+	errOtherCapsule = errors.New("it names another capsule than this compartment's")
+	errMoved        = errors.New("its sender said it in another place")
+)
 
 // sender opens the messages of one compartment's sender.
 type sender struct {
@@ -61,8 +64,10 @@ func (c *Compartment) sender(sealed *capsule.Capsule) (*sender, error) {
 // tree hash, which the leaf proof has verified.
 func suiteSecret(g *mls.GroupContext) int { return len(g.TreeHash) }
 
-// open decrypts a message and verifies the signature over it (BUN-9), and that
-// it names the capsule (BUN-11). With errOtherCapsule comes the message.
+// open decrypts a message and verifies the signature over it (BUN-9), that it
+// names the capsule (BUN-11) and stands where its sender said it (BUN-14). The
+// message it returns has the text for its data. With errOtherCapsule and errMoved
+// comes the message too.
 func (s *sender) open(ciphertext []byte) (*mls.ApplicationMessage, error) {
 	if s.opener == nil {
 		return nil, errors.New("there are no secrets of the suite's size")
@@ -74,6 +79,11 @@ func (s *sender) open(ciphertext []byte) (*mls.ApplicationMessage, error) {
 	if !bytes.Equal(m.AuthenticatedData, s.capsule[:]) {
 		return m, errOtherCapsule
 	}
+	text, err := capsule.Text(m.Generation, m.Data)
+	if err != nil {
+		return m, fmt.Errorf("%w: %w", errMoved, err)
+	}
+	m.Data = text
 	return m, nil
 }
 
@@ -238,8 +248,10 @@ func (out *CompartmentReport) read(c *Compartment, s *sender, where string) erro
 
 // aside says in plain words why a message is no evidence.
 func aside(err error) string {
-	if errors.Is(err, errOtherCapsule) {
-		return err.Error()
+	for _, known := range []error{errOtherCapsule, errMoved} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
 	}
 	return "it does not open as a message signed by the sender's device"
 }

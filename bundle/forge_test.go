@@ -55,6 +55,7 @@ func TestR27NobodyIsFramed(t *testing.T) {
 		"bob's ciphertext":                        bob.Messages[0].Ciphertext,
 		"bob's leaf under her keys":               as(func(g *forger.Forger) { g.Leaf = 1 }).Encrypt(next, text, nil),
 		"her words under another capsule's hash":  as(func(g *forger.Forger) { g.AuthenticatedData = make([]byte, 32) }).Encrypt(0, "Noon?", must(f.SignatureOf(0, now.Messages[0].Ciphertext))),
+		"her message again, one later":            f.Encrypt(next, said(0, "Noon?"), must(f.SignatureOf(0, now.Messages[0].Ciphertext))),
 		"nothing but noise":                       []byte("noise"),
 		"a handshake message of hers, not a word": must(c.groups["alice"].Commit(mls.CommitOptions{})).Message,
 	} {
@@ -77,6 +78,39 @@ func TestR27NobodyIsFramed(t *testing.T) {
 	}
 }
 
+// said is the content of a message.
+func said(generation uint32, text string) string {
+	return string(capsule.Content(generation, []byte(text)))
+}
+
+// Who knows the secrets puts the sender's own signed messages into another order,
+// or repeats one in the place of another, and leaves no gap; delivery signs the list.
+// Each that stands elsewhere than its sender said it is set aside.
+func TestMovedMessages(t *testing.T) {
+	w := newWorld(t)
+	part := w.converse(suite, "lunch", "alice", "bob").say("alice", "no", "yes", "never")
+	f := forge(&part)
+	for name, order := range map[string][]uint32{"swapped": {1, 0, 2}, "one left out": {0, 2}, "one twice": {0, 1, 1}} {
+		moved := part
+		moved.Messages = nil
+		for place, from := range order {
+			text := said(from, []string{"no", "yes", "never"}[from])
+			message := f.Encrypt(uint32(place), text, must(f.SignatureOf(from, part.Messages[from].Ciphertext)))
+			moved.Messages = append(moved.Messages, w.receive(message))
+		}
+		w.stateCount(&moved, uint32(len(order)))
+		r := must(Verify(must(Build(w.open(edits{}, moved), w.policy)), w.policy))
+		for place, m := range r.Compartments[0].Messages {
+			if right := order[place] == uint32(place); right != (m.Aside == "") || right != (m.Text != nil) {
+				t.Errorf("%s: in place %d: %+v", name, place, m)
+			}
+		}
+		if r.Complete {
+			t.Errorf("%s: the report calls itself complete", name)
+		}
+	}
+}
+
 // The forger forges well: with the sender's own key its message verifies. What
 // separates evidence from forgery is that key alone.
 func TestForgerWithTheSendersKey(t *testing.T) {
@@ -84,7 +118,7 @@ func TestForgerWithTheSendersKey(t *testing.T) {
 	c := w.converse(suite, "lunch", "alice", "bob")
 	part := c.say("alice", "genuine")
 	f, key := forge(&part), ed25519.NewKeyFromSeed(c.key["alice"].Bytes())
-	part.Messages = append(part.Messages, w.receive(f.Encrypt(1, "signed", f.Sign(key, "signed"))))
+	part.Messages = append(part.Messages, w.receive(f.Encrypt(1, said(1, "signed"), f.Sign(key, said(1, "signed")))))
 	w.state(&part)
 	r, err := w.verify(w.open(edits{}, part))
 	if err != nil || *r.Compartments[0].Messages[1].Text != "signed" {

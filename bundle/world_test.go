@@ -165,7 +165,7 @@ func (c *conversation) say(name string, texts ...string) Compartment {
 		LeafProof: must(c.public.ProveLeaf(g.OwnLeaf())), RosterProof: must(directory.ProveRoster(c.names, "alice"))}
 	hash := sealed.Hash()
 	for _, text := range texts {
-		m, _, err := g.Protect(hash[:], []byte(text))
+		m, _, err := g.Protect(hash[:], capsule.Content(g.Generation(), []byte(text)))
 		if err != nil {
 			c.t.Fatal(err)
 		}

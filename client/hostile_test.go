@@ -12,20 +12,21 @@ import (
 	"connectrpc.com/connect"
 
 	"writ/api"
+	"writ/capsule"
 	"writ/mls"
 )
 
 // hack lets a sender post a message with any capsule and any authenticated data,
 // past its own client.
-func (w *world) hack(d *Device, id ConversationID, capsule, ad []byte, text string) {
+func (w *world) hack(d *Device, id ConversationID, sealed, ad []byte, text string) {
 	w.Helper()
 	c := d.convs[id]
 	w.check(d.login(background))
-	if capsule != nil {
-		_, err := call(background, d, d.cfg.Delivery.PutCapsule, &api.PutCapsuleRequest{Capsule: capsule})
+	if sealed != nil {
+		_, err := call(background, d, d.cfg.Delivery.PutCapsule, &api.PutCapsuleRequest{Capsule: sealed})
 		w.check(err)
 	}
-	message, delta, err := c.group.Protect(ad, []byte(text))
+	message, delta, err := c.group.Protect(ad, capsule.Content(c.group.Generation(), []byte(text)))
 	w.check(err)
 	w.check(d.save(c.space(), groupRecords(delta)))
 	mid := mls.Record{Key: text}
@@ -188,7 +189,7 @@ func TestForeignCapsulesAreHeld(t *testing.T) {
 		"other sender":       {byAnna, "wrong capsule"},
 		"cut":                {right[:31], "wrong capsule"},
 	} {
-		message, _, err := eve.convs[id].group.Protect(x.ad, []byte(name))
+		message, _, err := eve.convs[id].group.Protect(x.ad, capsule.Content(eve.convs[id].group.Generation(), []byte(name)))
 		w.check(err)
 		s, why, err := anna.convs[id].open(background, &received{seq: 99, epoch: 2, time: w.Now(), body: message})
 		w.check(err)
@@ -197,7 +198,7 @@ func TestForeignCapsulesAreHeld(t *testing.T) {
 			t.Errorf("%s: %q %+v", name, why, e)
 		}
 	}
-	message, _, err := eve.convs[id].group.Protect(right, []byte("right"))
+	message, _, err := eve.convs[id].group.Protect(right, capsule.Content(eve.convs[id].group.Generation(), []byte("right")))
 	w.check(err)
 	s, _, err := anna.convs[id].open(background, &received{seq: 99, epoch: 2, time: w.Now(), body: message})
 	w.check(err)
@@ -353,7 +354,7 @@ func TestLateMessage(t *testing.T) {
 		p := place{c.group.Epoch(), c.group.OwnLeaf()}
 		own, err := c.ownCapsule(&step{}, p, &item{})
 		w.check(err)
-		message, _, err := c.group.Protect(own.want, []byte("late"))
+		message, _, err := c.group.Protect(own.want, capsule.Content(0, []byte("late")))
 		w.check(err)
 		for range late {
 			w.wait(time.Minute)
@@ -381,7 +382,7 @@ func TestOverAgeMessageIsHeld(t *testing.T) {
 	c := anna.convs[id]
 	own, err := c.ownCapsule(&step{}, place{c.group.Epoch(), c.group.OwnLeaf()}, &item{})
 	w.check(err)
-	message, _, err := c.group.Protect(own.want, []byte("old"))
+	message, _, err := c.group.Protect(own.want, capsule.Content(0, []byte("old")))
 	w.check(err)
 	m := &received{seq: 99, epoch: c.group.Epoch(), time: w.Now().Add(25 * time.Hour), body: message}
 	s, _, err := ben.convs[id].open(background, m)

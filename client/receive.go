@@ -11,6 +11,7 @@ import (
 	"connectrpc.com/connect"
 
 	"writ/api"
+	"writ/capsule"
 	"writ/mls"
 )
 
@@ -164,13 +165,22 @@ func (c *conversation) open(ctx context.Context, m *received) (s *step, why stri
 	s.records = append(s.records, groupRecords(delta)...)
 	c.tellMissing(s, e, box, message.Generation)
 	s.put(p.key(), box.encode())
-	e.Kind, e.Text = Message, string(message.Data)
-	if reason := c.objection(p, m, box, message); reason != "" {
-		clear(message.Data)
-		e.Kind, e.Text, e.Reason = Held, "", reason
-	}
-	s.tell(e)
+	s.tell(c.judge(e, p, m, box, message))
 	return s, "", nil
+}
+
+// judge says what the person is told of an authentic message.
+func (c *conversation) judge(e Event, p place, m *received, box *compartment, message *mls.ApplicationMessage) Event {
+	text, err := capsule.Text(message.Generation, message.Data)
+	if err != nil {
+		e.Kind, e.Reason = Fault, err.Error()
+	} else if reason := c.objection(p, m, box, message, text); reason != "" {
+		e.Kind, e.Reason = Held, reason
+	} else {
+		e.Kind, e.Text = Message, string(text)
+	}
+	clear(message.Data)
+	return e
 }
 
 // isOwn reports whether a place is this device's in the epoch it names.
@@ -180,7 +190,7 @@ func (c *conversation) isOwn(p place) bool {
 }
 
 // objection says why an authentic message is not shown, empty if it is.
-func (c *conversation) objection(p place, m *received, box *compartment, message *mls.ApplicationMessage) string {
+func (c *conversation) objection(p place, m *received, box *compartment, message *mls.ApplicationMessage, text []byte) string {
 	sender := c.epochs[p.epoch].members[p.leaf]
 	latest := time.Unix(int64(c.epochs[p.epoch].opened), 0).Add(c.maxAge(sender) + c.device.cfg.ClockTolerance)
 	switch {
@@ -190,7 +200,7 @@ func (c *conversation) objection(p place, m *received, box *compartment, message
 		return "it was sealed with a wrong capsule; the right one has been deposited"
 	case m.time.After(latest):
 		return "it was sent in an epoch that is older than the sender's law allows"
-	case !utf8.Valid(message.Data):
+	case !utf8.Valid(text):
 		return "it is not text"
 	}
 	return ""

@@ -9,6 +9,7 @@ import (
 	"connectrpc.com/connect"
 
 	"writ/api"
+	"writ/capsule"
 	"writ/mls"
 )
 
@@ -33,7 +34,7 @@ func (c *conversation) speak(ctx context.Context, i *item) error {
 	if err != nil {
 		return err
 	}
-	message, delta, err := c.group.Protect(own.want, []byte(i.text))
+	message, delta, err := c.group.Protect(own.want, capsule.Content(c.group.Generation(), []byte(i.text)))
 	if err != nil {
 		return fmt.Errorf("client: send: %w", err)
 	}

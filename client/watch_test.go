@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+
+	"writ/capsule"
 )
 
 // Watch tells what comes, live, and goes on when sessions end.
@@ -68,7 +70,7 @@ func TestShownCapsule(t *testing.T) {
 	i := &item{}
 	own, err := c.ownCapsule(&step{}, p, i)
 	w.check(err)
-	message, _, err := c.group.Protect(own.want, []byte("hello"))
+	message, _, err := c.group.Protect(own.want, capsule.Content(0, []byte("hello")))
 	w.check(err)
 	wrong := append([]byte{}, i.capsule...)
 	wrong[len(wrong)-1] ^= 1

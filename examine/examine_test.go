@@ -171,7 +171,9 @@ func (s *story) read(o *examine.Opened) []string {
 		for _, m := range c.Messages {
 			got, err := opener.Open(m.Ciphertext)
 			s.must(err)
-			lines = append(lines, l.Account+": "+string(got.Data))
+			text, err := capsule.Text(got.Generation, got.Data)
+			s.must(err)
+			lines = append(lines, l.Account+": "+string(text))
 		}
 	}
 	return lines

@@ -38,6 +38,15 @@ func (g *Group) Protect(authenticatedData, plaintext []byte) ([]byte, Delta, err
 	return g.protectPrivate(a)
 }
 
+// Generation is that of the next message of Protect: its place among what this
+// member says in the epoch. It is no part of what is signed (RFC 9420 6.1).
+func (g *Group) Generation() uint32 {
+	if g.active() != nil {
+		return 0
+	}
+	return g.now.messages.generation(ratchetID{g.now.own, ratchetApplication})
+}
+
 // protectPrivate encrypts signed content with the next key of the own ratchet.
 func (g *Group) protectPrivate(a *authenticatedContent) ([]byte, Delta, error) {
 	id := ratchetID{g.now.own, kindOf(a.content.kind)}
