@@ -28,10 +28,13 @@ func (x *examiner) disclose(ctx context.Context) error {
 		}
 		x.sealed = append(x.sealed, sealed{c, found})
 	}
-	if len(x.sealed) == 0 {
-		return ErrNothing
+	switch {
+	case len(x.sealed) > 0:
+		return nil
+	case len(x.outside) > 0: // not the same: delivery may withhold capsules
+		return fmt.Errorf("%w: %s", ErrSpoiled, x.outside[0].Why)
 	}
-	return nil
+	return ErrNothing
 }
 
 // pages reads all pages and joins compartments that continue on the next.
