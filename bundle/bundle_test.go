@@ -72,6 +72,28 @@ func TestAmendedLawAndLaterKeys(t *testing.T) {
 	wants(t, w, contents, checkKeys)
 }
 
+// R32: what was sealed under an earlier version is evidence under a warrant of the next,
+// released by the custodians it was sealed to, also by one who was struck off since.
+func TestSealedUnderAnEarlierVersion(t *testing.T) {
+	w := newWorld(t)
+	c := w.converse(suite, "lunch", "alice", "bob")
+	part := c.say("alice", "hi")
+	w.amend(func(next *charter.Charter) {
+		old := next.Offices[0].Custodians
+		next.Offices = slices.Clone(next.Offices)
+		next.Offices[0].Custodians = slices.Clone(old[:1]) // without judicial-2, who releases
+		root, gate := *next.Structure, *next.Structure.Children[0]
+		gate.Children = gate.Children[:1]
+		root.Children = slices.Clone(root.Children)
+		root.Children[0], next.Structure = &gate, &root
+		next.Keys = slices.DeleteFunc(slices.Clone(next.Keys), func(k *charter.KeyStatement) bool { return k.Custodian == old[1].ID })
+	})
+	r, err := w.verify(w.open(edits{}, part))
+	if err != nil || r.Charter.Version != 2 || !r.Complete || len(r.Compartments) != 1 {
+		t.Fatal(r, err)
+	}
+}
+
 // R25: a bundle with any bit changed fails, whether or not the checksum is
 // made right again. One bit of each byte is tried; of keys and sealed shares, a
 // kilobyte each, of every 16th byte. WRIT_ALL_BITS=1 tries all bits, which takes

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"writ/capsule"
+	"writ/charter"
 	"writ/directory"
 	"writ/ledger"
 	"writ/warrant"
@@ -234,8 +235,14 @@ func TestEveryCheck(t *testing.T) {
 			return c.open(edits{}, c.reseal(c.part, func(l *capsule.Label) { l.Period++ }))
 		}},
 		{checkScope, "it is sealed under charter", func(c *trial) Contents {
-			c.amend()
-			return c.open(edits{}, c.part)
+			law, other := c.Charter.Hash(), charter.Hash{1}
+			part := c.part
+			part.Capsule = bytes.Replace(part.Capsule, law[:], other[:], 1)
+			return c.open(edits{}, part)
+		}},
+		{checkScope, "case type theft is not the charter's", func(c *trial) Contents {
+			c.amend(func(next *charter.Charter) { next.CaseTypes = []string{"missing-person", "serious-crime", "theft"} })
+			return c.open(edits{order: func(o *warrant.Warrant) { o.CaseType = "theft" }}, c.part)
 		}},
 		{checkCapsules, "malformed", func(c *trial) Contents {
 			part := c.part

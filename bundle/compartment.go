@@ -135,7 +135,7 @@ func (v *verifier) compartment(c *Compartment, where string) error {
 	if err := v.scope(l, c.RosterProof); err != nil {
 		return &CheckError{checkScope, where, err}
 	}
-	sealer, err := v.sealer(where, l.Period)
+	sealer, err := v.sealer(where, l)
 	if err != nil {
 		return err
 	}
@@ -162,17 +162,21 @@ func (v *verifier) compartment(c *Compartment, where string) error {
 func (v *verifier) scope(l *capsule.Label, roster []byte) error {
 	w := v.warrant
 	start, end := w.Window()
+	law := v.version(l.Charter)
 	switch {
-	case l.Charter != w.Charter || l.Charter != v.law.Hash():
+	case law == nil || law.Mode == charter.NoAccess:
 		return fmt.Errorf("it is sealed under charter %s", l.Charter)
 	case l.Opened < uint64(start.Unix()) || l.Opened >= uint64(end.Unix()):
 		return fmt.Errorf("its epoch was opened outside the warrant's window, at Unix time %d", l.Opened)
-	case l.Period != v.law.Period(l.OpenedAt()):
+	case l.Period != law.Period(l.OpenedAt()):
 		return fmt.Errorf("key period %d is not that of its opening", l.Period)
 	case !w.Covers(l.Conversation):
 		return fmt.Errorf("the warrant does not name conversation %x", l.Conversation)
 	case w.Flags&warrant.IsTest != 0 && !warrant.Synthetic(l.Account):
 		return fmt.Errorf("%s is not a test account", l.Account)
+	}
+	if err := w.Fits(law); err != nil { // what an earlier version sealed keeps its limits too
+		return err
 	}
 	return inRoster(w, l, roster)
 }

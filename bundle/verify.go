@@ -28,9 +28,15 @@ type verifier struct {
 	warrant    *warrant.Warrant        // entries
 	warrantIn  *ledger.Included
 	requestIn  *ledger.Included
-	released   map[string]bool            // releases, by custodian
-	times      []time.Time                // when their intents were logged at the latest
-	sealers    map[uint32]*capsule.Sealer // compartments, by key period
+	released   map[string]bool                 // releases, by custodian
+	times      []time.Time                     // when their intents were logged at the latest
+	sealers    map[sealedUnder]*capsule.Sealer // compartments
+}
+
+// sealedUnder is the version of the law and the key period of some compartments.
+type sealedUnder struct {
+	law    charter.Hash
+	period uint32
 }
 
 // Verify checks everything in a bundle against a witness policy, without a
@@ -47,7 +53,7 @@ func Verify(b []byte, policy *ledger.Policy, firsts ...charter.Hash) (*Report, e
 		return nil, err
 	}
 	sum := sha256.Sum256(b)
-	v := &verifier{c: c, policy: policy, firsts: firsts, released: map[string]bool{}, sealers: map[uint32]*capsule.Sealer{},
+	v := &verifier{c: c, policy: policy, firsts: firsts, released: map[string]bool{}, sealers: map[sealedUnder]*capsule.Sealer{},
 		report: &Report{SHA256: hex.EncodeToString(sum[:]), Size: len(b), Limits: limits}}
 	for _, step := range []func() error{v.charters, v.keys, v.entries, v.fields, v.releases, v.approvals, v.leaves, v.compartments} {
 		if err := step(); err != nil {
@@ -186,7 +192,7 @@ func (v *verifier) releases() error {
 			return err
 		}
 		r, t := in.Entry().Release, in.Checkpoint().Time()
-		k := v.law.Custodian(r.Office, r.Custodian)
+		k := v.custodian(r.Office, r.Custodian)
 		switch {
 		case k == nil || !r.Verify(k.Key):
 			return fail(checkReleases, where, "not signed by a custodian of the charter")
@@ -244,21 +250,43 @@ func (v *verifier) leaves() error {
 	return nil
 }
 
-// sealer resolves the access structure of a key period once, and lets the
+// sealer resolves the access structure under which was sealed once, and lets the
 // releases satisfy it.
-func (v *verifier) sealer(where string, period uint32) (*capsule.Sealer, error) {
-	if s := v.sealers[period]; s != nil {
+func (v *verifier) sealer(where string, l *capsule.Label) (*capsule.Sealer, error) {
+	at := sealedUnder{l.Charter, l.Period}
+	if s := v.sealers[at]; s != nil {
 		return s, nil
 	}
-	access, err := v.law.Access(period, v.statements)
+	access, err := v.version(l.Charter).Access(l.Period, v.statements)
 	if err != nil {
 		return nil, &CheckError{checkKeys, where, err}
 	}
 	if !access.Satisfied(v.released) {
 		return nil, fail(checkReleases, where, "the %d custodians that released are not enough by the charter", len(v.released))
 	}
-	if v.sealers[period], err = capsule.NewSealer(access); err != nil {
+	if v.sealers[at], err = capsule.NewSealer(access); err != nil {
 		return nil, &CheckError{checkKeys, where, err}
 	}
-	return v.sealers[period], nil
+	return v.sealers[at], nil
+}
+
+// version returns the version of the law with a hash, or nil.
+func (v *verifier) version(h charter.Hash) *charter.Charter {
+	for _, c := range v.versions {
+		if c.Hash() == h {
+			return c
+		}
+	}
+	return nil
+}
+
+// custodian returns a custodian as the newest version says that has one of that name, or
+// nil: one whom an amendment struck off answers for what was sealed before.
+func (v *verifier) custodian(office, id string) *charter.Custodian {
+	for _, c := range v.versions {
+		if k := c.Custodian(office, id); k != nil {
+			return k
+		}
+	}
+	return nil
 }

@@ -51,10 +51,13 @@ func (w *world) enact() {
 	w.laws = append(w.laws, w.log.add(ledger.CharterEntry(w.Sign(w.Charter))))
 }
 
-// amend puts the next version of the charter into force.
-func (w *world) amend() {
+// amend puts the next version of the charter into force, with changes.
+func (w *world) amend(changes ...func(*charter.Charter)) {
 	next := *w.Charter
 	next.Number, next.Previous, next.LegalBasis = w.Charter.Number+1, w.Charter.Hash(), next.LegalBasis+", amended"
+	for _, change := range changes {
+		change(&next)
+	}
 	w.Charter = &next
 	w.enact()
 }

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"time"
 
 	"writ/api"
@@ -9,9 +10,10 @@ import (
 )
 
 // authority verifies that the warrant is approved, that its entry is on the ledger
-// under a fresh checkpoint, and that the entry is this warrant's. The cap is
-// for the custodians, who keep the ledger.
-func (s *Service) authority(r *api.DiscloseRequest) (*warrant.Verified, error) {
+// under a fresh checkpoint, that the entry is this warrant's, and, by delivery's own copy of
+// the ledger, that its charter is in force and the cap is not passed. The last comes
+// last: only who holds a logged warrant makes delivery read the ledger.
+func (s *Service) authority(ctx context.Context, r *api.DiscloseRequest) (*warrant.Verified, error) {
 	w, err := warrant.Parse(r.Warrant)
 	if err != nil {
 		return nil, malformed("%v", err)
@@ -42,6 +44,9 @@ func (s *Service) authority(r *api.DiscloseRequest) (*warrant.Verified, error) {
 	e := in.Entry().Warrant
 	if e == nil || !e.Verify(law.Docket) || e.Differs(w.Public([32]byte(r.WarrantSalt), law)) != "" {
 		return nil, refused("the ledger entry is not this warrant's")
+	}
+	if err := s.config.Laws.Actionable(ctx, in.Index(), in.Entry().Hash()); err != nil {
+		return nil, refused("%v", err)
 	}
 	return v, nil
 }

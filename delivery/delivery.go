@@ -56,6 +56,7 @@ package delivery
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"io"
 	"log/slog"
@@ -67,6 +68,7 @@ import (
 	"writ/api"
 	"writ/charter"
 	"writ/engine"
+	"writ/ledger"
 )
 
 // Config is what a service runs with.
@@ -105,13 +107,19 @@ type Laws interface {
 	// Charter returns a charter that is on the ledger, verified. Old versions stay
 	// as long as devices are under them.
 	Charter(h charter.Hash) (*charter.Charter, bool)
+	// Versions returns a charter that is on the ledger and those before it, the newest
+	// first; none if it is unknown.
+	Versions(h charter.Hash) []*charter.Charter
+	// Actionable returns nil if the warrant entry that the ledger has at an index may be
+	// acted on now: it counts, its charter is in force, and it is within the cap.
+	Actionable(ctx context.Context, index uint64, h ledger.EntryHash) error
 	// Keys returns the custodians' key statements of a law for a key period, in
 	// ledger order, as charter.Charter.Access wants them.
 	Keys(name string, period uint32) []*charter.KeyStatement
 }
 
 // Fixed are laws whose charters hold all the custodians' keys, for a service
-// that doesn't follow a ledger.
+// that doesn't follow a ledger: cap and amendments are then left to the custodians.
 type Fixed map[charter.Hash]*charter.Charter
 
 // FixedLaws returns the laws of verified charters.
@@ -128,6 +136,17 @@ func (f Fixed) Charter(h charter.Hash) (*charter.Charter, bool) {
 	c, ok := f[h]
 	return c, ok
 }
+
+// Versions implements [Laws].
+func (f Fixed) Versions(h charter.Hash) (list []*charter.Charter) {
+	for c, ok := f[h]; ok; c, ok = f[c.Previous] {
+		list = append(list, c)
+	}
+	return list
+}
+
+// Actionable implements [Laws].
+func (Fixed) Actionable(context.Context, uint64, ledger.EntryHash) error { return nil }
 
 // Keys implements [Laws].
 func (Fixed) Keys(string, uint32) []*charter.KeyStatement { return nil }

@@ -12,6 +12,7 @@ import (
 	"connectrpc.com/connect"
 	"writ/api"
 	"writ/capsule"
+	"writ/charter"
 	"writ/directory"
 	"writ/engine"
 	"writ/mls"
@@ -33,7 +34,7 @@ func (s *Service) Disclose(ctx context.Context, r *api.DiscloseRequest) (*api.Di
 	if s.config.StatementKey == nil {
 		return nil, fault(connect.CodeUnimplemented, &api.Hint{Hint: "This deployment discloses nothing."}, "unsupported: no key for statements")
 	}
-	w, err := s.authority(r)
+	w, err := s.authority(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -42,6 +43,9 @@ func (s *Service) Disclose(ctx context.Context, r *api.DiscloseRequest) (*api.Di
 		return nil, err
 	}
 	d := &disclosure{s: s, warrant: w.Warrant(), out: &api.DiscloseResponse{}}
+	for _, c := range s.config.Laws.Versions(d.warrant.Charter) {
+		d.laws = append(d.laws, c.Hash())
+	}
 	d.start, d.end = d.warrant.Window()
 	if err := d.run(ctx, at); err != nil {
 		return nil, err
@@ -99,6 +103,7 @@ func (c cursor) encode() []byte {
 type disclosure struct {
 	s          *Service
 	warrant    warrant.Warrant
+	laws       []charter.Hash // the warrant's and the versions before it
 	start, end time.Time
 	out        *api.DiscloseResponse
 	size       int
@@ -172,7 +177,7 @@ func (d *disclosure) inWindow(e engine.Epoch) bool {
 }
 
 // epoch discloses the compartments in scope of one epoch: the subject's, or all in
-// which the subject was there, under the warrant's charter.
+// which the subject was there, under the warrant's charter or a version before it.
 func (d *disclosure) epoch(ctx context.Context, id []byte, e engine.Epoch, at cursor) error {
 	members, err := d.s.store.Members(ctx, id, e.Epoch)
 	if err != nil {
@@ -188,7 +193,7 @@ func (d *disclosure) epoch(ctx context.Context, id []byte, e engine.Epoch, at cu
 		return nil
 	}
 	for _, m := range members {
-		inScope := m.Charter == d.warrant.Charter && (m.Account == d.warrant.Subject || d.warrant.Direction == warrant.SentAndReceived)
+		inScope := slices.Contains(d.laws, m.Charter) && (m.Account == d.warrant.Subject || d.warrant.Direction == warrant.SentAndReceived)
 		here := cursor{id, e.Epoch, m.Leaf, 0}
 		if e.Epoch == at.epoch && m.Leaf < at.leaf || !inScope {
 			continue

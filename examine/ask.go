@@ -32,7 +32,7 @@ type PackagePart = unseal.Compartment
 // Ask sends a custodian any package and returns its answer as it came: for
 // whoever wants to see what custodians refuse.
 func Ask(ctx context.Context, client api.CustodianClient, law *charter.Charter, office, custodian string, p *Package) (*api.ReleaseResponse, error) {
-	sealed, err := seal(law, office, custodian, p)
+	sealed, err := seal(law.Custodian(office, custodian), office, p)
 	if err != nil {
 		return nil, err
 	}
@@ -40,14 +40,13 @@ func Ask(ctx context.Context, client api.CustodianClient, law *charter.Charter, 
 }
 
 // seal closes a package so that only the custodian reads it.
-func seal(law *charter.Charter, office, custodian string, p *Package) ([]byte, error) {
+func seal(c *charter.Custodian, office string, p *Package) ([]byte, error) {
 	content := p.Encode()
 	if len(content) > unseal.MaxRequest {
 		return nil, fmt.Errorf("examine: refused: a request of %d bytes, at most %d are allowed", len(content), unseal.MaxRequest)
 	}
-	c := law.Custodian(office, custodian)
 	if c == nil {
-		return nil, fmt.Errorf("examine: invalid: no custodian %s/%s", office, custodian)
+		return nil, fmt.Errorf("examine: invalid: no such custodian of %s", office)
 	}
-	return warrant.Seal(content, []warrant.Recipient{{ID: office + "/" + custodian, MailKey: c.Mail}})
+	return warrant.Seal(content, []warrant.Recipient{{ID: office + "/" + c.ID, MailKey: c.Mail}})
 }

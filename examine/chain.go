@@ -108,3 +108,34 @@ func (x *examiner) findWarrant(ctx context.Context) error {
 	x.out.Approvals, x.out.WarrantEntry = got.Approvals, *p
 	return nil
 }
+
+// version returns the warrant's charter or a version before it, by its hash, or nil.
+func (x *examiner) version(h charter.Hash) *charter.Charter {
+	for _, c := range x.chain.book.Versions(x.c.Warrant.Charter) {
+		if c.Hash() == h {
+			return c
+		}
+	}
+	return nil
+}
+
+// access returns the access structure under which something was sealed.
+func (x *examiner) access(at sealedUnder) (*charter.Access, error) {
+	c := x.version(at.law)
+	a, err := c.Access(at.period, x.chain.book.Keys(c.Name, at.period))
+	if err != nil {
+		return nil, fmt.Errorf("examine: %w", err)
+	}
+	return a, nil
+}
+
+// custodian returns a custodian as the newest version says that has one of that name: it
+// answers for what was sealed to it also after an amendment struck it off.
+func (x *examiner) custodian(office, id string) *charter.Custodian {
+	for _, c := range x.chain.book.Versions(x.c.Warrant.Charter) {
+		if k := c.Custodian(office, id); k != nil {
+			return k
+		}
+	}
+	return nil
+}

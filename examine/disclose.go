@@ -2,6 +2,7 @@ package examine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -21,9 +22,9 @@ func (x *examiner) disclose(ctx context.Context) error {
 		return err
 	}
 	for _, c := range list {
-		found := candidates(c, x.c.Warrant.Charter)
+		found := x.candidates(c)
 		if len(found) == 0 {
-			x.outside = append(x.outside, Skipped{c.Conversation, c.Epoch, c.Leaf, "no capsule of it under the warrant's charter is stored"})
+			x.outside = append(x.outside, Skipped{c.Conversation, c.Epoch, c.Leaf, "no capsule of it under the warrant's charter, or one before it, is stored"})
 			continue
 		}
 		x.sealed = append(x.sealed, sealed{c, found})
@@ -70,8 +71,9 @@ func same(a, b *api.Compartment) bool {
 }
 
 // candidates returns the capsules of a compartment, first those that most of its
-// messages carry in their authenticated data, else in the order they came.
-func candidates(c *api.Compartment, law charter.Hash) []*capsule.Capsule {
+// messages carry in their authenticated data, else in the order they came. They are
+// sealed under the warrant's charter or a version before it.
+func (x *examiner) candidates(c *api.Compartment) []*capsule.Capsule {
 	votes := map[capsule.Hash]int{}
 	for _, m := range c.Messages {
 		if e, err := mls.Inspect(m.Body); err == nil && len(e.AuthenticatedData) == 32 {
@@ -80,7 +82,7 @@ func candidates(c *api.Compartment, law charter.Hash) []*capsule.Capsule {
 	}
 	var found []*capsule.Capsule
 	for _, b := range c.Capsules {
-		if parsed, err := capsule.Parse(b); err == nil && of(parsed.Label(), c) && parsed.Label().Charter == law {
+		if parsed, err := capsule.Parse(b); err == nil && of(parsed.Label(), c) && x.version(parsed.Label().Charter) != nil {
 			found = append(found, parsed)
 		}
 	}
@@ -132,14 +134,32 @@ func (x *examiner) request(ctx context.Context) error {
 	return nil
 }
 
+// sealedUnder is the version of the law and the key period of some compartments.
+type sealedUnder struct {
+	law    charter.Hash
+	period uint32
+}
+
+// versions returns under which versions and in which periods the compartments were
+// sealed, in order.
+func (x *examiner) versions() []sealedUnder {
+	var list []sealedUnder
+	for _, c := range x.out.Compartments {
+		if parsed, err := capsule.Parse(c.Capsule); err == nil {
+			list = append(list, sealedUnder{parsed.Label().Charter, parsed.Label().Period})
+		}
+	}
+	slices.SortFunc(list, func(a, b sealedUnder) int {
+		return cmp.Or(bytes.Compare(a.law[:], b.law[:]), cmp.Compare(a.period, b.period))
+	})
+	return slices.Compact(list)
+}
+
 // periods returns the key periods of the compartments.
 func (x *examiner) periods() []uint32 {
 	var list []uint32
-	for _, c := range x.out.Compartments {
-		if parsed, err := capsule.Parse(c.Capsule); err == nil {
-			list = append(list, parsed.Label().Period)
-		}
+	for _, v := range x.versions() {
+		list = append(list, v.period)
 	}
-	slices.Sort(list)
-	return slices.Compact(list)
+	return list
 }

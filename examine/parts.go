@@ -1,12 +1,16 @@
 package examine
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"writ/api"
 	"writ/capsule"
+	"writ/charter"
 	"writ/internal/wire"
 	"writ/ledger"
 	"writ/unseal"
@@ -19,16 +23,22 @@ type sealed struct {
 	candidates []*capsule.Capsule
 }
 
+// law is the version of the charter under which the likeliest capsule was sealed.
+func (s sealed) law() charter.Hash { return s.candidates[0].Label().Charter }
+
 // maxPart bounds the capsules of one request in bytes, so that the package with
 // its proofs stays below [unseal.MaxRequest].
 const maxPart = unseal.MaxRequest * 3 / 4
 
-// chunks splits a set so that each part fits in one request.
+// chunks splits a set so that each part fits in one request and was sealed under one
+// version of the charter: a custodian of one version only would refuse both.
 func chunks(set []sealed) (parts [][]sealed) {
+	set = slices.Clone(set)
+	slices.SortStableFunc(set, func(a, b sealed) int { x, y := a.law(), b.law(); return bytes.Compare(x[:], y[:]) })
 	begin, size := 0, 0
 	for i, s := range set {
 		n := len(s.candidates[0].Bytes())
-		if i-begin == ledger.MaxLeaves || i > begin && size+n > maxPart {
+		if i-begin == ledger.MaxLeaves || i > begin && (size+n > maxPart || s.law() != set[begin].law()) {
 			parts, begin, size = append(parts, set[begin:i]), i, 0
 		}
 		size += n
@@ -36,14 +46,32 @@ func chunks(set []sealed) (parts [][]sealed) {
 	return append(parts, set[begin:])
 }
 
-// openAll opens a set with as many requests as it takes.
+// openAll opens a set with as many requests as it takes. A part for which too few
+// custodians release is left closed, and the error of the first such part returned if all
+// are: custodians of an earlier version may be gone.
 func (x *examiner) openAll(ctx context.Context, set []sealed) error {
+	var first error
 	for _, part := range chunks(set) {
-		if err := x.openPart(ctx, part); err != nil {
+		err := x.openPart(ctx, part)
+		if err != nil && !errors.Is(err, ErrTooFew) {
 			return err
 		}
+		if err != nil {
+			first = cmp.Or(first, err)
+			x.leave(part, err.Error())
+		}
+	}
+	if len(x.parts) == 0 {
+		return first
 	}
 	return nil
+}
+
+// leave notes that a set stays closed.
+func (x *examiner) leave(set []sealed, why string) {
+	for _, s := range set {
+		x.outside = append(x.outside, Skipped{s.disclosed.Conversation, s.disclosed.Epoch, s.disclosed.Leaf, why})
+	}
 }
 
 // openPart opens a set with one request. Custodians answer a request whole, so
@@ -131,8 +159,7 @@ func (x *examiner) next(ctx context.Context, s sealed, why string) error {
 	if len(s.candidates) > 1 {
 		return x.openPart(ctx, []sealed{{s.disclosed, s.candidates[1:]}})
 	}
-	c := s.disclosed
-	x.outside = append(x.outside, Skipped{c.Conversation, c.Epoch, c.Leaf, why})
+	x.leave([]sealed{s}, why)
 	return nil
 }
 

@@ -48,10 +48,10 @@ func (x *examiner) release(ctx context.Context) error {
 		}
 	}
 	x.out.Refusals, x.out.Failed = blocked.Refusals, blocked.Unreachable
-	for _, period := range x.periods() {
-		access, err := x.law.Access(period, x.chain.book.Keys(x.law.Name, period))
+	for _, at := range x.versions() {
+		access, err := x.access(at)
 		if err != nil {
-			return fmt.Errorf("examine: %w", err)
+			return err
 		}
 		if !access.Satisfied(set) {
 			return blocked
@@ -60,12 +60,13 @@ func (x *examiner) release(ctx context.Context) error {
 	return nil
 }
 
-// ask sends the request to every custodian of the charter that has an address.
+// ask sends the request to every custodian that has an address, of the version of the
+// charter under which was sealed: a request is for one version.
 func (x *examiner) ask(ctx context.Context) []answer {
 	var waiting sync.WaitGroup
 	var mu sync.Mutex
 	var answers []answer
-	for _, o := range x.law.Offices {
+	for _, o := range x.version(x.versions()[0].law).Offices {
 		for _, c := range o.Custodians {
 			who := o.ID + "/" + c.ID
 			client, ok := x.Custodians[who]
@@ -135,7 +136,7 @@ func (x *examiner) sealedRequest(ctx context.Context, office, custodian string) 
 	for _, c := range x.out.Compartments {
 		q.Compartments = append(q.Compartments, unseal.Compartment{Capsule: c.Capsule, RosterProof: c.RosterProof})
 	}
-	return seal(x.law, office, custodian, q)
+	return seal(x.custodian(office, custodian), office, q)
 }
 
 // granted verifies a release: who signed it, that its intent was logged, and
@@ -149,7 +150,7 @@ func (x *examiner) granted(office, custodian string, g *api.Granted) (*Release, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("examine: intent of %s: %w", custodian, err)
 	}
-	key := x.law.Custodian(office, custodian).Key
+	key := x.custodian(office, custodian).Key
 	intent, request := in.Entry().Release, ledger.HashEntry(x.out.RequestEntry.Entry)
 	switch {
 	case r.Office != office || r.Custodian != custodian || r.Request != request:
@@ -175,7 +176,7 @@ func (x *examiner) refused(office, custodian string, r *api.Refused) (*Refusal, 
 	if err != nil {
 		return nil, fmt.Errorf("examine: refusal of %s: %w", custodian, err)
 	}
-	key := x.law.Custodian(office, custodian).Key
+	key := x.custodian(office, custodian).Key
 	if f := e.Refusal; f == nil || f.Office != office || f.Custodian != custodian ||
 		f.Request != ledger.HashEntry(x.out.RequestEntry.Entry) || !f.Verify(key) {
 		return nil, fmt.Errorf("examine: invalid: the refusal is not of %s", custodian)
@@ -189,7 +190,7 @@ func (x *examiner) combine(context.Context) error {
 	for _, s := range x.shares {
 		byCapsule[s.Capsule] = append(byCapsule[s.Capsule], s)
 	}
-	combiners := map[uint32]*unseal.Combiner{}
+	combiners := map[sealedUnder]*unseal.Combiner{}
 	for i := range x.out.Compartments {
 		x.Progress(Progress{Stage: "combine", Done: i, Total: len(x.out.Compartments)})
 		if err := x.combineOne(&x.out.Compartments[i], byCapsule, combiners); err != nil {
@@ -201,22 +202,22 @@ func (x *examiner) combine(context.Context) error {
 	return nil
 }
 
-func (x *examiner) combineOne(c *Compartment, shares map[capsule.Hash][]unseal.Share, combiners map[uint32]*unseal.Combiner) error {
+func (x *examiner) combineOne(c *Compartment, shares map[capsule.Hash][]unseal.Share, combiners map[sealedUnder]*unseal.Combiner) error {
 	parsed, err := capsule.Parse(c.Capsule)
 	if err != nil {
 		return fmt.Errorf("examine: %w", err)
 	}
-	period := parsed.Label().Period
-	if combiners[period] == nil {
-		access, err := x.law.Access(period, x.chain.book.Keys(x.law.Name, period))
+	at := sealedUnder{parsed.Label().Charter, parsed.Label().Period}
+	if combiners[at] == nil {
+		access, err := x.access(at)
 		if err != nil {
-			return fmt.Errorf("examine: %w", err)
+			return err
 		}
-		if combiners[period], err = unseal.NewCombiner(access); err != nil {
+		if combiners[at], err = unseal.NewCombiner(access); err != nil {
 			return fmt.Errorf("examine: %w", err)
 		}
 	}
-	ratchet, senderData, bad, err := combiners[period].Combine(c.Capsule, shares[parsed.Hash()])
+	ratchet, senderData, bad, err := combiners[at].Combine(c.Capsule, shares[parsed.Hash()])
 	x.out.Bad = append(x.out.Bad, bad...)
 	if errors.Is(err, unseal.ErrForged) {
 		c.Forged = err

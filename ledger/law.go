@@ -79,6 +79,24 @@ func (b *Book) InForce(name string, now time.Time) (*charter.Charter, bool) {
 	return nil, false
 }
 
+// Actionable returns nil if the warrant entry at an index may be acted on now, as far
+// as the log tells: it counts, the version of the charter it stands under is in force,
+// and its rank is within the cap.
+func (b *Book) Actionable(index uint64, h EntryHash, now time.Time) error {
+	w, ok := b.warrants[index]
+	if !ok || w.Hash != h {
+		return refused("no such warrant entry at %d", index)
+	}
+	c := b.laws[w.Charter].charter
+	if law, ok := b.InForce(c.Name, now); !ok || law.Hash() != w.Charter {
+		return refused("version %d of the charter is not in force", c.Number)
+	}
+	if w.Rank > int(c.Limits.CapSubjects) {
+		return refused("it is number %d of at most %d", w.Rank, c.Limits.CapSubjects)
+	}
+	return nil
+}
+
 // Keys returns the statements of all custodians' keys for a period of the
 // charter of a name, in the order of the log, as [charter.Charter.Access] wants
 // them.

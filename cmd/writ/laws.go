@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/hex"
 	"fmt"
+	"time"
 
 	"writ/charter"
 	"writ/ledger"
@@ -18,6 +20,28 @@ type laws struct{ copy *replica.Replica }
 func (l laws) Charter(h charter.Hash) (c *charter.Charter, ok bool) {
 	l.copy.View(func(b *ledger.Book) { c, ok = b.Charter(h) })
 	return c, ok
+}
+
+// Versions returns a charter that is on the ledger and those before it.
+func (l laws) Versions(h charter.Hash) (list []*charter.Charter) {
+	l.copy.View(func(b *ledger.Book) { list = b.Versions(h) })
+	return list
+}
+
+// Actionable says whether a warrant entry may be acted on now, by a copy that is fresh. It
+// reads the ledger if the copy is not, or doesn't have the entry yet.
+func (l laws) Actionable(ctx context.Context, index uint64, h ledger.EntryHash) (err error) {
+	ask := func() error {
+		l.copy.View(func(b *ledger.Book) { err = b.Actionable(index, h, time.Now()) })
+		return err
+	}
+	if l.copy.Fresh() == nil && ask() == nil {
+		return nil
+	}
+	if err := l.copy.Refresh(ctx); err != nil {
+		return err
+	}
+	return ask()
 }
 
 // Keys returns the key statements of a law for a key period, in ledger order.
