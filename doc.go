@@ -43,6 +43,7 @@
 //	replica          charter engine follower ledger
 //	scribe           ledger
 //	notary           charter ledger scribe
+//	registry         api directory engine internal/wire ledger scribe
 //	witness          -
 //	delivery         internal/wire api capsule charter directory engine ledger mls warrant
 //	docket           internal/wire api charter engine ledger replica warrant

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -35,6 +36,14 @@ type tailEntry struct {
 
 // NewBook returns a Book of no entries.
 func NewBook() *Book { return &Book{changed: map[Label]Value{}} }
+
+// Clone returns a copy that goes its own way from here. It shares the tree, so it
+// costs what the tail costs.
+func (b *Book) Clone() *Book {
+	c := *b
+	c.tail, c.changed = slices.Clone(b.tail), maps.Clone(b.changed)
+	return &c
+}
 
 // Size returns the number of entries applied.
 func (b *Book) Size() uint64 { return b.size }
@@ -114,15 +123,14 @@ func (b *Book) Root() Root {
 	return Root{b.size, b.next.Root()}
 }
 
-// Lookup answers for an account under the checkpoint of [Book.Size] entries.
-// chain holds the account's statements from version 1, empty if it has none;
+// Lookup answers for an account, given its label with the proof, under the
+// checkpoint of [Book.Size] entries. chain holds the account's statements from version 1, empty if it has none;
 // log reads the hashes of the log's own tree. Only a right chain makes a lookup
 // that verifies.
-func (b *Book) Lookup(key *LabelSigner, account string, chain []Opened, log tlog.HashReader) (*Lookup, error) {
+func (b *Book) Lookup(label Label, proof []byte, chain []Opened, log tlog.HashReader) (*Lookup, error) {
 	if len(b.tail) > MaxTail {
 		return nil, refused("no root for the last %d entries", len(b.tail))
 	}
-	label, proof := key.Prove(account)
 	l := &Lookup{labelProof: proof, chain: chain, tail: span{start: b.covered}}
 	for _, e := range b.tail {
 		l.tail.entries = append(l.tail.entries, e.bytes)

@@ -236,7 +236,8 @@ func TestScanHasNoTree(t *testing.T) {
 		t.Errorf("a tree: %v", err)
 	}
 	s.fill(1)
-	if _, err := s.book.Lookup(s.key, "ann", s.known["ann"], s.log); !errors.Is(err, ErrRefused) {
+	label, proof := s.key.Prove("ann")
+	if _, err := s.book.Lookup(label, proof, s.known["ann"], s.log); !errors.Is(err, ErrRefused) {
 		t.Errorf("a tail of %d: %v", MaxTail+1, err)
 	}
 	if !s.book.Due() {

@@ -170,7 +170,8 @@ func (s *server) root() { s.append(s.book.Root().Entry()) }
 
 func (s *server) lookup(account string) *Lookup {
 	s.Helper()
-	l, err := s.book.Lookup(s.key, account, slices.Clone(s.known[account]), s.log)
+	label, proof := s.key.Prove(account)
+	l, err := s.book.Lookup(label, proof, slices.Clone(s.known[account]), s.log)
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -29,6 +29,15 @@ type Notary struct {
 	Republish Duration          `json:"republish,omitempty"` // how often an unchanged checkpoint is cosigned anew
 }
 
+// Directory is config.json of a directory. Its key is directory.key.
+type Directory struct {
+	Listen    string            `json:"listen"`
+	Policy    string            `json:"policy"`    // witness policy of its own log, its text
+	Witnesses map[string]string `json:"witnesses"` // by name in the policy, to URL
+	Interval  Duration          `json:"interval"`
+	Republish Duration          `json:"republish,omitempty"`
+}
+
 // Witness is config.json of a witness. Its key is witness.key.
 type Witness struct {
 	Listen string   `json:"listen"`
@@ -62,7 +71,7 @@ type Custodian struct {
 
 // role is the set of configurations, each the content of a config.json.
 type role interface {
-	Notary | Witness | Docket | Delivery | Custodian
+	Notary | Directory | Witness | Docket | Delivery | Custodian
 }
 
 // LoadConfig reads config.json of a service's directory.

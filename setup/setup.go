@@ -38,6 +38,7 @@ type Deployment struct {
 	Name       string            `json:"name"`
 	Delivery   string            `json:"delivery"`   // URL
 	Ledger     string            `json:"ledger"`     // URL of the notary
+	Directory  string            `json:"directory"`  // URL
 	Docket     string            `json:"docket"`     // URL
 	Custodians map[string]string `json:"custodians"` // "office/custodian" to URL
 	Charters   []string          `json:"charters"`   // hashes of first versions, hexadecimal

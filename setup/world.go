@@ -36,7 +36,7 @@ type WorldOptions struct {
 //	DIR/directory-policy.txt  and of the directory
 //	DIR/charter.json     the law, to read
 //	DIR/charter.signed   the law, signed by its approvers
-//	DIR/notary  DIR/delivery  DIR/docket  DIR/witness/NAME
+//	DIR/notary  DIR/directory  DIR/delivery  DIR/docket  DIR/witness/NAME
 //	DIR/custodian/NAME   with its passphrase in the file "passphrase"
 //	DIR/keys             of approvers
 //	DIR/agency           of the one agency, with its reader's key
@@ -308,7 +308,7 @@ func (b *builder) law() *charter.Charter {
 
 // configure gives every service an address and a configuration.
 func (b *builder) configure() error {
-	ports, err := freePorts(4 + len(worldWitnesses) + len(b.parts))
+	ports, err := freePorts(5 + len(worldWitnesses) + len(b.parts))
 	if err != nil {
 		return err
 	}
@@ -325,10 +325,12 @@ func (b *builder) configure() error {
 			return err
 		}
 	}
+	directory := &Directory{Listen: next(), Policy: b.policies[1], Witnesses: notary.Witnesses, Interval: notary.Interval, Republish: notary.Republish}
 	delivery := &Delivery{Listen: next(), Deployment: "../" + DeploymentFile, Poll: Duration(time.Second)}
 	docket := &Docket{Listen: next(), Deployment: "../" + DeploymentFile, Poll: Duration(time.Second),
 		Agencies: map[string][]byte{"agency": b.agency}, Freshness: Duration(b.options.Freshness)}
-	b.deployment.Ledger, b.deployment.Delivery, b.deployment.Docket = url(notary.Listen), url(delivery.Listen), url(docket.Listen)
+	b.deployment.Ledger, b.deployment.Directory = url(notary.Listen), url(directory.Listen)
+	b.deployment.Delivery, b.deployment.Docket = url(delivery.Listen), url(docket.Listen)
 	for _, p := range b.parts {
 		if p.Role != RoleCustodian {
 			continue
@@ -340,7 +342,8 @@ func (b *builder) configure() error {
 			return err
 		}
 	}
-	for _, err := range []error{SaveConfig(b.path("notary"), notary), SaveConfig(b.path("delivery"), delivery), SaveConfig(b.path("docket"), docket)} {
+	for _, err := range []error{SaveConfig(b.path("notary"), notary), SaveConfig(b.path("directory"), directory),
+		SaveConfig(b.path("delivery"), delivery), SaveConfig(b.path("docket"), docket)} {
 		if err != nil {
 			return err
 		}
@@ -387,7 +390,7 @@ func (w *World) Services() (ledger, rest []string, err error) {
 	for _, name := range worldWitnesses {
 		ledger = append(ledger, filepath.Join("witness", name))
 	}
-	rest = []string{"delivery", "docket"}
+	rest = []string{"directory", "delivery", "docket"}
 	for who := range w.Deployment.Custodians {
 		_, name, ok := strings.Cut(who, "/")
 		if !ok {
@@ -395,6 +398,6 @@ func (w *World) Services() (ledger, rest []string, err error) {
 		}
 		rest = append(rest, filepath.Join("custodian", name))
 	}
-	slices.Sort(rest[2:])
+	slices.Sort(rest[3:])
 	return append(ledger, "notary"), rest, nil
 }

@@ -66,7 +66,7 @@ does not answer; trying again may help).`,
 	root.AddCommand(
 		newRegister(), newConversations(), newSend(), newRead(), newChat(),
 		newCharter(), newWarrant(), newOpen(), newVerify(), newAudit(),
-		newServe(), newNotary(), newWitness(), newDocket(), newCustodian(), newKeygen(),
+		newServe(), newNotary(), newDirectory(), newWitness(), newDocket(), newCustodian(), newKeygen(),
 		newLocalnet(), newDemo(),
 	)
 	root.InitDefaultHelpCmd()
