@@ -29,8 +29,9 @@ type Book struct {
 	commitments map[[32]byte]uint64       // index of their warrant
 	tallies     map[tallyKey]*tally
 	requests    map[EntryHash]*LoggedRequest
-	releases    map[answer]uint64 // index
-	refusals    map[answer]uint8  // reason
+	releases    map[answer]uint64             // index
+	refusals    map[answer]uint8              // reason
+	readings    map[EntryHash][]LoggedReading // by request
 
 	findings   []Finding
 	statistics Statistics
@@ -108,6 +109,7 @@ func NewBook(firsts ...charter.Hash) *Book {
 		requests:    map[EntryHash]*LoggedRequest{},
 		releases:    map[answer]uint64{},
 		refusals:    map[answer]uint8{},
+		readings:    map[EntryHash][]LoggedReading{},
 		statistics:  Statistics{Laws: map[string]*LawStatistics{}},
 	}
 }
@@ -223,6 +225,8 @@ func (b *Book) examine(e *Entry, index uint64, seen time.Time) (record func(), e
 		return b.refusal(e.Refusal)
 	case TypeDestruction:
 		return b.destruction(e.Destruction)
+	case TypeReading:
+		return b.reading(e, index)
 	}
 	return nil, unsupported("entry type %d", e.kind)
 }

@@ -115,7 +115,7 @@ func (w *world) release(h EntryHash, office, custodian string, change func(*Rele
 
 // all returns one entry of each type, each of which counts in turn.
 func (w *world) all() {
-	at := w.mustApply(w.warrant(1, nil).Entry())
+	at := w.mustApply(w.warrant(1, nameReaders([32]byte{}, person("anna"))).Entry())
 	r := w.request(at, 1, 2, 3)
 	w.mustApply(r.Entry())
 	h := HashEntry(r.Entry())
@@ -128,6 +128,7 @@ func (w *world) all() {
 	gone := &Destruction{Office: "judicial", Custodian: "judicial-1", Period: p, CharterName: w.Charter.Name}
 	gone.Sign(w.custodian("judicial-1"))
 	w.mustApply(gone.Entry())
+	w.mustApply(w.reading(r.Entry(), person("anna"), [32]byte{}, nil))
 }
 
 func TestBookAnswers(t *testing.T) {
@@ -326,11 +327,12 @@ func TestEntryPublicFieldsR15(t *testing.T) {
 		want string
 	}{
 		{Warrant{}, "Public Signature"},
-		{warrant.Public{}, "Commitment Charter Action Renews CaseType Offices Window NotBefore NotAfter Flags"},
+		{warrant.Public{}, "Commitment Charter Action Renews CaseType Offices Window NotBefore NotAfter Flags Readers"},
 		{Request{}, "WarrantIndex Warrant Leaves Round Timelock Signature"},
 		{Release{}, "RequestIndex Request Office Custodian Count Root Signature"},
 		{Refusal{}, "Request Office Custodian Reason Signature"},
 		{Destruction{}, "Office Custodian Period CharterName Signature"},
+		{Reading{}, "RequestIndex Request Bundle Purpose Key Salt Answer Signature"},
 	} {
 		var got []string
 		typ := reflect.TypeOf(c.v)
@@ -344,7 +346,7 @@ func TestEntryPublicFieldsR15(t *testing.T) {
 	// The encoding holds nothing but the fields: its size is their sizes.
 	w := newWorld(t)
 	x := w.warrant(1, nil)
-	size := 32 + 32 + 1 + 32 + 1 + len(x.CaseType) + 1 + (1 + len("judicial")) + (1 + len("oversight")) + 3*8 + 1 + 64
+	size := 32 + 32 + 1 + 32 + 1 + len(x.CaseType) + 1 + (1 + len("judicial")) + (1 + len("oversight")) + 3*8 + 1 + 1 + 64
 	if got := len(x.Entry()); got != 2+1+2+size {
 		t.Errorf("%d bytes, the fields have %d", got, size)
 	}
@@ -635,9 +637,9 @@ func TestStatisticsR23(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"entries":10,"findings":1,"laws":{"Testland Communications Warrants":{"versions":1,"custodian_keys":17,"destructions":1,` +
-		`"real":{"warrants":2,"emergencies":1,"warrants_by_case_type":{"serious-crime":2},"requests":1,"compartments":3,"releases_by_custodian":{"judicial/judicial-1":1}},` +
-		`"test":{"warrants":1,"emergencies":0,"warrants_by_case_type":{"missing-person":1},"requests":0,"compartments":0,"releases_by_custodian":{}},` +
+	const want = `{"entries":11,"findings":1,"laws":{"Testland Communications Warrants":{"versions":1,"custodian_keys":17,"destructions":1,` +
+		`"real":{"warrants":2,"emergencies":1,"warrants_by_case_type":{"serious-crime":2},"requests":1,"compartments":3,"releases_by_custodian":{"judicial/judicial-1":1},"readings":1,"exports":0},` +
+		`"test":{"warrants":1,"emergencies":0,"warrants_by_case_type":{"missing-person":1},"requests":0,"compartments":0,"releases_by_custodian":{},"readings":0,"exports":0},` +
 		`"refusals_by_reason":{"4":1},"refusals_by_custodian":{"oversight/oversight-1":1}}}}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -694,6 +696,9 @@ func reencode(e *Entry) []byte {
 		return e.Release.Entry()
 	case e.Refusal != nil:
 		return e.Refusal.Entry()
+	}
+	if e.Reading != nil {
+		return e.Reading.Entry()
 	}
 	return e.Destruction.Entry()
 }

@@ -25,13 +25,15 @@ const (
 	TypeRelease      Type = 5
 	TypeRefusal      Type = 6
 	TypeDestruction  Type = 7
+	TypeReading      Type = 12
 )
 
-var typeNames = [...]string{"", "charter", "custodian key", "warrant", "request", "release", "refusal", "destruction"}
+var typeNames = [...]string{"", "charter", "custodian key", "warrant", "request", "release", "refusal", "destruction",
+	TypeReading: "reading"}
 
 // String returns the name that the label of the entry's signature carries.
 func (t Type) String() string {
-	if t == 0 || int(t) >= len(typeNames) {
+	if int(t) >= len(typeNames) || typeNames[t] == "" {
 		return "unknown"
 	}
 	return typeNames[t]
@@ -39,7 +41,8 @@ func (t Type) String() string {
 
 // typeRules are the rules of spec/ledger.md by which an entry of each type
 // counts; what is no entry of a known type breaks the first.
-var typeRules = [...]string{"LED-50", "LED-52", "LED-53", "LED-54", "LED-56", "LED-57", "LED-58", "LED-59"}
+var typeRules = [...]string{"LED-50", "LED-52", "LED-53", "LED-54", "LED-56", "LED-57", "LED-58", "LED-59",
+	TypeReading: "LED-62"}
 
 // label is the name under which the entry's content is signed.
 func (t Type) label() string { return "entry " + t.String() }
@@ -60,6 +63,7 @@ type Entry struct {
 	Release      *Release
 	Refusal      *Refusal
 	Destruction  *Destruction
+	Reading      *Reading
 
 	kind  Type
 	bytes []byte
@@ -111,6 +115,8 @@ func (e *Entry) parseBody(b []byte) (err error) {
 		e.Refusal, err = parseRefusal(b)
 	case TypeDestruction:
 		e.Destruction, err = parseDestruction(b)
+	case TypeReading:
+		e.Reading, err = parseReading(b)
 	default:
 		return unsupported("entry type %d", e.kind)
 	}

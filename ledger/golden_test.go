@@ -18,7 +18,7 @@ func TestGolden(t *testing.T) {
 	docket, custodian := DocketSigner(keyOf("docket")), CustodianSigner(keyOf("custodian"))
 	w := &Warrant{Public: warrant.Public{Commitment: [32]byte{1, 2, 3}, Charter: charter.Hash{4, 5, 6}, Action: warrant.Disclose,
 		Renews: [32]byte{7, 8}, CaseType: "serious-crime", Offices: []string{"judicial", "oversight"}, Window: 86400,
-		NotBefore: 1_790_000_000, NotAfter: 1_790_003_600, Flags: warrant.IsEmergency}}
+		NotBefore: 1_790_000_000, NotAfter: 1_790_003_600, Flags: warrant.IsEmergency, Readers: [][32]byte{{1}, {2}}}}
 	w.Sign(docket)
 	q := &Request{WarrantIndex: 7, Warrant: HashEntry(w.Entry()), Leaves: [][32]byte{{1}, {2}, {3}}}
 	q.Sign(docket)
@@ -28,8 +28,10 @@ func TestGolden(t *testing.T) {
 	n.Sign(custodian)
 	d := &Destruction{Office: "judicial", Custodian: "judicial-1", Period: 690, CharterName: "Testland Communications Warrants"}
 	d.Sign(custodian)
+	p := &Reading{RequestIndex: 8, Request: HashEntry(q.Entry()), Bundle: [32]byte{5}, Purpose: PurposeExport, Salt: [32]byte{6}, Answer: AnswerHash([]byte("key"))}
+	p.Sign(PersonSigner(keyOf("reader")))
 	var got bytes.Buffer
-	for _, b := range [][]byte{w.Entry(), q.Entry(), r.Entry(), n.Entry(), d.Entry()} {
+	for _, b := range [][]byte{w.Entry(), q.Entry(), r.Entry(), n.Entry(), d.Entry(), p.Entry()} {
 		e, err := ParseEntry(b)
 		if err != nil {
 			t.Fatal(err)

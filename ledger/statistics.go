@@ -34,6 +34,8 @@ type Activity struct {
 	Requests            int            `json:"requests"`
 	Compartments        int            `json:"compartments"`          // asked for
 	ReleasesByCustodian map[string]int `json:"releases_by_custodian"` // by "office/custodian"
+	Readings            int            `json:"readings"`              // of bundles, each by one person
+	Exports             int            `json:"exports"`               // of the readings: handed on in the clear
 }
 
 // Statistics returns the numbers up to the last entry applied.
@@ -94,6 +96,14 @@ func (s *Statistics) request(name string, w *Warrant, x *Request) {
 
 func (s *Statistics) release(name string, w *Warrant, x *Release) {
 	s.activity(name, w).ReleasesByCustodian[x.Office+"/"+x.Custodian]++
+}
+
+func (s *Statistics) reading(name string, w *Warrant, x *Reading) {
+	a := s.activity(name, w)
+	a.Readings++
+	if x.Purpose == PurposeExport {
+		a.Exports++
+	}
 }
 
 func (s *Statistics) refusal(name string, x *Refusal) {

@@ -1,6 +1,7 @@
 package notary
 
 import (
+	"fmt"
 	"time"
 
 	"writ/ledger"
@@ -47,6 +48,8 @@ func (s *Server) signerOf(e *ledger.Entry) string {
 		return custodian(e.Release.Office, e.Release.Custodian)
 	case e.Refusal != nil:
 		return custodian(e.Refusal.Office, e.Refusal.Custodian)
+	case e.Reading != nil:
+		return fmt.Sprintf("reader %x", e.Reading.Key)
 	case e.Destruction != nil:
 		return custodian(e.Destruction.Office, e.Destruction.Custodian)
 	}

@@ -16,7 +16,7 @@ const MaxOffices = 16
 // renews, so that anyone can count how long one person's warrants went on, still
 // without a name. Encoded: commitment[32] || charter[32] || uint8 action ||
 // renews[32] || case_type<V> || offices<V> || uint64 window || uint64 not_before
-// || uint64 not_after || uint8 flags.
+// || uint64 not_after || uint8 flags || readers<V>.
 type Public struct {
 	Commitment [32]byte     // salted commitment to the readable warrant
 	Charter    charter.Hash // the law it stands under
@@ -28,6 +28,9 @@ type Public struct {
 	NotBefore  uint64   // its life, Unix seconds
 	NotAfter   uint64
 	Flags      Flags
+	// Readers are commitments to the keys of those who may read, sorted, distinct:
+	// a reading shows that it is one of them, and their number is public.
+	Readers [][32]byte
 }
 
 // Commitment returns what the ledger states of a warrant instead of the
@@ -43,7 +46,7 @@ func (w *Warrant) Public(salt [32]byte, c *charter.Charter) Public {
 	return Public{Commitment: Commitment(salt, w.Hash()), Charter: w.Charter, Action: w.Action, Renews: w.Renews,
 		CaseType: w.CaseType, Offices: c.WarrantRules(w.Flags&IsPrivileged != 0).Offices(),
 		Window:    uint64(end.Unix() - start.Unix()),
-		NotBefore: w.NotBefore, NotAfter: w.NotAfter, Flags: w.Flags}
+		NotBefore: w.NotBefore, NotAfter: w.NotAfter, Flags: w.Flags, Readers: w.commitReaders(salt)}
 }
 
 // Differs names the first field in which two forms differ; it is empty where
@@ -63,6 +66,7 @@ func (p Public) Differs(q Public) string {
 		{"begin of life", p.NotBefore == q.NotBefore},
 		{"end of life", p.NotAfter == q.NotAfter},
 		{"flags", p.Flags == q.Flags},
+		{"readers", slices.Equal(p.Readers, q.Readers)},
 	} {
 		if !field.same {
 			return field.name
@@ -100,6 +104,11 @@ func (p *Public) Encode() []byte {
 	w.Uint64(p.NotBefore)
 	w.Uint64(p.NotAfter)
 	w.Uint8(uint8(p.Flags))
+	w.Vector(func(w *wire.Writer) {
+		for _, c := range p.Readers {
+			w.Fixed(c[:])
+		}
+	})
 	return w.Bytes()
 }
 
@@ -113,6 +122,11 @@ func ReadPublic(r *wire.Reader) (p Public, err error) {
 	}
 	r.Check(offices.Done())
 	p.Window, p.NotBefore, p.NotAfter, p.Flags = r.Uint64(), r.Uint64(), r.Uint64(), Flags(r.Uint8())
+	readers := r.Vector(maxReaders * 32)
+	for readers.More() {
+		p.Readers = append(p.Readers, readers.Array32())
+	}
+	r.Check(readers.Done())
 	if err := r.Err(); err != nil {
 		return Public{}, wrap(err)
 	}
@@ -133,6 +147,8 @@ func (p *Public) check() error {
 		return fieldError("offices", "not a sorted list of 1 to %d", MaxOffices)
 	case p.NotAfter <= p.NotBefore:
 		return fieldError("not_after", "not after not_before")
+	case !sorted32(p.Readers):
+		return fieldError("readers", "not a sorted list of distinct commitments")
 	}
 	return nil
 }

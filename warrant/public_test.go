@@ -49,6 +49,7 @@ func TestPublicDiffers(t *testing.T) {
 		"begin of life": func(p *Public) { p.NotBefore++ },
 		"end of life":   func(p *Public) { p.NotAfter++ },
 		"flags":         func(p *Public) { p.Flags ^= IsTest },
+		"readers":       func(p *Public) { p.Readers = append(p.Readers, [32]byte{255}) },
 	} {
 		bad := c.warrant.Public([32]byte{1}, c.Charter)
 		change(&bad)
@@ -70,6 +71,8 @@ func TestReadPublic(t *testing.T) {
 		"offices unsorted": func(p *Public) { slices.Reverse(p.Offices) },
 		"office twice":     func(p *Public) { p.Offices[1] = p.Offices[0] },
 		"no life":          func(p *Public) { p.NotAfter = p.NotBefore },
+		"readers unsorted": func(p *Public) { p.Readers = [][32]byte{{2}, {1}} },
+		"reader twice":     func(p *Public) { p.Readers = [][32]byte{{1}, {1}} },
 	} {
 		bad := c.warrant.Public([32]byte{1}, c.Charter)
 		change(&bad)

@@ -1,7 +1,9 @@
 package warrant
 
 import (
+	"bytes"
 	"crypto/ed25519"
+	"slices"
 
 	"writ/charter"
 	"writ/internal/wire"
@@ -23,6 +25,37 @@ type Reader struct {
 	Key  PersonKey       // signs what was read
 	Mail charter.MailKey // what is opened is sealed to it
 }
+
+// ReaderSalt is the salt of one reader's commitment. Whoever sees it learns
+// nothing of the warrant's own salt, and nothing of other readers.
+func ReaderSalt(salt [32]byte, k PersonKey) [32]byte {
+	return wire.Hash("reader salt", salt[:], k[:])
+}
+
+// ReaderCommitment is what the ledger states of a reader instead of the key.
+func ReaderCommitment(readerSalt [32]byte, k PersonKey) [32]byte {
+	return wire.Hash("reader commitment", readerSalt[:], k[:])
+}
+
+// commitReaders returns the commitments to all readers' keys, sorted.
+func (w *Warrant) commitReaders(salt [32]byte) (list [][32]byte) {
+	for _, x := range w.Readers {
+		list = append(list, ReaderCommitment(ReaderSalt(salt, x.Key), x.Key))
+	}
+	slices.SortFunc(list, compare32)
+	return list
+}
+
+func sorted32(list [][32]byte) bool {
+	for i := 1; i < len(list); i++ {
+		if compare32(list[i-1], list[i]) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func compare32(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) }
 
 func writeReaders(w *wire.Writer, list []Reader) {
 	w.Vector(func(w *wire.Writer) {

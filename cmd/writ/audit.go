@@ -167,6 +167,9 @@ func printActivity(w io.Writer, prefix string, a *ledger.Activity) {
 		fmt.Fprintf(w, "    %3d x  %s\n", a.WarrantsByCaseType[t], t)
 	}
 	fmt.Fprintf(w, "  %-26s%d, for %d compartments\n", prefix+"requests", a.Requests, a.Compartments)
+	if a.Readings > 0 {
+		fmt.Fprintf(w, "  %-26s%d, of them exports %d\n", prefix+"readings", a.Readings, a.Exports)
+	}
 	released := 0
 	for _, n := range a.ReleasesByCustodian {
 		released += n

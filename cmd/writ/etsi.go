@@ -140,6 +140,8 @@ func entriesAbout(c *examine.Case) func(entry []byte) bool {
 			hit = about[e.Release.Request]
 		case e.Refusal != nil:
 			hit = about[e.Refusal.Request]
+		case e.Reading != nil:
+			hit = about[e.Reading.Request]
 		}
 		if hit {
 			about[e.Hash()] = true
