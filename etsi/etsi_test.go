@@ -63,6 +63,7 @@ func TestOrderRoundTrip(t *testing.T) {
 		func(o *Order) { o.Approvals = nil },
 		func(o *Order) { o.Warrant.Flags, o.Warrant.Direction = 0, warrant.Sent },
 		func(o *Order) { o.Warrant.Conversations = nil },
+		func(o *Order) { o.Warrant.Action = warrant.Preserve },
 		func(o *Order) {
 			o.Warrant.Flags = warrant.IsTest | warrant.IsEmergency
 			o.Warrant.Subject, o.Warrant.SubjectAgain = "test.a", "test.a"
@@ -83,6 +84,20 @@ func TestOrderRoundTrip(t *testing.T) {
 		if got.Document != o.Document || got.Header.Sender != head.Sender || !got.Header.Time.Equal(head.Time) {
 			t.Errorf("header %+v", got.Header)
 		}
+	}
+}
+
+// What only keeps is another kind of task, and says so twice.
+func TestPreserveIsAnLPTask(t *testing.T) {
+	o := order(t)
+	o.Warrant.Action = warrant.Preserve
+	b := o.Export()
+	if !bytes.Contains(b, []byte("Task}LPTaskObject")) || bytes.Contains(b, []byte("LDTaskObject")) {
+		t.Error("not an LPTaskObject")
+	}
+	bad := bytes.Replace(b, []byte("LPTaskObject"), []byte("LDTaskObject"), 1)
+	if _, err := Import(bad); err == nil {
+		t.Error("accepted as a disclosure")
 	}
 }
 
