@@ -45,7 +45,7 @@ func (c *Compartment) sender(sealed *capsule.Capsule) (*sender, error) {
 		return nil, err
 	}
 	id := directory.Identity{Account: l.Account, Device: l.Device}
-	if leaf.Credential.Type != mls.CredentialBasic || !bytes.Equal(leaf.Credential.Identity, id.Encode()) {
+	if leaf.Credential.Certificates != nil || !bytes.Equal(leaf.Credential.Identity, id.Encode()) {
 		return nil, fmt.Errorf("leaf %d is not %s", l.Leaf, id)
 	}
 	if law, ok := leaf.Extension(charter.LeafExtensionType); !ok || !bytes.Equal(law, l.Charter[:]) {

@@ -88,17 +88,17 @@ func (w *world) converse(cs mls.CipherSuite, id string, names ...string) *conver
 	leaf := []mls.Extension{{Type: charter.LeafExtensionType, Data: law[:]}}
 	today := mls.Lifetime{NotBefore: uint64(w.now.Unix()) - 3600, NotAfter: uint64(w.now.Unix()) + 86400*100}
 	cred := func(name string) mls.Credential {
-		return mls.BasicCredential(directory.Identity{Account: name, Device: "phone"}.Encode())
+		return mls.Credential{Identity: directory.Identity{Account: name, Device: "phone"}.Encode()}
 	}
 	for _, name := range names {
 		c.key[name] = must(mls.GenerateSignatureKey(cs))
 	}
-	first := must(mls.NewGroup(w.config(), cs, c.id, cred(names[0]), c.key[names[0]], mls.GroupOptions{LeafExtensions: leaf, Lifetime: today}))
+	first := must(mls.Client{Credential: cred(names[0]), Key: c.key[names[0]], Extensions: leaf, Lifetime: today}.NewGroup(w.config(), c.id, nil))
 	c.groups[names[0]] = first
 	var packages []*mls.KeyPackage
-	var secrets []*mls.KeyPackageSecrets
+	var secrets [][]byte
 	for _, name := range names[1:] {
-		p, s, err := mls.NewKeyPackage(cs, cred(name), c.key[name], mls.KeyPackageOptions{LeafExtensions: leaf, Lifetime: today})
+		p, s, err := mls.Client{Credential: cred(name), Key: c.key[name], Extensions: leaf, Lifetime: today}.NewKeyPackage(nil)
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -107,7 +107,7 @@ func (w *world) converse(cs mls.CipherSuite, id string, names ...string) *conver
 	commit := must(first.Commit(mls.CommitOptions{Add: packages}))
 	must(first.Apply(commit.Staged))
 	for i, name := range names[1:] {
-		g, _, err := mls.Join(w.config(), commit.Welcome, packages[i], secrets[i], c.key[name], nil)
+		g, _, err := mls.Client{Key: c.key[name]}.Join(w.config(), commit.Welcome, packages[i], secrets[i], nil)
 		if err != nil {
 			w.t.Fatal(err)
 		}

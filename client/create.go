@@ -44,8 +44,7 @@ func (d *Device) create(ctx context.Context) (*conversation, error) {
 	}
 	c := newConversation(d, id)
 	var err error
-	c.group, err = mls.NewGroup(d.config(), Suite, id[:], mls.BasicCredential(d.self.Identity.Encode()), d.self.key,
-		mls.GroupOptions{LeafExtensions: d.homeLaw()})
+	c.group, err = d.client().NewGroup(d.config(), id[:], nil)
 	if err != nil {
 		return nil, fmt.Errorf("client: create: %w", err)
 	}

@@ -418,8 +418,8 @@ func TestNoDowngradeR38(t *testing.T) {
 		key, err := mls.GenerateSignatureKey(suite)
 		w.check(err)
 		known.add(cleo, key.Public())
-		kp, _, err := mls.NewKeyPackage(suite, mls.BasicCredential(cleo.Encode()), key, mls.KeyPackageOptions{
-			LeafExtensions: ben.homeLaw(), Lifetime: mls.Lifetime{NotBefore: uint64(now.Unix()), NotAfter: uint64(now.Add(time.Hour).Unix())}})
+		kp, _, err := mls.Client{Credential: mls.Credential{Identity: cleo.Encode()}, Key: key, Extensions: ben.homeLaw(),
+			Lifetime: mls.Lifetime{NotBefore: uint64(now.Unix()), NotAfter: uint64(now.Add(time.Hour).Unix())}}.NewKeyPackage(nil)
 		w.check(err)
 		_, err = anna.convs[id].keyPackage(cleo, kp.Bytes())
 		if (err == nil) != (why == "") || err != nil && !strings.Contains(err.Error(), why) {

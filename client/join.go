@@ -24,8 +24,8 @@ func (d *Device) join(w *api.Welcome) error {
 	if c != nil && !c.gone {
 		return d.save(deviceSpace, []mls.Record{{Key: key}}) // joined before a crash
 	}
-	defer secrets.Erase()
-	group, info, err := mls.Join(d.config(), w.Welcome, kp, secrets, d.self.key, nil)
+	defer clear(secrets)
+	group, info, err := d.client().Join(d.config(), w.Welcome, kp, secrets, nil)
 	if err != nil {
 		return fmt.Errorf("client: welcome: %w", err)
 	}
@@ -41,7 +41,7 @@ func (d *Device) join(w *api.Welcome) error {
 		c.group = nil
 		return err
 	}
-	adder, err := memberOf(group.Leaf(info.Signer()))
+	adder, err := memberOf(group.Leaf(info.Signer))
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (d *Device) join(w *api.Welcome) error {
 
 // openedBy returns the opening time that a GroupInfo states, if it can be.
 func (c *conversation) openedBy(info *mls.GroupInfo) (uint64, error) {
-	data, _ := mls.FindExtension(info.Extensions, openedExtension)
+	data, _ := info.Extension(openedExtension)
 	opened, err := parseTime(data)
 	if err != nil {
 		return 0, err
@@ -64,7 +64,7 @@ func (c *conversation) openedBy(info *mls.GroupInfo) (uint64, error) {
 }
 
 // welcomed finds the key package that a Welcome was made for.
-func (d *Device) welcomed(welcome []byte) (key string, kp *mls.KeyPackage, secrets *mls.KeyPackageSecrets, err error) {
+func (d *Device) welcomed(welcome []byte) (key string, kp *mls.KeyPackage, secrets []byte, err error) {
 	envelope, err := mls.Inspect(welcome)
 	if err != nil {
 		return "", nil, nil, fmt.Errorf("client: welcome: %w", err)

@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,8 +19,8 @@ func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps
 
 // memberOf reads who a leaf says it is and under which law it speaks.
 func memberOf(leaf *mls.LeafNode) (member, error) {
-	if leaf.Credential.Type != mls.CredentialBasic {
-		return member{}, fmt.Errorf("client: unsupported: credential type %d", leaf.Credential.Type)
+	if leaf.Credential.Certificates != nil {
+		return member{}, errors.New("client: unsupported: an X.509 credential")
 	}
 	id, err := directory.ParseIdentity(leaf.Credential.Identity)
 	if err != nil {

@@ -171,18 +171,22 @@ func (d *Device) replenish(ctx context.Context) error {
 
 func (d *Device) newKeyPackage() ([]byte, mls.Record, error) {
 	now := d.cfg.Now()
-	kp, secrets, err := mls.NewKeyPackage(Suite, mls.BasicCredential(d.self.Identity.Encode()), d.self.key, mls.KeyPackageOptions{
-		LeafExtensions: d.homeLaw(),
-		Lifetime:       mls.Lifetime{NotBefore: uint64(now.Add(-time.Hour).Unix()), NotAfter: uint64(now.Add(keyPackageLife).Unix())},
-	})
+	c := d.client()
+	c.Lifetime = mls.Lifetime{NotBefore: uint64(now.Add(-time.Hour).Unix()), NotAfter: uint64(now.Add(keyPackageLife).Unix())}
+	kp, secrets, err := c.NewKeyPackage(nil)
 	if err != nil {
 		return nil, mls.Record{}, fmt.Errorf("client: key package: %w", err)
 	}
-	defer secrets.Erase()
+	defer clear(secrets)
 	var w wire.Writer
 	w.Opaque(kp.Bytes())
-	w.Opaque(secrets.Marshal())
+	w.Opaque(secrets)
 	return kp.Bytes(), mls.Record{Key: keyPackageKey(kp.Ref()), Value: w.Bytes()}, nil
+}
+
+// client is this device as MLS knows it.
+func (d *Device) client() mls.Client {
+	return mls.Client{Credential: mls.Credential{Identity: d.self.Identity.Encode()}, Key: d.self.key, Extensions: d.homeLaw()}
 }
 
 func keyPackageKey(ref []byte) string { return fmt.Sprintf("%s%x", keyKeyPackage, ref) }
@@ -217,18 +221,13 @@ func (d *Device) dropExpired() error {
 	return d.save(deviceSpace, drop)
 }
 
-func parseStoredKeyPackage(b []byte) (*mls.KeyPackage, *mls.KeyPackageSecrets, error) {
+func parseStoredKeyPackage(b []byte) (kp *mls.KeyPackage, secrets []byte, err error) {
 	r := wire.NewReader(b)
-	public, private := r.Opaque(maxText), r.Opaque(maxText)
+	public, secrets := r.Opaque(maxText), r.Opaque(maxText)
 	if err := r.Done(); err != nil {
 		return nil, nil, fmt.Errorf("client: key package: %w", err)
 	}
-	kp, err := mls.ParseKeyPackage(public)
-	if err != nil {
-		return nil, nil, fmt.Errorf("client: key package: %w", err)
-	}
-	secrets, err := mls.ParseKeyPackageSecrets(Suite, private)
-	if err != nil {
+	if kp, err = mls.ParseKeyPackage(public); err != nil {
 		return nil, nil, fmt.Errorf("client: key package: %w", err)
 	}
 	return kp, secrets, nil

@@ -22,7 +22,7 @@ var background = context.Background()
 func TestCreateAgainLater(t *testing.T) {
 	w := newWorld(t)
 	alice := w.phone("alice", "phone", nil)
-	g, err := mls.NewGroup(alice.mlsConfig(), suite, randomBytes(16), mls.BasicCredential(alice.id.Encode()), alice.key, mls.GroupOptions{LeafExtensions: alice.homeLaw()})
+	g, err := mls.Client{Credential: mls.Credential{Identity: alice.id.Encode()}, Key: alice.key, Extensions: alice.homeLaw()}.NewGroup(alice.mlsConfig(), randomBytes(16), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestProposalsBounded(t *testing.T) {
 	w := newWorld(t)
 	alice, bob, conv := w.pair()
 	propose := func() error {
-		p, _, err := bob.groups[conv].ProposeRemove(0, mls.ProposeOptions{})
+		p, _, err := bob.groups[conv].Propose(mls.Proposal{Remove: new(mls.LeafIndex(0))})
 		if err != nil {
 			t.Fatal(err)
 		}

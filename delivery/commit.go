@@ -23,7 +23,7 @@ func (s *Service) Commit(ctx context.Context, r *api.CommitRequest) (*api.Commit
 	if err != nil {
 		return nil, err
 	}
-	if outside.WireFormat != mls.WirePublicMessage || outside.ContentType != mls.ContentCommit {
+	if outside.Private || outside.Kind != mls.KindCommit {
 		return nil, malformed("not a PublicMessage with a commit")
 	}
 	c, done := s.use(r.Conversation)
@@ -86,7 +86,7 @@ func (s *Service) lost(ctx context.Context, c *conversation, epoch uint64) error
 
 // stage verifies a commit against the public group and works out the epoch that it
 // starts. Nothing has changed when it returns.
-func (s *Service) stage(ctx context.Context, c *conversation, current *epoch, r *api.CommitRequest) (*mls.PublicStagedCommit, *epoch, error) {
+func (s *Service) stage(ctx context.Context, c *conversation, current *epoch, r *api.CommitRequest) (*mls.StagedCommit, *epoch, error) {
 	g, err := s.liveGroup(ctx, c, current.Epoch.Epoch)
 	if err != nil {
 		return nil, nil, err
@@ -108,7 +108,7 @@ func (s *Service) stage(ctx context.Context, c *conversation, current *epoch, r 
 
 // checkWelcome wants a welcome for as many as are added (RFC 9420 section 12.4.3).
 // Whether it can be opened only they can tell.
-func checkWelcome(welcome []byte, staged *mls.PublicStagedCommit) error {
+func checkWelcome(welcome []byte, staged *mls.StagedCommit) error {
 	if len(staged.Added) == 0 {
 		if len(welcome) != 0 {
 			return malformed("welcome without anybody to welcome")
@@ -122,7 +122,7 @@ func checkWelcome(welcome []byte, staged *mls.PublicStagedCommit) error {
 	if err != nil {
 		return malformed("%v", err)
 	}
-	if outside.WireFormat != mls.WireWelcome || outside.Suite != staged.Context.Suite || len(outside.KeyPackageRefs) != len(staged.Added) {
+	if outside.Kind != mls.KindWelcome || outside.Suite != staged.Context.Suite || len(outside.KeyPackageRefs) != len(staged.Added) {
 		return malformed("the welcome is not for the %d who are added", len(staged.Added))
 	}
 	return nil
@@ -131,7 +131,7 @@ func checkWelcome(welcome []byte, staged *mls.PublicStagedCommit) error {
 // after works out the epoch that a commit starts. No device is a member twice:
 // signature keys are unique in a tree (RFC 9420 section 7.3), and letIn wants each
 // device's own.
-func (e *epoch) after(staged *mls.PublicStagedCommit, opened uint64) (*epoch, error) {
+func (e *epoch) after(staged *mls.StagedCommit, opened uint64) (*epoch, error) {
 	members := e.members
 	if len(staged.Added)+len(staged.Removed) > 0 || changesLaw(members, staged.Updated) {
 		members = maps.Clone(members)
@@ -192,7 +192,7 @@ func update(members map[directory.Identity]engine.Member, u mls.Member, epoch ui
 }
 
 // transition compares two epochs: which stays end and which begin.
-func transition(current, next *epoch, staged *mls.PublicStagedCommit) (*engine.Transition, rosterChange) {
+func transition(current, next *epoch, staged *mls.StagedCommit) (*engine.Transition, rosterChange) {
 	t := &engine.Transition{Next: next.Epoch}
 	var change rosterChange
 	for id, m := range current.members {
@@ -222,7 +222,7 @@ func transition(current, next *epoch, staged *mls.PublicStagedCommit) (*engine.T
 
 // commit stores a transition and lets the copies in memory follow. It is not cut
 // short by the caller's leaving, since the copies must know the outcome.
-func (s *Service) commit(ctx context.Context, c *conversation, t *engine.Transition, next *epoch, staged *mls.PublicStagedCommit) (*api.CommitResponse, error) {
+func (s *Service) commit(ctx context.Context, c *conversation, t *engine.Transition, next *epoch, staged *mls.StagedCommit) (*api.CommitResponse, error) {
 	g := c.group
 	c.group = nil // unless the commit is stored
 	if err := g.advance(staged); err != nil {

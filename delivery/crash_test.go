@@ -259,7 +259,7 @@ func TestStolenDatabaseR29(t *testing.T) {
 		"alice's token": []byte(alice.token), "count key": w.law.Delivery.Seed(),
 	}
 	for _, state := range bob.secrets {
-		for i, part := range chunks(state.Marshal()) {
+		for i, part := range chunks(state) {
 			secrets[fmt.Sprint("bob's key package secret ", i)] = part
 		}
 	}

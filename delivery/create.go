@@ -18,15 +18,18 @@ func (s *Service) CreateConversation(ctx context.Context, r *api.CreateConversat
 	if len(r.GroupInfo) > maxGroupInfo {
 		return nil, malformed("group info of %d bytes", len(r.GroupInfo))
 	}
-	info, err := mls.ParseGroupInfo(r.GroupInfo)
+	info, err := mls.Inspect(r.GroupInfo)
 	if err != nil {
 		return nil, malformed("%v", err)
 	}
-	// Made before: the answer was lost, perhaps long ago, so the clock has no say.
-	if err := s.store.MadeFrom(ctx, info.Context.GroupID, r.GroupInfo); err == nil {
-		return &api.CreateConversationResponse{Conversation: info.Context.GroupID}, nil
+	if info.Kind != mls.KindGroupInfo {
+		return nil, malformed("not a GroupInfo")
 	}
-	data, _ := mls.FindExtension(info.Extensions, openedExtension)
+	// Made before: the answer was lost, perhaps long ago, so the clock has no say.
+	if err := s.store.MadeFrom(ctx, info.GroupID, r.GroupInfo); err == nil {
+		return &api.CreateConversationResponse{Conversation: info.GroupID}, nil
+	}
+	data, _ := info.Extension(openedExtension)
 	opened, err := s.checkOpened(data)
 	if err != nil {
 		return nil, err
@@ -40,11 +43,11 @@ func (s *Service) CreateConversation(ctx context.Context, r *api.CreateConversat
 		return nil, err
 	}
 	e := engine.Epoch{Opened: opened, Roster: directory.RosterRoot([]string{id.Account}), Context: g.Context().Bytes()}
-	if err := s.store.PutConversation(ctx, info.Context.GroupID, r.GroupInfo, e, creator, g.Marshal()); err != nil {
+	if err := s.store.PutConversation(ctx, info.GroupID, r.GroupInfo, e, creator, g.Marshal()); err != nil {
 		return nil, s.storeFault(err, "conversation")
 	}
-	s.hub.created(info.Context.GroupID, id)
-	return &api.CreateConversationResponse{Conversation: info.Context.GroupID}, nil
+	s.hub.created(info.GroupID, id)
+	return &api.CreateConversationResponse{Conversation: info.GroupID}, nil
 }
 
 // soleMember checks that a new group is in epoch 0 and has its creator only.

@@ -363,14 +363,14 @@ func TestCommitRefused(t *testing.T) {
 	// A ghost: a leaf with bob's name and a key that is not registered.
 	ghost := *bob
 	ghost.key, _ = mls.GenerateSignatureKey(suite)
-	k, _, err := mls.NewKeyPackage(suite, mls.BasicCredential(bob.id.Encode()), ghost.key, mls.KeyPackageOptions{LeafExtensions: bob.homeLaw(), Lifetime: mls.Lifetime{NotAfter: 1 << 62}})
+	k, _, err := mls.Client{Credential: mls.Credential{Identity: bob.id.Encode()}, Key: ghost.key, Extensions: bob.homeLaw(), Lifetime: mls.Lifetime{NotAfter: 1 << 62}}.NewKeyPackage(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	try("ghost device", connect.CodePermissionDenied, mls.CommitOptions{Add: []*mls.KeyPackage{k}}, same)
 
 	lawless := eve.id
-	k, _, err = mls.NewKeyPackage(suite, mls.BasicCredential(lawless.Encode()), eve.key, mls.KeyPackageOptions{Lifetime: mls.Lifetime{NotAfter: 1 << 62}})
+	k, _, err = mls.Client{Credential: mls.Credential{Identity: lawless.Encode()}, Key: eve.key, Lifetime: mls.Lifetime{NotAfter: 1 << 62}}.NewKeyPackage(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -391,7 +391,7 @@ func TestCommitRefused(t *testing.T) {
 func TestProposals(t *testing.T) {
 	w := newWorld(t)
 	alice, bob, conv := w.pair()
-	proposal, _, err := bob.groups[conv].ProposeRemove(1, mls.ProposeOptions{})
+	proposal, _, err := bob.groups[conv].Propose(mls.Proposal{Remove: new(mls.LeafIndex(1))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -559,18 +559,19 @@ func TestKeyPackagesRefused(t *testing.T) {
 	w := newWorld(t)
 	alice, bob := w.phone("alice", "phone", nil), w.phone("bob", "phone", nil)
 	now := uint64(w.clock.now().Unix())
-	publish := func(id string, key *mls.SignatureKey, o mls.KeyPackageOptions) error {
-		k, _, err := mls.NewKeyPackage(suite, mls.BasicCredential([]byte(id)), key, o)
+	publish := func(id string, key *mls.SignatureKey, c mls.Client) error {
+		c.Credential, c.Key = mls.Credential{Identity: []byte(id)}, key
+		k, _, err := c.NewKeyPackage(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = alice.api().PublishKeyPackages(context.Background(), &api.PublishKeyPackagesRequest{KeyPackages: [][]byte{k.Bytes()}})
 		return err
 	}
-	good := mls.KeyPackageOptions{LeafExtensions: alice.homeLaw(), Lifetime: mls.Lifetime{NotBefore: now - 1, NotAfter: now + 1}}
+	good := mls.Client{Extensions: alice.homeLaw(), Lifetime: mls.Lifetime{NotBefore: now - 1, NotAfter: now + 1}}
 	past, lawless := good, good
 	past.Lifetime.NotAfter = now - 1
-	lawless.LeafExtensions = nil
+	lawless.Extensions = nil
 	mine := string(alice.id.Encode())
 	refusedWith(t, "another's name", publish(string(bob.id.Encode()), bob.key, good), connect.CodeInvalidArgument)
 	refusedWith(t, "another key", publish(mine, bob.key, good), connect.CodeInvalidArgument)

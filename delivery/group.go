@@ -88,7 +88,7 @@ func (g *group) handle(m *engine.Message) error {
 }
 
 // advance goes on to the next epoch.
-func (g *group) advance(staged *mls.PublicStagedCommit) error {
+func (g *group) advance(staged *mls.StagedCommit) error {
 	g.waiting = 0
 	return g.Apply(staged)
 }

@@ -81,7 +81,7 @@ func (s *Service) TakeKeyPackages(ctx context.Context, r *api.TakeKeyPackagesReq
 	return out, nil
 }
 
-// letIn is the mls.Authenticator (RFC 9420 section 5.3.1): a leaf gets in if its
+// letIn is the authentication service (RFC 9420 section 5.3.1): a leaf gets in if its
 // credential names a registered device, its key is that device's, and its home law
 // is known.
 func (s *Service) letIn(leaf *mls.LeafNode) error {
@@ -104,8 +104,8 @@ func (s *Service) letIn(leaf *mls.LeafNode) error {
 
 // memberOf reads account, device and charter out of a leaf.
 func memberOf(leaf *mls.LeafNode) (engine.Member, error) {
-	if leaf.Credential.Type != mls.CredentialBasic {
-		return engine.Member{}, refused("credential of type %d", leaf.Credential.Type)
+	if leaf.Credential.Certificates != nil {
+		return engine.Member{}, refused("an X.509 credential")
 	}
 	id, err := directory.ParseIdentity(leaf.Credential.Identity)
 	if err != nil {

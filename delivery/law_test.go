@@ -167,7 +167,7 @@ func TestCreateRefused(t *testing.T) {
 		return err
 	}
 	info := func(id []byte, opened time.Duration, tree bool) []byte {
-		g, err := mls.NewGroup(alice.mlsConfig(), suite, id, mls.BasicCredential(alice.id.Encode()), alice.key, mls.GroupOptions{LeafExtensions: alice.homeLaw()})
+		g, err := mls.Client{Credential: mls.Credential{Identity: alice.id.Encode()}, Key: alice.key, Extensions: alice.homeLaw()}.NewGroup(alice.mlsConfig(), id, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,7 +23,7 @@ func (s *Service) Append(ctx context.Context, r *api.AppendRequest) (*api.Append
 	if err != nil {
 		return nil, err
 	}
-	if outside.WireFormat != mls.WirePrivateMessage || outside.ContentType != mls.ContentApplication {
+	if !outside.Private || outside.Kind != mls.KindApplication {
 		return nil, malformed("not a PrivateMessage with application data")
 	}
 	c, done := s.use(r.Conversation)
@@ -69,10 +69,13 @@ func inspect(conversation, mid, message []byte, max int) (*mls.Envelope, error) 
 	if err != nil {
 		return nil, malformed("%v", err)
 	}
-	if outside.WireFormat != mls.WirePrivateMessage && outside.WireFormat != mls.WirePublicMessage || string(outside.GroupID) != string(conversation) {
-		return nil, malformed("not a message of this conversation")
+	switch outside.Kind {
+	case mls.KindApplication, mls.KindProposal, mls.KindCommit:
+		if string(outside.GroupID) == string(conversation) {
+			return outside, nil
+		}
 	}
-	return outside, nil
+	return nil, malformed("not a message of this conversation")
 }
 
 func message(conversation, mid []byte, epoch uint64, kind engine.Kind, leaf uint32, at time.Time, body []byte) *engine.Message {

@@ -20,7 +20,7 @@ func (s *Service) Propose(ctx context.Context, r *api.ProposeRequest) (*api.Prop
 	if err != nil {
 		return nil, err
 	}
-	if outside.WireFormat != mls.WirePublicMessage || outside.ContentType != mls.ContentProposal {
+	if outside.Private || outside.Kind != mls.KindProposal {
 		return nil, malformed("not a PublicMessage with a proposal")
 	}
 	c, done := s.use(r.Conversation)
@@ -70,7 +70,7 @@ func (s *Service) committer(ctx context.Context, c *conversation, id directory.I
 	if !ok {
 		return nil, 0, refused("not a member of the conversation")
 	}
-	if outside.SenderType != mls.SenderMember || outside.Epoch == current.Epoch.Epoch && uint32(outside.Sender) != m.Leaf {
+	if !outside.FromMember || outside.Epoch == current.Epoch.Epoch && uint32(outside.Sender) != m.Leaf {
 		return nil, 0, refused("the message is not by this device")
 	}
 	return current, m.Leaf, nil

@@ -84,7 +84,7 @@ type phone struct {
 	key      *mls.SignatureKey
 	token    string
 	packages []*mls.KeyPackage
-	secrets  []*mls.KeyPackageSecrets
+	secrets  [][]byte
 	groups   map[string]*mls.Group
 }
 
@@ -179,8 +179,7 @@ func (p *phone) stock(n int) {
 	var list [][]byte
 	for range n {
 		now := uint64(p.clock.now().Unix())
-		k, s, err := mls.NewKeyPackage(suite, mls.BasicCredential(p.id.Encode()), p.key,
-			mls.KeyPackageOptions{LeafExtensions: p.homeLaw(), Lifetime: mls.Lifetime{NotBefore: now - 3600, NotAfter: now + 86400*30}})
+		k, s, err := mls.Client{Credential: mls.Credential{Identity: p.id.Encode()}, Key: p.key, Extensions: p.homeLaw(), Lifetime: mls.Lifetime{NotBefore: now - 3600, NotAfter: now + 86400*30}}.NewKeyPackage(nil)
 		if err != nil {
 			p.Fatal(err)
 		}
@@ -196,7 +195,7 @@ func (p *phone) stock(n int) {
 func (p *phone) create() string {
 	p.Helper()
 	id := randomBytes(16)
-	g, err := mls.NewGroup(p.mlsConfig(), suite, id, mls.BasicCredential(p.id.Encode()), p.key, mls.GroupOptions{LeafExtensions: p.homeLaw()})
+	g, err := mls.Client{Credential: mls.Credential{Identity: p.id.Encode()}, Key: p.key, Extensions: p.homeLaw()}.NewGroup(p.mlsConfig(), id, nil)
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -265,7 +264,7 @@ func (p *phone) join() {
 	}
 	for _, w := range r.Welcomes {
 		for i, k := range p.packages {
-			if g, _, err := mls.Join(p.mlsConfig(), w.Welcome, k, p.secrets[i], p.key, nil); err == nil {
+			if g, _, err := (mls.Client{Key: p.key}).Join(p.mlsConfig(), w.Welcome, k, p.secrets[i], nil); err == nil {
 				p.groups[string(w.Conversation)] = g
 			}
 		}

@@ -14,24 +14,13 @@ type ApplicationMessage struct {
 	Data              []byte
 }
 
-// A Header is what the members of an epoch can see of a private message before they
-// derive its key. Only the sender's leaf and generation are authenticated, and only
-// as said by some member.
-type Header struct {
-	Epoch             uint64
-	Sender            LeafIndex
-	Generation        uint32
-	ContentType       ContentType
-	AuthenticatedData []byte
-}
-
 // Protect encrypts plaintext to the members of the current epoch (RFC 9420 6.3).
 // authenticatedData is visible to everybody, and signed.
-func (g *Group) Protect(authenticatedData, plaintext []byte) ([]byte, Delta, error) {
+func (g *Group) Protect(authenticatedData, plaintext []byte) ([]byte, []Record, error) {
 	if err := g.writable(); err != nil {
 		return nil, nil, err
 	}
-	a := g.frame(true, framedContent{authenticatedData: authenticatedData, kind: ContentApplication, application: plaintext})
+	a := g.frame(true, framedContent{authenticatedData: authenticatedData, kind: contentApplication, application: plaintext})
 	if err := a.sign(g.now.signer, g.now.contextBytes); err != nil {
 		return nil, nil, err
 	}
@@ -48,7 +37,7 @@ func (g *Group) Generation() uint32 {
 }
 
 // protectPrivate encrypts signed content with the next key of the own ratchet.
-func (g *Group) protectPrivate(a *authenticatedContent) ([]byte, Delta, error) {
+func (g *Group) protectPrivate(a *authenticatedContent) ([]byte, delta, error) {
 	id := ratchetID{g.now.own, kindOf(a.content.kind)}
 	generation := g.now.messages.generation(id)
 	use, err := g.now.messages.find(id, generation, 0)
@@ -120,7 +109,7 @@ func (s *suite) openVerified(m *privateMessage, key messageKey, d senderData, si
 // Unprotect decrypts and verifies an application message of the current epoch, or of
 // a past one that Config keeps. Messages may come in any order within Config.MaxSkip;
 // a key is used once. An error leaves the group as it was.
-func (g *Group) Unprotect(msg []byte) (*ApplicationMessage, Delta, error) {
+func (g *Group) Unprotect(msg []byte) (*ApplicationMessage, []Record, error) {
 	m, err := parseApplication(msg)
 	if err != nil {
 		return nil, nil, err
@@ -142,14 +131,16 @@ func parseApplication(msg []byte) (*privateMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.private == nil || m.private.kind != ContentApplication {
+	if m.private == nil || m.private.kind != contentApplication {
 		return nil, invalid("not an application message") // 6.2: never a PublicMessage
 	}
 	return m.private, nil
 }
 
-// Peek opens the sender data of a private message and changes nothing.
-func (g *Group) Peek(msg []byte) (*Header, error) {
+// Peek is Inspect of a private message by somebody who can open its sender data, and
+// changes nothing. Only the sender's leaf and generation are authenticated, and only
+// as said by some member.
+func (g *Group) Peek(msg []byte) (*Envelope, error) {
 	m, err := parse(msg, decodeMessage)
 	if err != nil {
 		return nil, err
@@ -168,7 +159,9 @@ func (g *Group) Peek(msg []byte) (*Header, error) {
 	if e.tree.leaf(d.leaf) == nil {
 		return nil, invalid("sender %d is no member", d.leaf) // 6.3.2
 	}
-	return &Header{m.private.epoch, d.leaf, d.generation, m.private.kind, m.private.authenticatedData}, nil
+	out := m.envelope()
+	out.FromMember, out.Sender, out.Generation = true, d.leaf, d.generation
+	return out, nil
 }
 
 // SenderSecrets returns the application ratchet secret of generation 0 of a leaf in

@@ -178,7 +178,7 @@ func TestMessageDeltaIsSmall(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, d := range []Delta{sent, received} {
+			for _, d := range []delta{sent, received} {
 				if k > 0 && len(d) != 1 {
 					t.Fatalf("message %d of %d members: %d records", k, n, len(d))
 				}
@@ -247,7 +247,7 @@ func TestSenderOpener(t *testing.T) {
 	for _, n := range []int{4, 0, 5, 4} {
 		got, err := o.Open(msgs[n])
 		w.check(err)
-		one, err := OpenSender(w.suite, ratchet, senderData, 2, context, key, msgs[n])
+		one, err := openSender(w.suite, ratchet, senderData, 2, context, key, msgs[n])
 		w.check(err)
 		if fmt.Sprint(got) != fmt.Sprint(one) || string(got.Data) != fmt.Sprint(n) || got.Generation != uint32(n) {
 			t.Fatalf("opened %+v and %+v", got, one)
@@ -297,7 +297,7 @@ func TestSenderOpenerChecksContext(t *testing.T) {
 	msg := protect(t, w.clients[2], "x")
 	c.TreeHash = bytes.Clone(c.TreeHash)
 	c.TreeHash[0] ^= 1
-	if _, err := OpenSender(w.suite, ratchet, senderData, 2, c.Bytes(), w.public.Leaf(2).SignatureKey, msg); !errors.Is(err, ErrInvalid) {
+	if _, err := openSender(w.suite, ratchet, senderData, 2, c.Bytes(), w.public.Leaf(2).SignatureKey, msg); !errors.Is(err, ErrInvalid) {
 		t.Fatalf("another tree hash: %v", err)
 	}
 }
@@ -308,7 +308,7 @@ func TestDishonestSender(t *testing.T) {
 	g := w.clients[0].g
 	s := g.now.suite
 	forge := func(leaf LeafIndex, change func(plain []byte) []byte) []byte {
-		a := g.frame(true, framedContent{kind: ContentApplication, application: []byte("x")})
+		a := g.frame(true, framedContent{kind: contentApplication, application: []byte("x")})
 		a.content.sender.index = uint32(leaf)
 		w.check(a.sign(g.now.signer, g.now.contextBytes))
 		use := must(g.now.messages.find(ratchetID{leaf, ratchetApplication}, 0, 0))(t)
@@ -318,7 +318,7 @@ func TestDishonestSender(t *testing.T) {
 		m.ciphertext = s.sealAEAD(use.key.key, use.key.guarded(d.guard), m.contentAAD(), change(plain))
 		k := s.senderDataKey(g.now.secrets.senderData, m.ciphertext)
 		m.senderData = s.sealAEAD(k.key, k.nonce, m.senderAAD(), marshal(d))
-		return marshal(&message{format: WirePrivateMessage, private: m})
+		return marshal(&message{format: wirePrivateMessage, private: m})
 	}
 	same := func(plain []byte) []byte { return plain }
 	for _, c := range []struct {
@@ -353,4 +353,14 @@ func TestDishonestSender(t *testing.T) {
 	if _, _, err := w.clients[1].g.Unprotect(info); !errors.Is(err, ErrInvalid) {
 		t.Fatalf("Unprotect a GroupInfo: %v", err)
 	}
+}
+
+// openSender opens one message with an opener of its own.
+func openSender(cs CipherSuite, ratchet, senderData []byte, leaf LeafIndex, context []byte, key SignaturePublicKey, msg []byte) (*ApplicationMessage, error) {
+	o, err := NewSenderOpener(cs, ratchet, senderData, leaf, context, key)
+	if err != nil {
+		return nil, err
+	}
+	defer o.Erase()
+	return o.Open(msg)
 }

@@ -4,7 +4,7 @@ import "slices"
 
 // Apply moves the group to the epoch of a staged commit. The secrets of the epoch
 // that ends are erased, but for what Config keeps of past epochs.
-func (g *Group) Apply(c *StagedCommit) (Delta, error) {
+func (g *Group) Apply(c *StagedCommit) ([]Record, error) {
 	if err := g.active(); err != nil {
 		return nil, err
 	}
@@ -32,8 +32,8 @@ func (g *Group) Apply(c *StagedCommit) (Delta, error) {
 }
 
 // retire moves the current epoch to the past ones, and forgets those too old.
-func (g *Group) retire(next *epoch) Delta {
-	var d Delta
+func (g *Group) retire(next *epoch) delta {
+	var d delta
 	g.resumption[g.now.context.Epoch] = slices.Clone(g.now.secrets.resumption)
 	for e, key := range g.resumption {
 		if e+uint64(g.cfg.MaxResumptionPSKs) < next.context.Epoch {
@@ -53,7 +53,7 @@ func (g *Group) retire(next *epoch) Delta {
 }
 
 // leave erases everything.
-func (g *Group) leave(head Delta) Delta {
+func (g *Group) leave(head delta) delta {
 	d := append(head.deletion(), g.now.messages.erase()...)
 	d = append(d, nodeDelta(g.now.tree, &ratchetTree{})...)
 	for _, p := range g.past {
@@ -71,11 +71,11 @@ func (g *Group) leave(head Delta) Delta {
 
 // DropPending forgets the own pending commit, which lost the race for the epoch.
 // Applying another commit does so too.
-func (g *Group) DropPending() Delta {
+func (g *Group) DropPending() []Record {
 	if g.pending == nil {
 		return nil
 	}
 	g.pending.erase()
 	g.pending = nil
-	return Delta{{pendingName, nil}}
+	return delta{{pendingName, nil}}
 }

@@ -33,7 +33,7 @@ func TestErrorsChangeNothing(t *testing.T) {
 		w := trio(t, testConfig())
 		c := w.clients[1]
 		app := protect(t, w.clients[0], "x")
-		proposal, d, err := w.clients[2].g.ProposeUpdate(nil, ProposeOptions{Private: private})
+		proposal, d, err := w.clients[2].g.Propose(Proposal{Update: true, Private: private})
 		w.check(err)
 		w.clients[2].store.apply(d)
 		d, err = w.clients[0].g.HandleProposal(proposal)
@@ -97,7 +97,7 @@ func TestErrorsChangeNothing(t *testing.T) {
 				t.Fatal("members disagree")
 			}
 		}
-		g, _, err := Join(w.cfg, p.Welcome, n.kp, n.secrets, n.key, nil)
+		g, _, err := Client{Key: n.key}.Join(w.cfg, p.Welcome, n.kp, n.secrets, nil)
 		w.check(err)
 		if !bytes.Equal(g.EpochAuthenticator(), c.g.EpochAuthenticator()) {
 			t.Fatal("the new member disagrees")
@@ -114,15 +114,15 @@ func TestJoinRefusesChangedWelcome(t *testing.T) {
 	for k := range p.Welcome {
 		changed := bytes.Clone(p.Welcome)
 		changed[k] ^= 1
-		if _, _, err := Join(w.cfg, changed, n.kp, n.secrets, n.key, nil); err == nil {
+		if _, _, err := (Client{Key: n.key}).Join(w.cfg, changed, n.kp, n.secrets, nil); err == nil {
 			t.Fatalf("Welcome with byte %d changed is accepted", k)
 		}
 	}
 	other := w.newcomer()
-	if _, _, err := Join(w.cfg, p.Welcome, other.kp, other.secrets, other.key, nil); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "Welcome for other key packages") {
+	if _, _, err := (Client{Key: other.key}).Join(w.cfg, p.Welcome, other.kp, other.secrets, nil); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "Welcome for other key packages") {
 		t.Fatalf("somebody else's Welcome: %v", err)
 	}
-	if _, _, err := Join(w.cfg, p.Welcome, n.kp, other.secrets, n.key, nil); !errors.Is(err, ErrInvalid) {
+	if _, _, err := (Client{Key: n.key}).Join(w.cfg, p.Welcome, n.kp, other.secrets, nil); !errors.Is(err, ErrInvalid) {
 		t.Fatalf("somebody else's secrets: %v", err)
 	}
 }

@@ -270,13 +270,13 @@ func BenchmarkJoin(b *testing.B) {
 		g, p := warm(b, suite, n).member(b, 0), newBare(b, suite)
 		key, err := GenerateSignatureKey(g.Suite())
 		try(b, err)
-		kp, secrets, err := NewKeyPackage(g.Suite(), BasicCredential([]byte("new")), key, KeyPackageOptions{Lifetime: testLifetime()})
+		kp, secrets, err := Client{Credential: Credential{Identity: []byte("new")}, Key: key, Lifetime: testLifetime()}.NewKeyPackage(nil)
 		try(b, err)
 		c, err := g.Commit(CommitOptions{Add: []*KeyPackage{kp}})
 		try(b, err)
 		cfg := testConfig()
 		versus(b, func() {
-			_, _, err := Join(cfg, c.Welcome, kp, secrets, key, nil)
+			_, _, err := Client{Key: key}.Join(cfg, c.Welcome, kp, secrets, nil)
 			try(b, err)
 		}, func() {
 			try(b, parallel(n+1, func(int) error { p.verify(b); return nil }))
@@ -291,7 +291,7 @@ func BenchmarkAdd(b *testing.B) {
 		g := warm(b, suite, n).member(b, 0)
 		key, err := GenerateSignatureKey(g.Suite())
 		try(b, err)
-		kp, _, err := NewKeyPackage(g.Suite(), BasicCredential([]byte("new")), key, KeyPackageOptions{Lifetime: testLifetime()})
+		kp, _, err := Client{Credential: Credential{Identity: []byte("new")}, Key: key, Lifetime: testLifetime()}.NewKeyPackage(nil)
 		try(b, err)
 		for b.Loop() {
 			_, err := g.Commit(CommitOptions{Add: []*KeyPackage{kp}})
@@ -343,14 +343,14 @@ func BenchmarkFound(b *testing.B) {
 			if err != nil {
 				return err
 			}
-			kps[k], _, err = NewKeyPackage(cs, BasicCredential(fmt.Appendf(nil, "member %d", k)), key, KeyPackageOptions{Lifetime: testLifetime()})
+			kps[k], _, err = Client{Credential: Credential{Identity: fmt.Appendf(nil, "member %d", k)}, Key: key, Lifetime: testLifetime()}.NewKeyPackage(nil)
 			return err
 		}))
 		key, err := GenerateSignatureKey(cs)
 		try(b, err)
 		var commit, welcome int
 		versus(b, func() {
-			g, err := NewGroup(testConfig(), cs, []byte("group"), BasicCredential([]byte("founder")), key, GroupOptions{Lifetime: testLifetime()})
+			g, err := Client{Credential: Credential{Identity: []byte("founder")}, Key: key, Lifetime: testLifetime()}.NewGroup(testConfig(), []byte("group"), nil)
 			try(b, err)
 			c, err := g.Commit(CommitOptions{Add: kps, WithoutTree: true})
 			try(b, err)

@@ -6,8 +6,11 @@ type Member struct {
 	Leaf  *LeafNode
 }
 
-// Changes says what a commit does to the membership.
-type Changes struct {
+// A StagedCommit is a commit verified in full, confirmation tag included, and what it
+// does to the membership. The epoch that it leads to comes with it: it is good for the
+// Group or PublicGroup and the epoch it was staged in only. A PublicGroup can't verify
+// the confirmation tag.
+type StagedCommit struct {
 	Sender            LeafIndex // the committer's leaf, in the new epoch
 	External          bool      // the committer joined by this very commit
 	Epoch             uint64    // the new one
@@ -15,11 +18,16 @@ type Changes struct {
 	Added             []Member
 	Updated           []Member // new leaves of members that stay, the committer's among them
 	Removed           []Member // as they were
+	SelfRemoved       bool     // this member is out; the confirmation tag could not be checked
 	Context           GroupContext
+
+	base, next             *epoch // of a Group; next is nil when SelfRemoved
+	publicBase, publicNext *publicState
 }
 
-func (st *publicState) changes(t *transition, a *authenticatedContent, next *publicState) Changes {
-	c := Changes{
+// changes says what a commit does.
+func (st *publicState) changes(t *transition, a *authenticatedContent, next *publicState) *StagedCommit {
+	c := &StagedCommit{
 		Sender:            t.committer,
 		External:          t.external,
 		Epoch:             next.context.Epoch,

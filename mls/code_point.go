@@ -5,11 +5,11 @@ import "sync"
 // assigned are the code points that AssignCodePoint gave out.
 var assigned sync.Map
 
-// AssignCodePoint makes code another name of a suite of this package, for peers that
-// know it by another number than this package does: once for a program, before the
-// suite is used, and never two meanings for one number. Numbers that RFC 9420 gives
-// away, or this package, are refused.
-func AssignCodePoint(code, cs CipherSuite) error {
+// AssignCodePoint makes code another name of cs, for peers that know it by another
+// number than this package does: once for a program, before the suite is used, and
+// never two meanings for one number. Numbers that RFC 9420 gives away, or this package,
+// are refused.
+func (cs CipherSuite) AssignCodePoint(code CipherSuite) error {
 	if cs.algorithms() == nil {
 		return unsupported("cipher suite %#04x", uint16(cs))
 	}

@@ -96,12 +96,11 @@ func TestKeys(t *testing.T) {
 			t.Errorf("suite %d, HPKE key: %v", cs, err)
 		}
 	}
-	other := must(GenerateSignatureKey(P256_AES128GCM_SHA256_P256))(t)
-	if _, err := NewGroup(testConfig(), X25519_AES128GCM_SHA256_Ed25519, nil, BasicCredential(nil), other, GroupOptions{}); !errors.Is(err, ErrInvalid) {
-		t.Errorf("group with another suite's key: %v", err)
+	if _, err := (Client{}).NewGroup(testConfig(), nil, nil); !errors.Is(err, ErrRefused) {
+		t.Errorf("group of a client without a key: %v", err)
 	}
-	if _, _, err := NewKeyPackage(X25519_AES128GCM_SHA256_Ed25519, BasicCredential(nil), other, KeyPackageOptions{}); !errors.Is(err, ErrInvalid) {
-		t.Errorf("key package with another suite's key: %v", err)
+	if _, _, err := (Client{}).NewKeyPackage(nil); !errors.Is(err, ErrRefused) {
+		t.Errorf("key package of a client without a key: %v", err)
 	}
 	if _, err := GenerateSignatureKey(4); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("suite 4: %v", err)

@@ -29,7 +29,7 @@ type updatePath struct {
 
 // updatePathNode is UpdatePathNode of RFC 9420 7.6.
 type updatePathNode struct {
-	encryptionKey HPKEPublicKey
+	encryptionKey hpkePublicKey
 	secrets       []hpkeCiphertext
 }
 

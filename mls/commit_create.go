@@ -29,7 +29,7 @@ type PendingCommit struct {
 	Message []byte // MLSMessage
 	Welcome []byte // MLSMessage for all who are added; nil when nobody is
 	Staged  *StagedCommit
-	Delta   Delta
+	Delta   []Record
 
 	content *authenticatedContent
 }
@@ -54,14 +54,15 @@ func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
 		return nil, err
 	}
 	defer path.erase()
-	a := g.frame(o.Private, framedContent{authenticatedData: o.AuthenticatedData, kind: ContentCommit, commit: c})
+	a := g.frame(o.Private, framedContent{authenticatedData: o.AuthenticatedData, kind: contentCommit, commit: c})
 	next, joiner, err := g.confirm(a, t, keys, path)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(joiner)
 	p := &PendingCommit{content: a}
-	p.Staged = &StagedCommit{Changes: g.now.changes(t, a, &next.publicState), base: g.now, next: next}
+	p.Staged = g.now.changes(t, a, &next.publicState)
+	p.Staged.base, p.Staged.next = g.now, next
 	if len(t.added) > 0 {
 		if p.Welcome, err = g.welcome(o, t, next, joiner, path); err != nil {
 			return nil, err
@@ -93,11 +94,11 @@ func (g *Group) confirm(a *authenticatedContent, t *transition, keys treeKeys, p
 // frame fills in group, epoch and sender.
 func (g *Group) frame(private bool, c framedContent) *authenticatedContent {
 	c.groupID, c.epoch = g.now.context.GroupID, g.now.context.Epoch
-	c.sender = sender{SenderMember, uint32(g.now.own)}
+	c.sender = sender{senderMember, uint32(g.now.own)}
 	if private {
-		return &authenticatedContent{format: WirePrivateMessage, content: c}
+		return &authenticatedContent{format: wirePrivateMessage, content: c}
 	}
-	return &authenticatedContent{format: WirePublicMessage, content: c}
+	return &authenticatedContent{format: wirePublicMessage, content: c}
 }
 
 // ownPath renews this member's leaf and path in t, encrypts the path into c, and
@@ -129,8 +130,8 @@ func (g *Group) ownPath(t *transition, c *commit, o CommitOptions) (*freshPath, 
 func (t *transition) newIdentity(g *Group, leaf *LeafNode, o CommitOptions) error {
 	if o.Credential != nil {
 		leaf.Credential = *o.Credential
-		if !leaf.Capabilities.hasCredential(leaf.Credential.Type) {
-			leaf.Capabilities.Credentials = append(slices.Clone(leaf.Capabilities.Credentials), leaf.Credential.Type)
+		if !leaf.Capabilities.hasCredential(leaf.Credential.kind()) {
+			leaf.Capabilities.Credentials = append(slices.Clone(leaf.Capabilities.Credentials), leaf.Credential.kind())
 		}
 	}
 	if o.SignatureKey != nil {
@@ -167,7 +168,7 @@ func (t *transition) writePath(c *commit, leaf *LeafNode) (*freshPath, error) {
 }
 
 // renewed is a copy of l, unsigned, with a new key and perhaps other extensions.
-func (l *LeafNode) renewed(source leafSource, key HPKEPublicKey, extensions []Extension) *LeafNode {
+func (l *LeafNode) renewed(source leafSource, key hpkePublicKey, extensions []Extension) *LeafNode {
 	n := *l
 	n.source, n.EncryptionKey, n.Lifetime, n.signature, n.parentHash = source, key, Lifetime{}, nil, nil
 	if extensions != nil {
@@ -209,12 +210,12 @@ func (g *Group) welcome(o CommitOptions, t *transition, next *epoch, joiner []by
 	if err != nil {
 		return nil, err
 	}
-	return marshal(&message{format: WireWelcome, welcome: m}), nil
+	return marshal(&message{format: wireWelcome, welcome: m}), nil
 }
 
 // protectHandshake frames a signed proposal or commit.
-func (g *Group) protectHandshake(a *authenticatedContent) ([]byte, Delta, error) {
-	if a.format == WirePublicMessage {
+func (g *Group) protectHandshake(a *authenticatedContent) ([]byte, delta, error) {
+	if a.format == wirePublicMessage {
 		return marshal(g.now.suite.protectPublic(g.now.secrets.membership, a, g.now.contextBytes)), nil, nil
 	}
 	return g.protectPrivate(a)

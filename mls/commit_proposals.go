@@ -7,7 +7,7 @@ import (
 
 // gather collects and verifies the proposals of an own commit.
 func (g *Group) gather(o CommitOptions) (*commit, *proposalList, error) {
-	self := sender{SenderMember, uint32(g.now.own)}
+	self := sender{senderMember, uint32(g.now.own)}
 	c := new(commit)
 	var all []queuedProposal
 	for _, p := range g.byValue(o) {
@@ -35,7 +35,7 @@ func (g *Group) gather(o CommitOptions) (*commit, *proposalList, error) {
 }
 
 func (g *Group) reInitProposal() int {
-	return slices.IndexFunc(g.proposals, func(q queuedProposal) bool { return q.proposal.kind == ProposalReInit })
+	return slices.IndexFunc(g.proposals, func(q queuedProposal) bool { return q.proposal.kind == proposalReInit })
 }
 
 func (g *Group) byValue(o CommitOptions) []*proposal {
@@ -44,19 +44,19 @@ func (g *Group) byValue(o CommitOptions) []*proposal {
 		all = append(all, o.ReInit.proposal())
 	}
 	if g.cfg.parent != nil {
-		all = append(all, &proposal{kind: ProposalPSK, psk: g.cfg.parent.bequest(g.now.suite.randomSecret())})
+		all = append(all, &proposal{kind: proposalPSK, psk: g.cfg.parent.bequest(g.now.suite.randomSecret())})
 	}
 	if o.GroupContextExtensions != nil {
-		all = append(all, &proposal{kind: ProposalGroupContextExtensions, extensions: o.GroupContextExtensions})
+		all = append(all, &proposal{kind: proposalGroupContextExtensions, extensions: o.GroupContextExtensions})
 	}
 	for _, i := range o.Remove {
-		all = append(all, &proposal{kind: ProposalRemove, remove: i})
+		all = append(all, &proposal{kind: proposalRemove, remove: i})
 	}
 	for _, k := range o.Add {
-		all = append(all, &proposal{kind: ProposalAdd, add: k})
+		all = append(all, &proposal{kind: proposalAdd, add: k})
 	}
 	for _, k := range o.PSKs {
-		all = append(all, &proposal{kind: ProposalPSK, psk: k.id(g.now.suite.randomSecret())})
+		all = append(all, &proposal{kind: proposalPSK, psk: k.id(g.now.suite.randomSecret())})
 	}
 	return all
 }
@@ -72,7 +72,7 @@ func (k PSK) id(nonce []byte) pskID {
 // committable says whether q can stand in an own commit beside the proposals chosen
 // so far (RFC 9420 12.2); earlier ones win.
 func (g *Group) committable(chosen []queuedProposal, q queuedProposal) bool {
-	if g.now.verifyProposal(&g.cfg, q) != nil || q.proposal.kind == ProposalReInit {
+	if g.now.verifyProposal(&g.cfg, q) != nil || q.proposal.kind == proposalReInit {
 		return false
 	}
 	if i, ok := q.target(); ok && i == g.now.own {
@@ -84,9 +84,9 @@ func (g *Group) committable(chosen []queuedProposal, q queuedProposal) bool {
 // target is the leaf that an Update or Remove is about.
 func (q queuedProposal) target() (LeafIndex, bool) {
 	switch q.proposal.kind {
-	case ProposalUpdate:
+	case proposalUpdate:
 		return LeafIndex(q.sender.index), true
-	case ProposalRemove:
+	case proposalRemove:
 		return q.proposal.remove, true
 	}
 	return 0, false
@@ -102,11 +102,11 @@ func (q queuedProposal) conflicts(o queuedProposal) bool {
 		return false
 	}
 	switch q.proposal.kind {
-	case ProposalAdd:
+	case proposalAdd:
 		return bytes.Equal(q.proposal.add.Leaf.SignatureKey, o.proposal.add.Leaf.SignatureKey)
-	case ProposalPSK:
+	case proposalPSK:
 		return q.proposal.psk.same(o.proposal.psk)
-	case ProposalGroupContextExtensions:
+	case proposalGroupContextExtensions:
 		return true
 	}
 	return false

@@ -3,10 +3,12 @@ package mls
 import "time"
 
 // A Config is what the application lends to a group. It is not stored: pass the
-// same to NewGroup, Join and LoadGroup.
+// same to whatever makes or loads a group.
 type Config struct {
-	// Authenticate vouches for leaves; without it nobody gets in.
-	Authenticate Authenticator
+	// Authenticate is the application's authentication service (RFC 9420 5.3.1). It is
+	// asked about every leaf that enters a tree: by Add, Update, a commit's path, and
+	// the whole tree of a Welcome. An error keeps the leaf, and so the message, out.
+	Authenticate func(*LeafNode) error
 
 	// Now tells the time that the lifetimes of key packages are checked against.
 	Now func() time.Time

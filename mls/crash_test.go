@@ -18,7 +18,7 @@ type crashing struct {
 }
 
 // step does op and stores its delta, with a crash in the place that is due.
-func (c *crashing) step(op func(g *Group) (Delta, error)) {
+func (c *crashing) step(op func(g *Group) ([]Record, error)) {
 	c.t.Helper()
 	m := c.clients[c.who]
 	d, err := op(m.g)
@@ -41,7 +41,7 @@ func (c *crashing) step(op func(g *Group) (Delta, error)) {
 func (c *crashing) follow(msg []byte) {
 	c.t.Helper()
 	me := c.clients[c.who]
-	c.step(func(g *Group) (Delta, error) {
+	c.step(func(g *Group) ([]Record, error) {
 		s, err := g.Stage(msg)
 		if err != nil {
 			return nil, err
@@ -72,7 +72,7 @@ func (c *crashing) tell(msg []byte) {
 func (c *crashing) story() {
 	var msg []byte
 	say := func() {
-		c.step(func(g *Group) (d Delta, err error) {
+		c.step(func(g *Group) (d []Record, err error) {
 			msg, d, err = g.Protect([]byte("ad"), []byte("hello"))
 			return d, err
 		})
@@ -83,7 +83,7 @@ func (c *crashing) story() {
 		}
 	}
 	hear := func(text string, msg []byte) {
-		c.step(func(g *Group) (Delta, error) {
+		c.step(func(g *Group) ([]Record, error) {
 			m, d, err := g.Unprotect(msg)
 			if err == nil && string(m.Data) != text {
 				err = fmt.Errorf("heard %q", m.Data)
@@ -100,7 +100,7 @@ func (c *crashing) story() {
 
 	// An own commit, which the delivery service takes.
 	n := c.newcomer()
-	c.step(func(g *Group) (Delta, error) {
+	c.step(func(g *Group) ([]Record, error) {
 		if g.PendingCommit() != nil {
 			return nil, nil
 		}
@@ -117,16 +117,16 @@ func (c *crashing) story() {
 	say()
 
 	// Proposals, own and of another, and the other's commit of both.
-	c.step(func(g *Group) (d Delta, err error) {
-		msg, d, err = g.ProposeUpdate(nil, ProposeOptions{})
+	c.step(func(g *Group) (d []Record, err error) {
+		msg, d, err = g.Propose(Proposal{Update: true})
 		return d, err
 	})
 	c.tell(msg)
-	remove, d, err := other.g.ProposeRemove(3, ProposeOptions{})
+	remove, d, err := other.g.Propose(Proposal{Remove: new(LeafIndex(3))})
 	c.check(err)
 	other.store.apply(d)
 	c.tell(remove)
-	c.step(func(g *Group) (Delta, error) { return g.HandleProposal(remove) })
+	c.step(func(g *Group) ([]Record, error) { return g.HandleProposal(remove) })
 	delete(c.clients, 3) // goes without hearing of it
 	theirs, err := other.g.Commit(CommitOptions{ByReference: true})
 	c.check(err)
@@ -138,17 +138,17 @@ func (c *crashing) story() {
 	say()
 
 	// A commit that loses, is dropped, and made again with another key.
-	c.step(func(g *Group) (Delta, error) {
+	c.step(func(g *Group) ([]Record, error) {
 		p, err := g.Commit(CommitOptions{})
 		if err != nil {
 			return nil, err
 		}
 		return p.Delta, nil
 	})
-	c.step(func(g *Group) (Delta, error) { return g.DropPending(), nil })
+	c.step(func(g *Group) ([]Record, error) { return g.DropPending(), nil })
 	key, cred := c.identity()
 	c.clients[c.who].name = string(cred.Identity)
-	c.step(func(g *Group) (Delta, error) {
+	c.step(func(g *Group) ([]Record, error) {
 		p, err := g.Commit(CommitOptions{SignatureKey: key, Credential: &cred})
 		if err != nil {
 			return nil, err

@@ -1,29 +1,31 @@
 package mls
 
-// A CredentialType is a code point of RFC 9420 17.5.
-type CredentialType uint16
+// credentialType is a code point of RFC 9420 17.5.
+type credentialType = uint16
 
 const (
-	CredentialBasic CredentialType = 1
-	CredentialX509  CredentialType = 2
+	credentialBasic credentialType = 1
+	credentialX509  credentialType = 2
 )
 
-// A Credential is Credential of RFC 9420 5.3: what the application's
-// authentication service is asked to vouch for.
+// A Credential is Credential of RFC 9420 5.3: what the application's authentication
+// service is asked to vouch for. It is of type x509 when it has certificates, and basic
+// otherwise; messages with other types are not accepted.
 type Credential struct {
-	Type         CredentialType
 	Identity     []byte   // basic: whatever the application calls a client
 	Certificates [][]byte // x509: DER, the end entity first
 }
 
-// BasicCredential names a client with bytes of the application's choice.
-func BasicCredential(identity []byte) Credential {
-	return Credential{Type: CredentialBasic, Identity: identity}
+func (c Credential) kind() credentialType {
+	if len(c.Certificates) > 0 {
+		return credentialX509
+	}
+	return credentialBasic
 }
 
 func (c Credential) encode(w *writer) {
-	w.uint16(uint16(c.Type))
-	if c.Type == CredentialX509 {
+	w.uint16(c.kind())
+	if len(c.Certificates) > 0 {
 		w.vector(func(w *writer) {
 			for _, cert := range c.Certificates {
 				w.opaque(cert)
@@ -35,19 +37,16 @@ func (c Credential) encode(w *writer) {
 }
 
 func decodeCredential(r *reader) Credential {
-	c := Credential{Type: CredentialType(r.uint16())}
-	switch c.Type {
-	case CredentialBasic:
+	var c Credential
+	switch kind := r.uint16(); kind {
+	case credentialBasic:
 		c.Identity = r.opaque()
-	case CredentialX509:
-		c.Certificates = decodeAll(r, (*reader).opaque)
+	case credentialX509:
+		if c.Certificates = decodeAll(r, (*reader).opaque); len(c.Certificates) == 0 {
+			r.fail(malformed("x509 credential without a certificate")) // 5.3
+		}
 	default:
-		r.fail(unsupported("credential type %#04x", uint16(c.Type)))
+		r.fail(unsupported("credential type %#04x", kind))
 	}
 	return c
 }
-
-// An Authenticator is the application's authentication service (RFC 9420 5.3.1).
-// It is asked about every leaf that enters a tree: by Add, Update, a commit's path,
-// and the whole tree of a Welcome. An error keeps the leaf, and so the message, out.
-type Authenticator func(leaf *LeafNode) error

@@ -10,17 +10,18 @@
 // agree on all leaves. The group lives in epochs; a GroupContext describes one, and
 // every signature made in it covers that context. A commit ends an epoch and begins
 // the next: it adds, removes and renews, and always renews its author's keys. A
-// Welcome lets those it adds in. Proposals ask for what some later commit does. A key
-// package is what a client publishes so that others can add it. Every message is an
+// Welcome lets those it adds in. Proposals ask for what some later commit does. A Client
+// is who somebody is before being a member; a key package is what it publishes so that
+// others can add it. Every message is an
 // MLSMessage of RFC 9420 6 and is passed as bytes.
 //
 // # A conversation
 //
-// NewGroup begins a group alone. Commit makes a PendingCommit: its Message goes to the
+// Client.NewGroup begins a group alone. Commit makes a PendingCommit: its Message goes to the
 // delivery service, which takes one commit for each epoch. When it takes this one,
-// Apply moves the author on and the Welcome goes to those added, who Join. The other
+// Apply moves the author on and the Welcome goes to those added, who Client.Join. The other
 // members Stage the message, which verifies it and changes nothing, look at what it
-// does (Changes), and Apply it. Who loses the race stages and applies the winner's
+// does, and Apply it. Who loses the race stages and applies the winner's
 // commit, which drops the own one, and commits again. Protect and Unprotect carry
 // application messages; they may be lost, late or out of order within the bounds of
 // Config. Each key is used once: after that Unprotect says ErrConsumed.
@@ -28,7 +29,7 @@
 // # State
 //
 // A group's state is a set of records. State lists all of them; every operation that
-// changes something returns a Delta, the records to put or delete. Apply it to storage
+// changes something returns its delta, the records to put or delete. Apply it to storage
 // as one and durably before the ciphertext leaves or the plaintext is shown: a sender
 // that forgets it would use a key twice, a receiver would keep keys it should not have.
 // A message's delta is one or two records, plus one for each message that is still
@@ -48,7 +49,7 @@
 // # Guarantees
 //
 // Nothing is used that isn't verified. Each check of RFC 9420 stands in the code with
-// the number of its section. Credentials are the application's to judge: Authenticator
+// the number of its section. Credentials are the application's to judge: Authenticate
 // is asked about every leaf that enters a tree, and without one nothing works. Commits
 // and proposals from outside the group are refused unless Config asks for them. Parsers
 // allocate no more than the input's size warrants, and what they accept encodes to the
@@ -63,9 +64,9 @@
 //
 // # From outside
 //
-// JoinExternal lets its caller into a group, given a member's GroupInfo; ProposeExternal
-// and ProposeJoin ask members for something. Members follow only if their Config says
-// so: ExternalCommits, ExternalProposals.
+// Client.JoinExternal lets its caller into a group, given a member's GroupInfo;
+// ProposeExternal and ProposeJoin ask members for something. Members follow only if their
+// Config says so: ExternalCommits, ExternalProposals.
 //
 // # Groups that come after
 //

@@ -32,13 +32,15 @@ func Example() {
 	// Bob publishes a key package.
 	bobKey, err := mls.GenerateSignatureKey(suite)
 	check(err)
-	bobPackage, bobSecrets, err := mls.NewKeyPackage(suite, mls.BasicCredential([]byte("bob")), bobKey, mls.KeyPackageOptions{Lifetime: today})
+	bobClient := mls.Client{Credential: mls.Credential{Identity: []byte("bob")}, Key: bobKey, Lifetime: today}
+	bobPackage, bobSecrets, err := bobClient.NewKeyPackage(nil)
 	check(err)
 
 	// Alice creates a group and adds him.
 	aliceKey, err := mls.GenerateSignatureKey(suite)
 	check(err)
-	alice, err := mls.NewGroup(config, suite, []byte("lunch"), mls.BasicCredential([]byte("alice")), aliceKey, mls.GroupOptions{Lifetime: today})
+	aliceClient := mls.Client{Credential: mls.Credential{Identity: []byte("alice")}, Key: aliceKey, Lifetime: today}
+	alice, err := aliceClient.NewGroup(config, []byte("lunch"), nil)
 	check(err)
 	commit, err := alice.Commit(mls.CommitOptions{Add: []*mls.KeyPackage{bobPackage}})
 	check(err)
@@ -47,7 +49,7 @@ func Example() {
 	check(err)
 
 	// Bob joins by the Welcome.
-	bob, _, err := mls.Join(config, commit.Welcome, bobPackage, bobSecrets, bobKey, nil)
+	bob, _, err := bobClient.Join(config, commit.Welcome, bobPackage, bobSecrets, nil)
 	check(err)
 
 	// They talk. Each delta is stored before the message is sent or shown.
@@ -93,7 +95,7 @@ func ExamplePublicGroup() {
 	}
 	key, err := mls.GenerateSignatureKey(suite)
 	check(err)
-	alice, err := mls.NewGroup(config, suite, []byte("lunch"), mls.BasicCredential([]byte("alice")), key, mls.GroupOptions{})
+	alice, err := mls.Client{Credential: mls.Credential{Identity: []byte("alice")}, Key: key}.NewGroup(config, []byte("lunch"), nil)
 	check(err)
 
 	// The creator hands over a GroupInfo, once. After that, every commit goes by.

@@ -52,8 +52,8 @@ func checkExtensionsUnique(list []Extension) error {
 	return nil
 }
 
-// FindExtension returns the data of the extension of type t in list.
-func FindExtension(list []Extension, t ExtensionType) ([]byte, bool) {
+// findExtension returns the data of the extension of type t in list.
+func findExtension(list []Extension, t ExtensionType) ([]byte, bool) {
 	for _, e := range list {
 		if e.Type == t {
 			return e.Data, true
@@ -68,8 +68,8 @@ type Capabilities struct {
 	Versions    []uint16
 	Suites      []CipherSuite
 	Extensions  []ExtensionType
-	Proposals   []ProposalType
-	Credentials []CredentialType
+	Proposals   []uint16
+	Credentials []uint16 // basic is 1, x509 is 2
 }
 
 func (c Capabilities) encode(w *writer) {
@@ -85,8 +85,8 @@ func decodeCapabilities(r *reader) Capabilities {
 		decodeUint16s[uint16](r),
 		decodeUint16s[CipherSuite](r),
 		decodeUint16s[ExtensionType](r),
-		decodeUint16s[ProposalType](r),
-		decodeUint16s[CredentialType](r),
+		decodeUint16s[uint16](r),
+		decodeUint16s[uint16](r),
 	}
 }
 
@@ -94,23 +94,18 @@ func (c Capabilities) hasExtension(t ExtensionType) bool {
 	return t.isDefault() || slices.Contains(c.Extensions, t)
 }
 
-func (c Capabilities) hasProposal(t ProposalType) bool {
-	return t.isDefault() || slices.Contains(c.Proposals, t)
+func (c Capabilities) hasProposal(t proposalType) bool {
+	return t.isDefault() || slices.Contains(c.Proposals, uint16(t))
 }
 
-func (c Capabilities) hasCredential(t CredentialType) bool {
+func (c Capabilities) hasCredential(t credentialType) bool {
 	return slices.Contains(c.Credentials, t)
 }
 
-// RequiredCapabilities is the group context extension of RFC 9420 11.1.
-type RequiredCapabilities struct {
-	Extensions  []ExtensionType
-	Proposals   []ProposalType
-	Credentials []CredentialType
-}
-
-// Extension encodes c for a group context.
-func (c RequiredCapabilities) Extension() Extension {
+// Required is the group context extension required_capabilities of RFC 9420 11.1, which
+// keeps out who lacks one of c's extensions, proposals and credentials. Versions and
+// suites are those of the group.
+func (c Capabilities) Required() Extension {
 	var w writer
 	encodeUint16s(&w, c.Extensions)
 	encodeUint16s(&w, c.Proposals)
@@ -119,31 +114,31 @@ func (c RequiredCapabilities) Extension() Extension {
 }
 
 // requiredCapabilities reads the extension out of a group context; absent is empty.
-func requiredCapabilities(extensions []Extension) (RequiredCapabilities, error) {
-	data, ok := FindExtension(extensions, ExtensionRequiredCapabilities)
+func requiredCapabilities(extensions []Extension) (Capabilities, error) {
+	data, ok := findExtension(extensions, ExtensionRequiredCapabilities)
 	if !ok {
-		return RequiredCapabilities{}, nil
+		return Capabilities{}, nil
 	}
-	return parse(data, func(r *reader) RequiredCapabilities {
-		return RequiredCapabilities{decodeUint16s[ExtensionType](r), decodeUint16s[ProposalType](r), decodeUint16s[CredentialType](r)}
+	return parse(data, func(r *reader) Capabilities {
+		return Capabilities{Extensions: decodeUint16s[ExtensionType](r), Proposals: decodeUint16s[uint16](r), Credentials: decodeUint16s[uint16](r)}
 	})
 }
 
-// satisfiedBy checks a leaf's capabilities against the requirement (RFC 9420 7.3).
-func (c RequiredCapabilities) satisfiedBy(have Capabilities) error {
+// satisfiedBy checks a leaf's capabilities against what a group requires (RFC 9420 7.3).
+func (c Capabilities) satisfiedBy(have Capabilities) error {
 	for _, t := range c.Extensions {
 		if !have.hasExtension(t) {
 			return invalid("required extension %#04x not supported", uint16(t)) // 7.3
 		}
 	}
 	for _, t := range c.Proposals {
-		if !have.hasProposal(t) {
-			return invalid("required proposal %#04x not supported", uint16(t)) // 7.3
+		if !have.hasProposal(proposalType(t)) {
+			return invalid("required proposal %#04x not supported", t) // 7.3
 		}
 	}
 	for _, t := range c.Credentials {
 		if !have.hasCredential(t) {
-			return invalid("required credential %#04x not supported", uint16(t)) // 7.3
+			return invalid("required credential %#04x not supported", t) // 7.3
 		}
 	}
 	return nil
@@ -162,7 +157,7 @@ func (s ExternalSender) encode(w *writer) {
 }
 
 func externalSenders(extensions []Extension) ([]ExternalSender, error) {
-	data, ok := FindExtension(extensions, ExtensionExternalSenders)
+	data, ok := findExtension(extensions, ExtensionExternalSenders)
 	if !ok {
 		return nil, nil
 	}

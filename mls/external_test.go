@@ -22,19 +22,19 @@ func (w *world) outsider() *outsider {
 	s := key.suite
 	enc, err := s.generateHPKEKey()
 	w.check(err)
-	return &outsider{w, key, newLeaf(s, cred, key, enc.public, leafOptions{}), enc}
+	return &outsider{w, key, Client{Credential: cred, Key: key}.leaf(enc.public), enc}
 }
 
 // join makes the commit from a member's GroupInfo, with more proposals, and the group
 // that the outsider has when it is accepted.
 func (o *outsider) join(info []byte, more ...*proposal) ([]byte, *Group) {
 	w, s := o.w, o.key.suite
-	g, err := ParseGroupInfo(info)
+	g, err := parseGroupInfo(info)
 	w.check(err)
 	tree, err := g.verifiedTree(s, nil, acceptAll)
 	w.check(err)
-	st := newPublicState(s, g.Context, tree, g.confirmationTag)
-	data, _ := FindExtension(g.Extensions, ExtensionExternalPub)
+	st := newPublicState(s, g.context, tree, g.confirmationTag)
+	data, _ := findExtension(g.extensions, ExtensionExternalPub)
 	raw, err := parse(data, (*reader).opaque)
 	w.check(err)
 	public, err := s.kem.NewPublicKey(raw)
@@ -44,8 +44,8 @@ func (o *outsider) join(info []byte, more ...*proposal) ([]byte, *Group) {
 	init, err := hpkeSender.Export(externalInitLabel, s.nh)
 	w.check(err)
 
-	from := sender{kind: SenderNewMemberCommit}
-	c := byValue(append([]*proposal{{kind: ProposalExternalInit, kemOutput: kemOutput}}, more...)...)
+	from := sender{kind: senderNewMemberCommit}
+	c := byValue(append([]*proposal{{kind: proposalExternalInit, kemOutput: kemOutput}}, more...)...)
 	c.path = &updatePath{leaf: o.leaf}
 	all, err := resolve(c, from, nil)
 	w.check(err)
@@ -53,14 +53,14 @@ func (o *outsider) join(info []byte, more ...*proposal) ([]byte, *Group) {
 	path, err := t.tree.newPath(t.committer)
 	w.check(err)
 	o.leaf.source, o.leaf.parentHash = sourceCommit, t.tree.setPath(t.committer, path.steps, path.publicKeys())
-	w.check(o.leaf.sign(o.key, g.Context.GroupID, t.committer))
+	w.check(o.leaf.sign(o.key, g.context.GroupID, t.committer))
 	t.tree.set(t.committer.node(), treeNode{leaf: o.leaf})
 	t.context.TreeHash = t.tree.rootHash()
 	c.path.nodes, err = path.encrypt(t.tree, nil, t.context.Bytes())
 	w.check(err)
 
-	a := &authenticatedContent{format: WirePublicMessage, content: framedContent{
-		groupID: g.Context.GroupID, epoch: g.Context.Epoch, sender: from, kind: ContentCommit, commit: c}}
+	a := &authenticatedContent{format: wirePublicMessage, content: framedContent{
+		groupID: g.context.GroupID, epoch: g.context.Epoch, sender: from, kind: contentCommit, commit: c}}
 	w.check(a.sign(o.key, st.contextBytes))
 	next := st.finish(t, a)
 	joiner := s.joinerSecret(init, path.commitSecret, next.contextBytes)
@@ -76,12 +76,12 @@ func (o *outsider) join(info []byte, more ...*proposal) ([]byte, *Group) {
 }
 
 // externallyAs lets somebody in who has nothing but a GroupInfo, and everybody follows.
-func (w *world) externallyAs(info []byte, key *SignatureKey, cred Credential, o ExternalJoinOptions) LeafIndex {
+func (w *world) externallyAs(info []byte, c Client, o CommitOptions) LeafIndex {
 	w.t.Helper()
-	g, msg, err := JoinExternal(w.cfg, info, nil, cred, key, o)
+	g, msg, err := c.JoinExternal(w.cfg, info, nil, o)
 	w.check(err)
 	w.deliver(msg)
-	w.clients[g.OwnLeaf()] = &client{g, newStore(w.t, g), string(cred.Identity)}
+	w.clients[g.OwnLeaf()] = &client{g, newStore(w.t, g), string(c.Credential.Identity)}
 	w.agree()
 	w.say(g.OwnLeaf(), "let myself in")
 	return g.OwnLeaf()
@@ -97,12 +97,12 @@ func TestExternalCommit(t *testing.T) {
 		w.commit(0, CommitOptions{}, w.newcomer(), w.newcomer())
 		info := must(w.clients[1].g.GroupInfo(nil, true))(t)
 		key, cred := w.identity()
-		i := w.externallyAs(info, key, cred, ExternalJoinOptions{AuthenticatedData: []byte("knock"), GREASE: true})
+		i := w.externallyAs(info, Client{Credential: cred, Key: key, GREASE: true}, CommitOptions{AuthenticatedData: []byte("knock")})
 		w.commit(i, CommitOptions{}, w.newcomer())
 		w.clients[i].g = w.clients[i].store.load(cfg)
 		old := w.clients[i].g
 		info = must(w.clients[0].g.GroupInfo(nil, true))(t)
-		again := w.externallyAs(info, key, cred, ExternalJoinOptions{Replace: &i, PSKs: []PSK{{ID: []byte("external")}}})
+		again := w.externallyAs(info, Client{Credential: cred, Key: key}, CommitOptions{Remove: []LeafIndex{i}, PSKs: []PSK{{ID: []byte("external")}}})
 		if !old.Removed() || again != i {
 			t.Fatal("the old leaf is still in")
 		}
@@ -128,19 +128,20 @@ func TestJoinExternalRefuses(t *testing.T) {
 	for _, c := range []struct {
 		info []byte
 		key  *SignatureKey
-		o    ExternalJoinOptions
+		o    CommitOptions
 		why  string
 	}{
-		{shut, key, ExternalJoinOptions{}, "without an external key"},
-		{bare, key, ExternalJoinOptions{}, "no ratchet tree"},
-		{info, other, ExternalJoinOptions{}, "group of suite"},
-		{info, key, ExternalJoinOptions{Replace: &gone}, "blank leaf"},
-		{broken, key, ExternalJoinOptions{}, "group info signature"},
-		{info, key, ExternalJoinOptions{PSKs: []PSK{{ID: []byte("no such")}}}, "pre-shared key"},
-		{info, key, ExternalJoinOptions{PSKs: []PSK{{GroupID: []byte("group"), Epoch: 1}}}, "pre-shared key"}, // only members have it
-		{info, w.clients[1].g.now.signer, ExternalJoinOptions{}, "signature key"},
+		{shut, key, CommitOptions{}, "without an external key"},
+		{bare, key, CommitOptions{}, "no ratchet tree"},
+		{info, other, CommitOptions{}, "group of suite"},
+		{info, key, CommitOptions{Remove: []LeafIndex{gone}}, "blank leaf"},
+		{broken, key, CommitOptions{}, "group info signature"},
+		{info, key, CommitOptions{PSKs: []PSK{{ID: []byte("no such")}}}, "pre-shared key"},
+		{info, key, CommitOptions{PSKs: []PSK{{GroupID: []byte("group"), Epoch: 1}}}, "pre-shared key"}, // only members have it
+		{info, w.clients[1].g.now.signer, CommitOptions{}, "signature key"},
+		{info, key, CommitOptions{ByReference: true}, "option for members"},
 	} {
-		if _, _, err := JoinExternal(cfg, c.info, nil, cred, c.key, c.o); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.why) {
+		if _, _, err := (Client{Credential: cred, Key: c.key}).JoinExternal(cfg, c.info, nil, c.o); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.why) {
 			t.Errorf("error %v, want %q", err, c.why)
 		}
 	}
@@ -154,11 +155,11 @@ func TestExternalCommitRules(t *testing.T) {
 	w.commit(0, CommitOptions{}, w.newcomer(), w.newcomer(), w.newcomer())
 	info, err := w.clients[1].g.GroupInfo(nil, true)
 	w.check(err)
-	remove := func(i LeafIndex) *proposal { return &proposal{kind: ProposalRemove, remove: i} }
+	remove := func(i LeafIndex) *proposal { return &proposal{kind: proposalRemove, remove: i} }
 	for why, more := range map[string][]*proposal{
-		"2 ExternalInit proposals":             {{kind: ProposalExternalInit, kemOutput: make([]byte, 32)}},
+		"2 ExternalInit proposals":             {{kind: proposalExternalInit, kemOutput: make([]byte, 32)}},
 		"2 Remove proposals":                   {remove(2), remove(3)},
-		"external commit with other proposals": {{kind: ProposalAdd, add: w.newcomer().kp}},
+		"external commit with other proposals": {{kind: proposalAdd, add: w.newcomer().kp}},
 	} {
 		msg, _ := w.outsider().join(info, more...)
 		w.refused(t, msg, ErrInvalid, why)
@@ -179,8 +180,8 @@ func TestExternalCommitRules(t *testing.T) {
 	}
 	o := w.outsider()
 	g := w.clients[0].g
-	a := &authenticatedContent{format: WirePublicMessage, content: framedContent{groupID: g.ID(), epoch: g.Epoch(),
-		sender: sender{kind: SenderNewMemberCommit}, kind: ContentCommit,
+	a := &authenticatedContent{format: wirePublicMessage, content: framedContent{groupID: g.ID(), epoch: g.Epoch(),
+		sender: sender{kind: senderNewMemberCommit}, kind: contentCommit,
 		commit: &commit{proposals: []proposalOrRef{{ref: []byte("ref")}}, path: &updatePath{leaf: o.leaf}}}}
 	a.auth.confirmationTag = make([]byte, 32)
 	w.check(a.sign(o.key, g.now.contextBytes))
@@ -199,7 +200,7 @@ func TestExternalProposals(t *testing.T) {
 	server, cred := w.identity()
 	key, name := w.identity()
 	senders := ExternalSenders([]ExternalSender{{key.Public(), name}, {server.Public(), cred}})
-	g := must(NewGroup(cfg, w.suite, []byte("group"), name, key, GroupOptions{GroupContextExtensions: []Extension{senders}, Lifetime: testLifetime()}))(t)
+	g := must(Client{Credential: name, Key: key, Lifetime: testLifetime()}.NewGroup(cfg, []byte("group"), []Extension{senders}))(t)
 	w.clients[0] = &client{g, newStore(t, g), string(name.Identity)}
 	w.public = must(NewPublicGroup(cfg, must(g.GroupInfo(nil, true))(t), nil))(t)
 	w.commit(0, CommitOptions{}, w.newcomer(), w.newcomer())
@@ -216,11 +217,11 @@ func TestExternalProposals(t *testing.T) {
 	}
 	two := LeafIndex(2)
 	n, self := w.newcomer(), w.newcomer()
-	handle(ProposeExternal(w.public.Context(), server, Proposal{Remove: &two}))
-	handle(ProposeExternal(w.public.Context(), server, Proposal{Add: n.kp}))
-	handle(ProposeExternal(w.public.Context(), server, Proposal{PSK: &PSK{ID: []byte("external")}}))
-	handle(ProposeExternal(w.public.Context(), server, Proposal{GroupContextExtensions: []Extension{senders}}))
-	handle(ProposeJoin(w.public.Context(), self.kp, self.key))
+	handle(Client{Key: server}.ProposeExternal(w.public.Context(), Proposal{Remove: &two}))
+	handle(Client{Key: server}.ProposeExternal(w.public.Context(), Proposal{Add: n.kp}))
+	handle(Client{Key: server}.ProposeExternal(w.public.Context(), Proposal{PSK: &PSK{ID: []byte("external")}}))
+	handle(Client{Key: server}.ProposeExternal(w.public.Context(), Proposal{GroupContextExtensions: []Extension{senders}}))
+	handle(Client{Key: self.key}.ProposeJoin(w.public.Context(), self.kp))
 	p := w.commit2(1)
 	if len(p.Staged.Added) != 2 || len(p.Staged.Removed) != 1 {
 		t.Fatalf("%d added, %d removed", len(p.Staged.Added), len(p.Staged.Removed))
@@ -229,14 +230,14 @@ func TestExternalProposals(t *testing.T) {
 	w.join(p.Welcome, self)
 	w.agree()
 	w.say(3, "asked to be let in")
-	if _, err := ProposeExternal(w.public.Context(), self.key, Proposal{Remove: &two}); !errors.Is(err, ErrRefused) {
+	if _, err := (Client{Key: self.key}).ProposeExternal(w.public.Context(), Proposal{Remove: &two}); !errors.Is(err, ErrRefused) {
 		t.Errorf("unlisted sender: %v", err)
 	}
-	if _, err := ProposeJoin(w.public.Context(), self.kp, server); !errors.Is(err, ErrInvalid) {
+	if _, err := (Client{Key: server}).ProposeJoin(w.public.Context(), self.kp); !errors.Is(err, ErrInvalid) {
 		t.Errorf("another's key package: %v", err)
 	}
-	for _, p := range []Proposal{{}, {Remove: &two, Add: n.kp}} {
-		if _, err := ProposeExternal(w.public.Context(), server, p); !errors.Is(err, ErrInvalid) {
+	for _, p := range []Proposal{{}, {Remove: &two, Add: n.kp}, {Update: true}, {Remove: &two, Private: true}} {
+		if _, err := (Client{Key: server}).ProposeExternal(w.public.Context(), p); !errors.Is(err, ErrInvalid) {
 			t.Errorf("proposal %+v: %v", p, err)
 		}
 	}

@@ -1,54 +1,54 @@
 package mls
 
-// A WireFormat is a code point of RFC 9420 17.2.
-type WireFormat uint16
+// wireFormat is a code point of RFC 9420 17.2.
+type wireFormat uint16
 
 const (
-	WirePublicMessage  WireFormat = 1
-	WirePrivateMessage WireFormat = 2
-	WireWelcome        WireFormat = 3
-	WireGroupInfo      WireFormat = 4
-	WireKeyPackage     WireFormat = 5
+	wirePublicMessage  wireFormat = 1
+	wirePrivateMessage wireFormat = 2
+	wireWelcome        wireFormat = 3
+	wireGroupInfo      wireFormat = 4
+	wireKeyPackage     wireFormat = 5
 )
 
-// A ContentType is ContentType of RFC 9420 6.
-type ContentType uint8
+// contentType is ContentType of RFC 9420 6.
+type contentType uint8
 
 const (
-	ContentApplication ContentType = 1
-	ContentProposal    ContentType = 2
-	ContentCommit      ContentType = 3
+	contentApplication contentType = 1
+	contentProposal    contentType = 2
+	contentCommit      contentType = 3
 )
 
-// A SenderType is SenderType of RFC 9420 6.
-type SenderType uint8
+// senderType is SenderType of RFC 9420 6.
+type senderType uint8
 
 const (
-	SenderMember            SenderType = 1
-	SenderExternal          SenderType = 2
-	SenderNewMemberProposal SenderType = 3
-	SenderNewMemberCommit   SenderType = 4
+	senderMember            senderType = 1
+	senderExternal          senderType = 2
+	senderNewMemberProposal senderType = 3
+	senderNewMemberCommit   senderType = 4
 )
 
 // sender is Sender of RFC 9420 6: index is a leaf, or a place in external_senders.
 type sender struct {
-	kind  SenderType
+	kind  senderType
 	index uint32
 }
 
 func (s sender) encode(w *writer) {
 	w.uint8(uint8(s.kind))
-	if s.kind == SenderMember || s.kind == SenderExternal {
+	if s.kind == senderMember || s.kind == senderExternal {
 		w.uint32(s.index)
 	}
 }
 
 func decodeSender(r *reader) sender {
-	s := sender{kind: SenderType(r.uint8())}
+	s := sender{kind: senderType(r.uint8())}
 	switch s.kind {
-	case SenderMember, SenderExternal:
+	case senderMember, senderExternal:
 		s.index = r.uint32()
-	case SenderNewMemberProposal, SenderNewMemberCommit:
+	case senderNewMemberProposal, senderNewMemberCommit:
 	default:
 		r.fail(malformed("sender type %d", s.kind))
 	}
@@ -61,7 +61,7 @@ type framedContent struct {
 	epoch             uint64
 	sender            sender
 	authenticatedData []byte
-	kind              ContentType
+	kind              contentType
 	application       []byte
 	proposal          *proposal
 	commit            *commit
@@ -78,11 +78,11 @@ func (c *framedContent) encode(w *writer) {
 
 func (c *framedContent) encodeBody(w *writer) {
 	switch c.kind {
-	case ContentApplication:
+	case contentApplication:
 		w.opaque(c.application)
-	case ContentProposal:
+	case contentProposal:
 		c.proposal.encode(w)
-	case ContentCommit:
+	case contentCommit:
 		c.commit.encode(w)
 	}
 }
@@ -99,9 +99,9 @@ func decodeFramedContent(r *reader) framedContent {
 	return c
 }
 
-func decodeContentType(r *reader) ContentType {
-	t := ContentType(r.uint8())
-	if t < ContentApplication || t > ContentCommit {
+func decodeContentType(r *reader) contentType {
+	t := contentType(r.uint8())
+	if t < contentApplication || t > contentCommit {
 		r.fail(malformed("content type %d", t))
 	}
 	return t
@@ -109,11 +109,11 @@ func decodeContentType(r *reader) ContentType {
 
 func (c *framedContent) decodeBody(r *reader) {
 	switch c.kind {
-	case ContentApplication:
+	case contentApplication:
 		c.application = r.opaque()
-	case ContentProposal:
+	case contentProposal:
 		c.proposal = decodeProposal(r)
-	case ContentCommit:
+	case contentCommit:
 		c.commit = decodeCommit(r)
 	}
 }
@@ -124,16 +124,16 @@ type contentAuth struct {
 	confirmationTag []byte // commits only
 }
 
-func (a contentAuth) encode(w *writer, kind ContentType) {
+func (a contentAuth) encode(w *writer, kind contentType) {
 	w.opaque(a.signature)
-	if kind == ContentCommit {
+	if kind == contentCommit {
 		w.opaque(a.confirmationTag)
 	}
 }
 
-func decodeContentAuth(r *reader, kind ContentType) contentAuth {
+func decodeContentAuth(r *reader, kind contentType) contentAuth {
 	a := contentAuth{signature: r.opaque()}
-	if kind == ContentCommit {
+	if kind == contentCommit {
 		a.confirmationTag = r.opaque()
 	}
 	return a
@@ -142,7 +142,7 @@ func decodeContentAuth(r *reader, kind ContentType) contentAuth {
 // authenticatedContent is AuthenticatedContent of RFC 9420 6: what a signature covers
 // and what proposal references and transcript hashes are computed from.
 type authenticatedContent struct {
-	format  WireFormat
+	format  wireFormat
 	content framedContent
 	auth    contentAuth
 }
@@ -154,7 +154,7 @@ func (a *authenticatedContent) encode(w *writer) {
 }
 
 func decodeAuthenticatedContent(r *reader) *authenticatedContent {
-	a := &authenticatedContent{format: WireFormat(r.uint16()), content: decodeFramedContent(r)}
+	a := &authenticatedContent{format: wireFormat(r.uint16()), content: decodeFramedContent(r)}
 	a.auth = decodeContentAuth(r, a.content.kind)
 	return a
 }
@@ -169,7 +169,7 @@ type publicMessage struct {
 func (m *publicMessage) encode(w *writer) {
 	m.content.encode(w)
 	m.auth.encode(w, m.content.kind)
-	if m.content.sender.kind == SenderMember {
+	if m.content.sender.kind == senderMember {
 		w.opaque(m.membershipTag)
 	}
 }
@@ -177,7 +177,7 @@ func (m *publicMessage) encode(w *writer) {
 func decodePublicMessage(r *reader) *publicMessage {
 	m := &publicMessage{content: decodeFramedContent(r)}
 	m.auth = decodeContentAuth(r, m.content.kind)
-	if m.content.sender.kind == SenderMember {
+	if m.content.sender.kind == senderMember {
 		m.membershipTag = r.opaque()
 	}
 	return m
@@ -187,7 +187,7 @@ func decodePublicMessage(r *reader) *publicMessage {
 type privateMessage struct {
 	groupID           []byte
 	epoch             uint64
-	kind              ContentType
+	kind              contentType
 	authenticatedData []byte
 	senderData        []byte // encrypted
 	ciphertext        []byte

@@ -9,7 +9,7 @@ import (
 func everyEncoding(t tester) map[string][]byte {
 	w := grown(t)
 	n := w.newcomer()
-	proposal, d, err := w.clients[3].g.ProposeUpdate(nil, ProposeOptions{})
+	proposal, d, err := w.clients[3].g.Propose(Proposal{Update: true})
 	w.propose(3, proposal, d, err)
 	p, err := w.clients[0].g.Commit(CommitOptions{ByReference: true, Add: []*KeyPackage{n.kp}, Remove: []LeafIndex{5},
 		PSKs: []PSK{{ID: []byte("external")}, {GroupID: []byte("group"), Epoch: w.clients[0].g.Epoch()}}})
@@ -56,7 +56,7 @@ func decoders() map[string]func([]byte) ([]byte, error) {
 			if err != nil {
 				return nil, err
 			}
-			return c.Extension().Data, nil
+			return c.Required().Data, nil
 		},
 		"external senders": func(b []byte) ([]byte, error) {
 			list, err := externalSenders([]Extension{{ExtensionExternalSenders, b}})
@@ -73,8 +73,8 @@ func FuzzParse(f *testing.F) {
 	for _, b := range everyEncoding(f) {
 		f.Add(b)
 	}
-	f.Add(RequiredCapabilities{Extensions: []ExtensionType{7}, Credentials: []CredentialType{1}}.Extension().Data)
-	f.Add(ExternalSenders([]ExternalSender{{[]byte("key"), BasicCredential([]byte("x"))}}).Data)
+	f.Add(Capabilities{Extensions: []ExtensionType{7}, Credentials: []uint16{1}}.Required().Data)
+	f.Add(ExternalSenders([]ExternalSender{{[]byte("key"), Credential{Identity: []byte("x")}}}).Data)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for name, f := range decoders() {
 			if out, err := f(b); err == nil && !bytes.Equal(out, b) {
@@ -87,10 +87,10 @@ func FuzzParse(f *testing.F) {
 // FuzzReceive: whatever arrives, an error leaves the state as it was.
 func FuzzReceive(f *testing.F) {
 	w := trio(f, testConfig())
-	proposal, d, err := w.clients[2].g.ProposeUpdate(nil, ProposeOptions{})
+	proposal, d, err := w.clients[2].g.Propose(Proposal{Update: true})
 	w.check(err)
 	w.clients[2].store.apply(d)
-	private, d, err := w.clients[2].g.ProposeRemove(0, ProposeOptions{Private: true})
+	private, d, err := w.clients[2].g.Propose(Proposal{Remove: new(LeafIndex(0)), Private: true})
 	w.check(err)
 	w.clients[2].store.apply(d)
 	p, err := w.clients[0].g.Commit(CommitOptions{Add: []*KeyPackage{w.newcomer().kp}})
@@ -124,9 +124,9 @@ func FuzzLoadGroup(f *testing.F) {
 	protect(f, w.clients[0], "x")
 	w.commit(0, CommitOptions{})
 	c := w.clients[0]
-	msg, d, err := c.g.ProposeUpdate(nil, ProposeOptions{})
+	msg, d, err := c.g.Propose(Proposal{Update: true})
 	w.propose(0, msg, d, err)
-	msg, d, err = c.g.ProposeRemove(2, ProposeOptions{})
+	msg, d, err = c.g.Propose(Proposal{Remove: new(LeafIndex(2))})
 	w.propose(0, msg, d, err)
 	p, err := c.g.Commit(CommitOptions{ByReference: true})
 	w.check(err)
@@ -167,7 +167,7 @@ func FuzzFromOutside(f *testing.F) {
 	f.Add(info)
 	f.Add(p.Welcome)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if g, _, err := JoinExternal(cfg, b, nil, n.kp.Leaf.Credential, n.key, ExternalJoinOptions{}); err == nil {
+		if g, _, err := (Client{Credential: n.kp.Leaf.Credential, Key: n.key}).JoinExternal(cfg, b, nil, CommitOptions{}); err == nil {
 			newStore(t, g).load(cfg)
 		}
 		if g, err := NewPublicGroup(cfg, b, nil); err == nil {
@@ -175,7 +175,7 @@ func FuzzFromOutside(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		if g, _, err := Join(cfg, b, n.kp, n.secrets, n.key, nil); err == nil && !bytes.Equal(b, p.Welcome) {
+		if g, _, err := (Client{Key: n.key}).Join(cfg, b, n.kp, n.secrets, nil); err == nil && !bytes.Equal(b, p.Welcome) {
 			t.Fatalf("joined epoch %d by another Welcome", g.Epoch())
 		}
 	})

@@ -31,7 +31,7 @@ func writeGolden(t *testing.T) {
 	w := newWorld(t, XWING_CHACHA20POLY1305_SHA256_Ed25519, testConfig())
 	w.commit(0, CommitOptions{}, w.newcomer(), w.newcomer())
 	n := w.newcomer()
-	v := passiveClientVector{KeyPackage: n.kp.Bytes(), Signature: n.key.Bytes(), Init: n.secrets.init.raw, Encryption: n.secrets.encryption.raw}
+	v := passiveClientVector{KeyPackage: n.kp.Bytes(), Signature: n.key.Bytes(), Init: n.private(t).init.raw, Encryption: n.private(t).encryption.raw}
 	v.ExternalPSKs = append(v.ExternalPSKs, struct {
 		ID  hexBytes `json:"psk_id"`
 		Key hexBytes `json:"psk"`
@@ -51,9 +51,9 @@ func writeGolden(t *testing.T) {
 	}
 	epoch(w.commit(1, CommitOptions{}))
 	epoch(w.commit(2, CommitOptions{PSKs: []PSK{{ID: []byte("external")}}}, w.newcomer()))
-	update, d, err := w.clients[1].g.ProposeUpdate(nil, ProposeOptions{})
+	update, d, err := w.clients[1].g.Propose(Proposal{Update: true})
 	w.propose(1, update, d, err)
-	remove, d, err := w.clients[4].g.ProposeRemove(2, ProposeOptions{})
+	remove, d, err := w.clients[4].g.Propose(Proposal{Remove: new(LeafIndex(2))})
 	w.propose(4, remove, d, err)
 	epoch(w.commit2(0), update, remove)
 

@@ -15,8 +15,8 @@ func (l *LeafNode) grease() {
 	c := &l.Capabilities
 	e := ExtensionType(randomGREASE())
 	c.Suites = insertGREASE(c.Suites, CipherSuite(randomGREASE()))
-	c.Proposals = insertGREASE(c.Proposals, ProposalType(randomGREASE()))
-	c.Credentials = insertGREASE(c.Credentials, CredentialType(randomGREASE()))
+	c.Proposals = insertGREASE(c.Proposals, randomGREASE())
+	c.Credentials = insertGREASE(c.Credentials, randomGREASE())
 	c.Extensions = insertGREASE(c.Extensions, e)
 	l.Extensions = append(slices.Clone(l.Extensions), Extension{e, randomBytes(4)})
 }

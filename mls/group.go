@@ -40,48 +40,36 @@ type Group struct {
 	resumption map[uint64][]byte   // resumption PSKs of past epochs
 }
 
-// GroupOptions are what the creator of a group decides.
-type GroupOptions struct {
-	GroupContextExtensions []Extension
-	LeafExtensions         []Extension     // of the creator's leaf
-	ExtensionTypes         []ExtensionType // supported by the creator beyond those
-	Lifetime               Lifetime        // of the creator's leaf; not checked by anyone after
-	GREASE                 bool            // list code points that mean nothing (RFC 9420 13.5)
-}
-
-// NewGroup creates a group of one member at epoch 0 (RFC 9420 11). groupID must be
-// unique; what it means is the application's.
-func NewGroup(cfg Config, cs CipherSuite, groupID []byte, cred Credential, key *SignatureKey, o GroupOptions) (*Group, error) {
+// NewGroup creates a group of one member at epoch 0 (RFC 9420 11), with the extensions
+// of its context. groupID must be unique; what it means is the application's.
+func (c Client) NewGroup(cfg Config, groupID []byte, extensions []Extension) (*Group, error) {
 	cfg, err := cfg.check()
 	if err != nil {
 		return nil, err
 	}
-	s, err := cs.params()
+	if err := checkExtensionsUnique(extensions); err != nil {
+		return nil, err
+	}
+	s, err := c.suite()
 	if err != nil {
 		return nil, err
 	}
-	if key.suite.id != cs {
-		return nil, invalid("signature key of suite %#04x", uint16(key.suite.id))
-	}
-	if err := checkExtensionsUnique(o.GroupContextExtensions); err != nil {
-		return nil, err
-	}
-	leaf, encryption, err := founder(s, cred, key, o)
+	leaf, encryption, err := c.founder(extensions)
 	if err != nil {
 		return nil, err
 	}
 	tree := newTree(s, leaf)
-	if err := tree.verifyMembers(o.GroupContextExtensions, true); err != nil {
+	if err := tree.verifyMembers(extensions, true); err != nil {
 		return nil, err
 	}
 	if err := ask(cfg.Authenticate, leaf); err != nil {
 		return nil, err
 	}
-	context := GroupContext{protocolVersion, cs, slices.Clone(groupID), 0, tree.rootHash(), nil, o.GroupContextExtensions}
+	context := GroupContext{protocolVersion, s.id, slices.Clone(groupID), 0, tree.rootHash(), nil, extensions}
 	secrets, secretRoot := s.deriveEpoch(s.randomSecret())
 	return newGroup(cfg, &epoch{
 		publicState: newPublicState(s, context, tree, s.mac(secrets.confirmation, nil)),
-		signer:      key,
+		signer:      c.Key,
 		keys:        treeKeys{0: encryption},
 		secrets:     secrets,
 		messages:    newSecretTree(s, 0, 1, secretRoot),
@@ -89,19 +77,19 @@ func NewGroup(cfg Config, cs CipherSuite, groupID []byte, cred Credential, key *
 }
 
 // founder makes the leaf of a group's creator, who supports what the group needs.
-func founder(s *suite, cred Credential, key *SignatureKey, o GroupOptions) (*LeafNode, *hpkeKey, error) {
-	encryption, err := s.generateHPKEKey()
+func (c Client) founder(extensions []Extension) (*LeafNode, *hpkeKey, error) {
+	encryption, err := c.Key.suite.generateHPKEKey()
 	if err != nil {
 		return nil, nil, err
 	}
-	types := slices.Clone(o.ExtensionTypes)
-	for _, e := range o.GroupContextExtensions {
-		if !e.Type.isDefault() && !slices.Contains(types, e.Type) {
-			types = append(types, e.Type)
+	c.ExtensionTypes = slices.Clone(c.ExtensionTypes)
+	for _, e := range extensions {
+		if !e.Type.isDefault() && !slices.Contains(c.ExtensionTypes, e.Type) {
+			c.ExtensionTypes = append(c.ExtensionTypes, e.Type)
 		}
 	}
-	leaf := newLeaf(s, cred, key, encryption.public, leafOptions{o.LeafExtensions, types, o.Lifetime, o.GREASE})
-	return leaf, encryption, leaf.sign(key, nil, 0)
+	leaf := c.leaf(encryption.public)
+	return leaf, encryption, leaf.sign(c.Key, nil, 0)
 }
 
 func newGroup(cfg Config, e *epoch) *Group {
@@ -188,17 +176,17 @@ func (g *Group) GroupInfo(extensions []Extension, withTree bool) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	return marshal(&message{format: WireGroupInfo, groupInfo: info}), nil
+	return marshal(&message{format: wireGroupInfo, groupInfo: info}), nil
 }
 
-func (e *epoch) groupInfo(extensions []Extension, withTree bool) (*GroupInfo, error) {
+func (e *epoch) groupInfo(extensions []Extension, withTree bool) (*groupInfo, error) {
 	if withTree {
 		extensions = append(slices.Clone(extensions), Extension{ExtensionRatchetTree, marshal(e.tree)})
 	}
 	if err := checkExtensionsUnique(extensions); err != nil {
 		return nil, err
 	}
-	info := &GroupInfo{Context: e.context, Extensions: extensions, confirmationTag: e.confirmationTag, signer: e.own}
+	info := &groupInfo{context: e.context, extensions: extensions, confirmationTag: e.confirmationTag, signer: e.own}
 	var err error
 	info.signature, err = e.signer.sign("GroupInfoTBS", info.tbs())
 	return info, err

@@ -17,6 +17,11 @@ type GroupContext struct {
 // Bytes is the GroupContext encoding.
 func (c GroupContext) Bytes() []byte { return marshal(c) }
 
+// Extension returns the data of the extension of type t.
+func (c GroupContext) Extension(t ExtensionType) ([]byte, bool) {
+	return findExtension(c.Extensions, t)
+}
+
 // Equal compares all fields.
 func (c GroupContext) Equal(o GroupContext) bool { return bytes.Equal(c.Bytes(), o.Bytes()) }
 

@@ -20,7 +20,7 @@ func TestEverySuite(t *testing.T) {
 		w := newWorld(t, cs, testConfig())
 		w.commit(0, CommitOptions{}, w.newcomer(), w.newcomer(), w.newcomer())
 		w.say(3, "hello")
-		msg, d, err := w.clients[2].g.ProposeUpdate(nil, ProposeOptions{})
+		msg, d, err := w.clients[2].g.Propose(Proposal{Update: true})
 		w.propose(2, msg, d, err)
 		w.commit2(1)
 		w.agree()
@@ -44,11 +44,8 @@ func TestExtensions(t *testing.T) {
 	key, cred := w.identity()
 	law := func(s string) []Extension { return []Extension{{leafExtension, []byte(s)}} }
 	types := []ExtensionType{groupExtension, leafExtension}
-	g := must(NewGroup(w.cfg, cs, []byte("group"), cred, key, GroupOptions{
-		GroupContextExtensions: []Extension{{groupExtension, []byte("group")}},
-		LeafExtensions:         law("alice's law"),
-		Lifetime:               testLifetime(),
-	}))(t)
+	alice := Client{Credential: cred, Key: key, Extensions: law("alice's law"), Lifetime: testLifetime()}
+	g := must(alice.NewGroup(w.cfg, []byte("group"), []Extension{{groupExtension, []byte("group")}}))(t)
 	w.clients[0] = &client{g, newStore(t, g), string(cred.Identity)}
 	w.public = must(NewPublicGroup(w.cfg, must(g.GroupInfo(nil, true))(t), nil))(t)
 
@@ -57,16 +54,15 @@ func TestExtensions(t *testing.T) {
 		t.Fatalf("a client without the group's extension is added: %v", err)
 	}
 	key, cred = w.identity()
-	kp, secrets, err := NewKeyPackage(cs, cred, key, KeyPackageOptions{LeafExtensions: law("bob's law"), ExtensionTypes: types, Lifetime: testLifetime()})
+	kp, secrets, err := Client{Credential: cred, Key: key, Extensions: law("bob's law"), ExtensionTypes: types, Lifetime: testLifetime()}.NewKeyPackage(nil)
 	w.check(err)
-	secrets = must(ParseKeyPackageSecrets(cs, secrets.Marshal()))(t)
 	p, err := g.Commit(CommitOptions{Add: []*KeyPackage{kp}, GroupInfoExtensions: []Extension{{infoExtension, []byte("opened at nine")}}})
 	w.check(err)
 	w.clients[0].store.apply(p.Delta)
 	w.deliver(p.Message)
-	bob, info, err := Join(w.cfg, p.Welcome, must(ParseKeyPackage(kp.Bytes()))(t), secrets, key, nil)
+	bob, info, err := Client{Key: key}.Join(w.cfg, p.Welcome, must(ParseKeyPackage(kp.Bytes()))(t), secrets, nil)
 	w.check(err)
-	secrets.Erase()
+	clear(secrets)
 	w.clients[1] = &client{bob, newStore(t, bob), string(cred.Identity)}
 	w.agree()
 	is := func(what string, want string) func([]byte, bool) {
@@ -77,18 +73,18 @@ func TestExtensions(t *testing.T) {
 			}
 		}
 	}
-	is("group info", "opened at nine")(FindExtension(info.Extensions, infoExtension))
+	is("group info", "opened at nine")(findExtension(info.Extensions, infoExtension))
 	is("leaf", "alice's law")(bob.Leaf(0).Extension(leafExtension))
 	is("leaf", "bob's law")(bob.Leaf(1).Extension(leafExtension))
-	is("group", "group")(FindExtension(bob.Context().Extensions, groupExtension))
-	if info.Signer() != 0 {
+	is("group", "group")(findExtension(bob.Context().Extensions, groupExtension))
+	if info.Signer != 0 {
 		t.Fatal("signer")
 	}
 
 	w.commit(1, CommitOptions{LeafExtensions: law("new law"), GroupContextExtensions: []Extension{{groupExtension, []byte("renamed")}}})
 	is("leaf", "new law")(g.Leaf(1).Extension(leafExtension))
-	is("group", "renamed")(FindExtension(g.Context().Extensions, groupExtension))
-	msg, d, err := g.ProposeUpdate(law("newer law"), ProposeOptions{})
+	is("group", "renamed")(findExtension(g.Context().Extensions, groupExtension))
+	msg, d, err := g.Propose(Proposal{Update: true, LeafExtensions: law("newer law")})
 	w.propose(0, msg, d, err)
 	w.commit2(1)
 	w.agree()
@@ -143,7 +139,7 @@ func TestRemoved(t *testing.T) {
 		"Unprotect": second(out.g.Unprotect(protect(t, w.clients[0], "x"))),
 		"Commit":    first(out.g.Commit(CommitOptions{})),
 		"Stage":     first(out.g.Stage(p.Message)),
-		"Propose":   second(out.g.ProposeRemove(0, ProposeOptions{})),
+		"Propose":   second(out.g.Propose(Proposal{Remove: new(LeafIndex(0))})),
 		"Handle":    first(out.g.HandleProposal(p.Message)),
 		"Export":    first(out.g.Export("", nil, 1)),
 		"Secrets":   second(out.g.SenderSecrets(1, 0)),
@@ -205,14 +201,14 @@ func TestConflictingProposals(t *testing.T) {
 	w := trio(t, testConfig())
 	n := w.newcomer()
 	for _, i := range []LeafIndex{0, 1} {
-		msg, d, err := w.clients[i].g.ProposeAdd(n.kp, ProposeOptions{})
+		msg, d, err := w.clients[i].g.Propose(Proposal{Add: n.kp})
 		w.propose(i, msg, d, err)
-		msg, d, err = w.clients[i].g.ProposeRemove(2, ProposeOptions{})
+		msg, d, err = w.clients[i].g.Propose(Proposal{Remove: new(LeafIndex(2))})
 		w.propose(i, msg, d, err)
 	}
-	msg, d, err := w.clients[2].g.ProposeUpdate(nil, ProposeOptions{})
+	msg, d, err := w.clients[2].g.Propose(Proposal{Update: true})
 	w.propose(2, msg, d, err)
-	msg, d, err = w.clients[1].g.ProposeRemove(0, ProposeOptions{})
+	msg, d, err = w.clients[1].g.Propose(Proposal{Remove: new(LeafIndex(0))})
 	w.propose(1, msg, d, err)
 	p := w.commit2(0)
 	if c := p.Staged; len(c.Added) != 1 || len(c.Removed) != 1 || c.Removed[0].Index != 2 {

@@ -131,7 +131,7 @@ func TestHostileCommits(t *testing.T) {
 	w := trio(t, testConfig())
 	var psks []*proposal
 	for k := range 20000 {
-		psks = append(psks, &proposal{kind: ProposalPSK, psk: pskID{kind: pskExternal, id: []byte{byte(k), byte(k >> 8)}, nonce: make([]byte, 32)}})
+		psks = append(psks, &proposal{kind: proposalPSK, psk: pskID{kind: pskExternal, id: []byte{byte(k), byte(k >> 8)}, nonce: make([]byte, 32)}})
 	}
 	msg := w.seal(0, byValue(append(psks, psks[0])...), make([]byte, 32))
 	bounded(t, "20,000 PSKs", len(msg), func() error { _, err := w.clients[1].g.Stage(msg); return err }, "PSK proposed twice")

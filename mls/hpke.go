@@ -6,15 +6,15 @@ import (
 	"fmt"
 )
 
-// An HPKEPublicKey is the encoding of the suite's KEM (RFC 9420 5.1.1).
-type HPKEPublicKey []byte
+// An hpkePublicKey is the encoding of the suite's KEM (RFC 9420 5.1.1).
+type hpkePublicKey []byte
 
 // hpkeKey is an HPKE private key. The parsed form is kept beside the bytes,
 // because parsing an X-Wing key costs an ML-KEM key generation.
 type hpkeKey struct {
 	raw    []byte
 	parsed hpke.PrivateKey
-	public HPKEPublicKey
+	public hpkePublicKey
 }
 
 // hpkeCiphertext is HPKECiphertext of RFC 9420 7.6.
@@ -61,7 +61,7 @@ func (k *hpkeKey) erase() {
 func (k *hpkeKey) clone() *hpkeKey { return &hpkeKey{bytes.Clone(k.raw), k.parsed, k.public} }
 
 // checkHPKEPublic says whether the KEM accepts the key.
-func (s *suite) checkHPKEPublic(key HPKEPublicKey) error {
+func (s *suite) checkHPKEPublic(key hpkePublicKey) error {
 	if _, err := s.kem.NewPublicKey(key); err != nil {
 		return invalid("HPKE public key: %w", err) // 7.3
 	}
@@ -77,12 +77,12 @@ func encryptContext(label string, context []byte) []byte {
 }
 
 // encryptWithLabel is EncryptWithLabel of RFC 9420 5.1.3.
-func (s *suite) encryptWithLabel(key HPKEPublicKey, label string, context, plaintext []byte) (hpkeCiphertext, error) {
+func (s *suite) encryptWithLabel(key hpkePublicKey, label string, context, plaintext []byte) (hpkeCiphertext, error) {
 	return s.encrypt(key, encryptContext(label, context), plaintext)
 }
 
 // encrypt takes a context that was encoded once for many recipients.
-func (s *suite) encrypt(key HPKEPublicKey, info, plaintext []byte) (hpkeCiphertext, error) {
+func (s *suite) encrypt(key hpkePublicKey, info, plaintext []byte) (hpkeCiphertext, error) {
 	pk, err := s.kem.NewPublicKey(key)
 	if err != nil {
 		return hpkeCiphertext{}, invalid("HPKE public key: %w", err)
@@ -111,4 +111,4 @@ func (s *suite) decryptWithLabel(key *hpkeKey, label string, context []byte, c h
 	return plaintext, nil
 }
 
-func (k *hpkeKey) matches(public HPKEPublicKey) bool { return bytes.Equal(k.public, public) }
+func (k *hpkeKey) matches(public hpkePublicKey) bool { return bytes.Equal(k.public, public) }

@@ -12,50 +12,37 @@ const protocolVersion uint16 = 1
 // others can add it. A parsed one is unverified; Verify and every use verify it.
 type KeyPackage struct {
 	Suite      CipherSuite
-	InitKey    HPKEPublicKey
+	InitKey    []byte // of the suite's KEM
 	Leaf       *LeafNode
 	Extensions []Extension
 	signature  []byte
 }
 
-// KeyPackageSecrets are the private halves of a KeyPackage. Join needs them once.
-type KeyPackageSecrets struct{ init, encryption *hpkeKey }
-
-// KeyPackageOptions are what a key package says beside keys and identity.
-type KeyPackageOptions struct {
-	Extensions     []Extension     // of the key package
-	LeafExtensions []Extension     // of its leaf, seen by every group it joins
-	ExtensionTypes []ExtensionType // supported beyond the defaults and LeafExtensions
-	Lifetime       Lifetime
-	GREASE         bool // list code points that mean nothing (RFC 9420 13.5)
-}
-
-// NewKeyPackage makes and signs a key package with fresh init and leaf keys.
-func NewKeyPackage(cs CipherSuite, cred Credential, key *SignatureKey, o KeyPackageOptions) (*KeyPackage, *KeyPackageSecrets, error) {
-	s, err := cs.params()
+// NewKeyPackage makes and signs a key package with fresh init and leaf keys, with the
+// extensions of the package itself. The secrets are their private halves, encoded for
+// storage: Join needs them once, and the caller erases them after it.
+func (c Client) NewKeyPackage(extensions []Extension) (k *KeyPackage, secrets []byte, err error) {
+	s, err := c.suite()
 	if err != nil {
 		return nil, nil, err
 	}
-	if key.suite.id != cs {
-		return nil, nil, invalid("signature key of suite %#04x", uint16(key.suite.id))
-	}
-	initKey, err := s.generateHPKEKey()
-	if err != nil {
+	private := &keyPackageSecrets{}
+	if private.init, err = s.generateHPKEKey(); err != nil {
 		return nil, nil, err
 	}
-	encryption, err := s.generateHPKEKey()
-	if err != nil {
+	if private.encryption, err = s.generateHPKEKey(); err != nil {
 		return nil, nil, err
 	}
-	leaf := newLeaf(s, cred, key, encryption.public, leafOptions{o.LeafExtensions, o.ExtensionTypes, o.Lifetime, o.GREASE})
-	if err := leaf.sign(key, nil, 0); err != nil {
+	defer private.erase()
+	leaf := c.leaf(private.encryption.public)
+	if err := leaf.sign(c.Key, nil, 0); err != nil {
 		return nil, nil, err
 	}
-	k := &KeyPackage{Suite: cs, InitKey: initKey.public, Leaf: leaf, Extensions: o.Extensions}
-	if k.signature, err = key.sign("KeyPackageTBS", k.tbs()); err != nil {
+	k = &KeyPackage{Suite: s.id, InitKey: private.init.public, Leaf: leaf, Extensions: extensions}
+	if k.signature, err = c.Key.sign("KeyPackageTBS", k.tbs()); err != nil {
 		return nil, nil, err
 	}
-	return k, &KeyPackageSecrets{initKey, encryption}, nil
+	return k, marshal(private), nil
 }
 
 func (k *KeyPackage) tbs() []byte {
@@ -100,7 +87,7 @@ func ParseKeyPackage(b []byte) (*KeyPackage, error) {
 
 // Bytes is the MLSMessage encoding, with wire format mls_key_package.
 func (k *KeyPackage) Bytes() []byte {
-	return marshal(&message{format: WireKeyPackage, keyPackage: k})
+	return marshal(&message{format: wireKeyPackage, keyPackage: k})
 }
 
 // Ref is KeyPackageRef of RFC 9420 5.2, which a Welcome names its reader by.
@@ -115,7 +102,7 @@ func (k *KeyPackage) Ref() []byte {
 
 // Verify makes the checks of RFC 9420 10.1 and 7.3 that need no group, asking
 // authenticate about the leaf.
-func (k *KeyPackage) Verify(authenticate Authenticator, now time.Time) error {
+func (k *KeyPackage) Verify(authenticate func(*LeafNode) error, now time.Time) error {
 	if err := k.verifyAlone(now); err != nil {
 		return err
 	}
@@ -146,9 +133,9 @@ func (k *KeyPackage) verifyAlone(now time.Time) error {
 }
 
 // ask puts a leaf before the authentication service (RFC 9420 5.3.1).
-func ask(authenticate Authenticator, leaf *LeafNode) error {
+func ask(authenticate func(*LeafNode) error, leaf *LeafNode) error {
 	if authenticate == nil {
-		return refused("no Authenticator")
+		return refused("no authentication service")
 	}
 	if err := authenticate(leaf); err != nil {
 		return invalid("credential: %w", err) // 5.3.1
@@ -156,37 +143,34 @@ func ask(authenticate Authenticator, leaf *LeafNode) error {
 	return nil
 }
 
-// Marshal encodes the secrets for storage; the caller erases the bytes.
-func (s *KeyPackageSecrets) Marshal() []byte {
-	var w writer
-	w.opaque(s.init.raw)
-	w.opaque(s.encryption.raw)
-	return w.buf
+// keyPackageSecrets are the private halves of a KeyPackage.
+type keyPackageSecrets struct{ init, encryption *hpkeKey }
+
+func (p *keyPackageSecrets) encode(w *writer) {
+	w.opaque(p.init.raw)
+	w.opaque(p.encryption.raw)
 }
 
-// ParseKeyPackageSecrets parses what Marshal returned.
-func ParseKeyPackageSecrets(cs CipherSuite, b []byte) (*KeyPackageSecrets, error) {
-	s, err := cs.params()
-	if err != nil {
-		return nil, err
-	}
+// parseSecrets reads what NewKeyPackage returned, which must belong to k.
+func (k *KeyPackage) parseSecrets(s *suite, b []byte) (*keyPackageSecrets, error) {
 	raw, err := parse(b, func(r *reader) [2][]byte { return [2][]byte{r.opaque(), r.opaque()} })
 	if err != nil {
 		return nil, err
 	}
-	initKey, err := s.parseHPKEKey(raw[0])
-	if err != nil {
+	p := &keyPackageSecrets{}
+	if p.init, err = s.parseHPKEKey(raw[0]); err != nil {
 		return nil, err
 	}
-	encryption, err := s.parseHPKEKey(raw[1])
-	if err != nil {
+	if p.encryption, err = s.parseHPKEKey(raw[1]); err != nil {
 		return nil, err
 	}
-	return &KeyPackageSecrets{initKey, encryption}, nil
+	if !p.init.matches(k.InitKey) || !p.encryption.matches(k.Leaf.EncryptionKey) {
+		return nil, invalid("private keys of another key package")
+	}
+	return p, nil
 }
 
-// Erase overwrites the secrets. A group joined with them keeps its own copy.
-func (s *KeyPackageSecrets) Erase() {
-	s.init.erase()
-	s.encryption.erase()
+func (p *keyPackageSecrets) erase() {
+	p.init.erase()
+	p.encryption.erase()
 }

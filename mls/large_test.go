@@ -61,7 +61,7 @@ func measureLarge(t testing.TB, cs CipherSuite, n int) {
 	w.keys = nil
 
 	var msg []byte
-	var delta Delta
+	var delta []Record
 	size := func() (sum int) {
 		for _, r := range delta {
 			sum += len(r.Value)
@@ -106,7 +106,7 @@ func measureLarge(t testing.TB, cs CipherSuite, n int) {
 	row("update: what a member stores", 0, size())
 	key, err := GenerateSignatureKey(cs)
 	check(err)
-	kp, secrets, err := NewKeyPackage(cs, BasicCredential([]byte("new")), key, KeyPackageOptions{Lifetime: testLifetime()})
+	kp, secrets, err := Client{Credential: Credential{Identity: []byte("new")}, Key: key, Lifetime: testLifetime()}.NewKeyPackage(nil)
 	check(err)
 	follow("remove", CommitOptions{Remove: []LeafIndex{LeafIndex(n / 2)}})
 	follow("add", CommitOptions{Add: []*KeyPackage{kp}, WithoutTree: true})
@@ -117,7 +117,7 @@ func measureLarge(t testing.TB, cs CipherSuite, n int) {
 	_, err = a.Apply(c.Staged)
 	check(err)
 	withNew := a.RatchetTree()
-	d = took(2, func() { _, _, err := Join(a.cfg, c.Welcome, kp, secrets, key, withNew); check(err) })
+	d = took(2, func() { _, _, err := Client{Key: key}.Join(a.cfg, c.Welcome, kp, secrets, withNew); check(err) })
 	row("join", d, len(withNew)+len(c.Welcome))
 	bareKey := newBareSignature(t)
 	d = took(1, func() { check(parallel(n, func(int) error { bareKey(); return nil })) })

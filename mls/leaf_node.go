@@ -28,7 +28,7 @@ func (l Lifetime) contains(t time.Time) bool {
 // A LeafNode is LeafNode of RFC 9420 7.2: a member's keys, identity and
 // abilities, signed by the member. Leaf nodes in a Group are shared: read only.
 type LeafNode struct {
-	EncryptionKey HPKEPublicKey
+	EncryptionKey []byte // of the suite's KEM
 	SignatureKey  SignaturePublicKey
 	Credential    Credential
 	Capabilities  Capabilities
@@ -41,13 +41,10 @@ type LeafNode struct {
 }
 
 // Extension returns the data of the leaf extension of type t.
-func (l *LeafNode) Extension(t ExtensionType) ([]byte, bool) { return FindExtension(l.Extensions, t) }
+func (l *LeafNode) Extension(t ExtensionType) ([]byte, bool) { return findExtension(l.Extensions, t) }
 
 // Bytes is the LeafNode encoding.
 func (l *LeafNode) Bytes() []byte { return marshal(l) }
-
-// ParseLeafNode parses Bytes. Nothing is verified.
-func ParseLeafNode(b []byte) (*LeafNode, error) { return parse(b, decodeLeafNode) }
 
 func (l *LeafNode) encodeContent(w *writer) {
 	w.opaque(l.EncryptionKey)
@@ -123,7 +120,7 @@ func (l *LeafNode) verifyAlone(s *suite, source leafSource) error {
 	if !slices.Contains(l.Capabilities.Versions, protocolVersion) || !slices.Contains(l.Capabilities.Suites, s.id) {
 		return invalid("leaf capabilities lack the group's version or cipher suite") // 7.2
 	}
-	if !l.Capabilities.hasCredential(l.Credential.Type) {
+	if !l.Capabilities.hasCredential(l.Credential.kind()) {
 		return invalid("leaf capabilities lack its own credential type") // 7.2
 	}
 	for _, e := range l.Extensions {
@@ -132,44 +129,4 @@ func (l *LeafNode) verifyAlone(s *suite, source leafSource) error {
 		}
 	}
 	return s.checkHPKEPublic(l.EncryptionKey)
-}
-
-// leafOptions says what a client's own leaves carry.
-type leafOptions struct {
-	extensions     []Extension
-	extensionTypes []ExtensionType
-	lifetime       Lifetime
-	grease         bool
-}
-
-// newLeaf makes an unsigned leaf node of source key_package.
-func newLeaf(s *suite, cred Credential, key *SignatureKey, encryption HPKEPublicKey, o leafOptions) *LeafNode {
-	types := slices.Clone(o.extensionTypes)
-	for _, e := range o.extensions {
-		if !e.Type.isDefault() && !slices.Contains(types, e.Type) {
-			types = append(types, e.Type)
-		}
-	}
-	suites := CipherSuites()
-	if !slices.Contains(suites, s.id) {
-		suites = append(suites, s.id) // an assigned code point
-	}
-	l := &LeafNode{
-		EncryptionKey: encryption,
-		SignatureKey:  key.public,
-		Credential:    cred,
-		Capabilities: Capabilities{
-			Versions:    []uint16{protocolVersion},
-			Suites:      suites,
-			Extensions:  types,
-			Credentials: []CredentialType{cred.Type},
-		},
-		Lifetime:   o.lifetime,
-		Extensions: o.extensions,
-		source:     sourceKeyPackage,
-	}
-	if o.grease {
-		l.grease()
-	}
-	return l
 }

@@ -2,11 +2,11 @@ package mls
 
 // message is MLSMessage of RFC 9420 6: the field of its format is set.
 type message struct {
-	format     WireFormat
+	format     wireFormat
 	public     *publicMessage
 	private    *privateMessage
 	welcome    *welcome
-	groupInfo  *GroupInfo
+	groupInfo  *groupInfo
 	keyPackage *KeyPackage
 }
 
@@ -14,15 +14,15 @@ func (m *message) encode(w *writer) {
 	w.uint16(protocolVersion)
 	w.uint16(uint16(m.format))
 	switch m.format {
-	case WirePublicMessage:
+	case wirePublicMessage:
 		m.public.encode(w)
-	case WirePrivateMessage:
+	case wirePrivateMessage:
 		m.private.encode(w)
-	case WireWelcome:
+	case wireWelcome:
 		m.welcome.encode(w)
-	case WireGroupInfo:
+	case wireGroupInfo:
 		m.groupInfo.encode(w)
-	case WireKeyPackage:
+	case wireKeyPackage:
 		m.keyPackage.encode(w)
 	}
 }
@@ -31,17 +31,17 @@ func decodeMessage(r *reader) *message {
 	if v := r.uint16(); v != protocolVersion {
 		r.fail(unsupported("protocol version %d", v))
 	}
-	m := &message{format: WireFormat(r.uint16())}
+	m := &message{format: wireFormat(r.uint16())}
 	switch m.format {
-	case WirePublicMessage:
+	case wirePublicMessage:
 		m.public = decodePublicMessage(r)
-	case WirePrivateMessage:
+	case wirePrivateMessage:
 		m.private = decodePrivateMessage(r)
-	case WireWelcome:
+	case wireWelcome:
 		m.welcome = decodeWelcome(r)
-	case WireGroupInfo:
+	case wireGroupInfo:
 		m.groupInfo = decodeGroupInfo(r)
-	case WireKeyPackage:
+	case wireKeyPackage:
 		m.keyPackage = decodeKeyPackage(r)
 	default:
 		r.fail(unsupported("wire format %d", m.format))

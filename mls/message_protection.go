@@ -11,7 +11,7 @@ func (a *authenticatedContent) tbs(groupContext []byte) []byte {
 	w.uint16(protocolVersion)
 	w.uint16(uint16(a.format))
 	a.content.encode(&w)
-	if k := a.content.sender.kind; k == SenderMember || k == SenderNewMemberCommit {
+	if k := a.content.sender.kind; k == senderMember || k == senderNewMemberCommit {
 		w.raw(groupContext)
 	}
 	return w.buf
@@ -44,16 +44,16 @@ func (s *suite) membershipTag(key []byte, a *authenticatedContent, groupContext 
 // protectPublic frames content as a PublicMessage (RFC 9420 6.2).
 func (s *suite) protectPublic(membership []byte, a *authenticatedContent, groupContext []byte) *message {
 	m := &publicMessage{content: a.content, auth: a.auth}
-	if a.content.sender.kind == SenderMember {
+	if a.content.sender.kind == senderMember {
 		m.membershipTag = s.membershipTag(membership, a, groupContext)
 	}
-	return &message{format: WirePublicMessage, public: m}
+	return &message{format: wirePublicMessage, public: m}
 }
 
 // openPublic checks the membership tag of a PublicMessage (RFC 9420 6.2).
 func (s *suite) openPublic(membership []byte, m *publicMessage, groupContext []byte) (unverifiedContent, error) {
 	a := m.unverified().content
-	if a.content.sender.kind == SenderMember {
+	if a.content.sender.kind == senderMember {
 		tag := s.membershipTag(membership, a, groupContext)
 		if subtle.ConstantTimeCompare(tag, m.membershipTag) != 1 {
 			return unverifiedContent{}, invalid("membership tag") // 6.2
@@ -63,7 +63,7 @@ func (s *suite) openPublic(membership []byte, m *publicMessage, groupContext []b
 }
 
 func (m *publicMessage) unverified() unverifiedContent {
-	return unverifiedContent{&authenticatedContent{WirePublicMessage, m.content, m.auth}}
+	return unverifiedContent{&authenticatedContent{wirePublicMessage, m.content, m.auth}}
 }
 
 // senderData is SenderData of RFC 9420 6.3.2.
@@ -127,7 +127,7 @@ func (s *suite) sealPrivate(a *authenticatedContent, key messageKey, d senderDat
 	clear(w.buf)
 	k := s.senderDataKey(secret, m.ciphertext)
 	m.senderData = s.sealAEAD(k.key, k.nonce, m.senderAAD(), marshal(d))
-	return &message{format: WirePrivateMessage, private: m}
+	return &message{format: wirePrivateMessage, private: m}
 }
 
 // openPrivate decrypts the content of a PrivateMessage (RFC 9420 6.3.1).
@@ -137,10 +137,10 @@ func (s *suite) openPrivate(m *privateMessage, key messageKey, d senderData) (un
 		return unverifiedContent{}, invalid("ciphertext: %w", err) // 6.3.1
 	}
 	defer clear(plain)
-	a := &authenticatedContent{format: WirePrivateMessage, content: framedContent{
+	a := &authenticatedContent{format: wirePrivateMessage, content: framedContent{
 		groupID:           m.groupID,
 		epoch:             m.epoch,
-		sender:            sender{SenderMember, uint32(d.leaf)},
+		sender:            sender{senderMember, uint32(d.leaf)},
 		authenticatedData: m.authenticatedData,
 		kind:              m.kind,
 	}}

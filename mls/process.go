@@ -36,26 +36,26 @@ func (st *publicState) checkEpoch(groupID []byte, epoch uint64) error {
 // signer finds the key that must have signed a handshake message (RFC 9420 6.1).
 func (st *publicState) signer(cfg *Config, c *framedContent) (SignaturePublicKey, error) {
 	switch c.sender.kind {
-	case SenderMember:
+	case senderMember:
 		if leaf := st.tree.leaf(LeafIndex(c.sender.index)); leaf != nil {
 			return leaf.SignatureKey, nil
 		}
 		return nil, invalid("sender %d is no member", c.sender.index) // 6.1
-	case SenderExternal:
+	case senderExternal:
 		return st.externalSigner(cfg, c)
-	case SenderNewMemberProposal:
+	case senderNewMemberProposal:
 		if !cfg.ExternalProposals {
 			return nil, refused("proposal from outside the group")
 		}
-		if c.kind != ContentProposal || c.proposal.kind != ProposalAdd {
+		if c.kind != contentProposal || c.proposal.kind != proposalAdd {
 			return nil, invalid("new member sends something else than Add") // 12.1.8
 		}
 		return c.proposal.add.Leaf.SignatureKey, nil
-	default: // SenderNewMemberCommit
+	default: // senderNewMemberCommit
 		if !cfg.ExternalCommits {
 			return nil, refused("external commit")
 		}
-		if c.kind != ContentCommit || c.commit.path == nil {
+		if c.kind != contentCommit || c.commit.path == nil {
 			return nil, invalid("new member sends something else than a commit with a path") // 12.4.3.2
 		}
 		return c.commit.path.leaf.SignatureKey, nil
@@ -74,11 +74,11 @@ func (st *publicState) externalSigner(cfg *Config, c *framedContent) (SignatureP
 	if uint64(c.sender.index) >= uint64(len(senders)) {
 		return nil, invalid("external sender %d is not listed", c.sender.index) // 12.1.8.1
 	}
-	if c.kind != ContentProposal {
+	if c.kind != contentProposal {
 		return nil, invalid("external sender sends something else than a proposal") // 12.1.8
 	}
 	switch c.proposal.kind {
-	case ProposalAdd, ProposalRemove, ProposalPSK, ProposalReInit, ProposalGroupContextExtensions:
+	case proposalAdd, proposalRemove, proposalPSK, proposalReInit, proposalGroupContextExtensions:
 		return senders[c.sender.index].Key, nil
 	}
 	return nil, invalid("external sender proposes type %d", c.proposal.kind) // 12.1.8
@@ -90,7 +90,7 @@ func (st *publicState) verify(cfg *Config, u unverifiedContent) (*authenticatedC
 	if err := st.checkEpoch(c.groupID, c.epoch); err != nil {
 		return nil, err
 	}
-	if c.kind == ContentApplication {
+	if c.kind == contentApplication {
 		return nil, invalid("application data in a PublicMessage") // 6.2
 	}
 	if st.reInit != nil {
@@ -106,7 +106,7 @@ func (st *publicState) verify(cfg *Config, u unverifiedContent) (*authenticatedC
 // queue turns a verified proposal message into one that commits can name.
 func (st *publicState) queue(cfg *Config, a *authenticatedContent) (queuedProposal, error) {
 	q := queuedProposal{st.suite.refHash("MLS 1.0 Proposal Reference", marshal(a)), a.content.proposal, a.content.sender}
-	if q.proposal.kind == ProposalExternalInit {
+	if q.proposal.kind == proposalExternalInit {
 		return queuedProposal{}, invalid("ExternalInit by reference") // 12.2
 	}
 	if err := st.verifyProposal(cfg, q); err != nil {

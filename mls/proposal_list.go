@@ -39,19 +39,19 @@ func newProposalList(all []queuedProposal) *proposalList {
 	return l
 }
 
-func (l *proposalList) part(kind ProposalType) *[]queuedProposal {
+func (l *proposalList) part(kind proposalType) *[]queuedProposal {
 	switch kind {
-	case ProposalGroupContextExtensions:
+	case proposalGroupContextExtensions:
 		return &l.extensions
-	case ProposalUpdate:
+	case proposalUpdate:
 		return &l.updates
-	case ProposalRemove:
+	case proposalRemove:
 		return &l.removes
-	case ProposalAdd:
+	case proposalAdd:
 		return &l.adds
-	case ProposalPSK:
+	case proposalPSK:
 		return &l.psks
-	case ProposalExternalInit:
+	case proposalExternalInit:
 		return &l.externalInit
 	default: // no other is ever parsed
 		return &l.reInit
@@ -78,7 +78,7 @@ func resolve(c *commit, committer sender, queue []queuedProposal) ([]queuedPropo
 			all = append(all, queuedProposal{proposal: p.proposal, sender: committer})
 			continue
 		}
-		if committer.kind == SenderNewMemberCommit {
+		if committer.kind == senderNewMemberCommit {
 			return nil, invalid("external commit with a proposal by reference") // 12.4.3.2
 		}
 		q, ok := byRef[string(p.ref)]
@@ -92,7 +92,7 @@ func resolve(c *commit, committer sender, queue []queuedProposal) ([]queuedPropo
 
 // verifyList checks a commit's proposals (RFC 9420 12.2).
 func (st *publicState) verifyList(cfg *Config, committer sender, l *proposalList) error {
-	if committer.kind == SenderNewMemberCommit {
+	if committer.kind == senderNewMemberCommit {
 		if err := st.verifyExternalList(l); err != nil {
 			return err
 		}
@@ -147,7 +147,7 @@ func (st *publicState) verifyRegularList(committer sender, l *proposalList) erro
 	touched := make(map[LeafIndex]bool)
 	for _, q := range slices.Concat(l.updates, l.removes) {
 		i := q.proposal.remove
-		if q.proposal.kind == ProposalUpdate {
+		if q.proposal.kind == proposalUpdate {
 			i = LeafIndex(q.sender.index)
 		}
 		if i == LeafIndex(committer.index) {
@@ -178,29 +178,29 @@ func (st *publicState) verifyExternalList(l *proposalList) error {
 func (st *publicState) verifyProposal(cfg *Config, q queuedProposal) error {
 	p := q.proposal
 	switch p.kind {
-	case ProposalAdd: // 12.1.1
+	case proposalAdd: // 12.1.1
 		return st.verifyAdds(cfg, []queuedProposal{q})
-	case ProposalUpdate: // 12.1.2
+	case proposalUpdate: // 12.1.2
 		return st.verifyUpdate(cfg, q)
-	case ProposalRemove:
+	case proposalRemove:
 		if st.tree.leaf(p.remove) == nil {
 			return invalid("Remove of blank leaf %d", p.remove) // 12.1.3
 		}
-	case ProposalGroupContextExtensions: // 12.1.7
+	case proposalGroupContextExtensions: // 12.1.7
 		if _, err := requiredCapabilities(p.extensions); err != nil {
 			return err
 		}
 		if _, err := externalSenders(p.extensions); err != nil {
 			return err
 		}
-	case ProposalPSK:
+	case proposalPSK:
 		if len(p.psk.nonce) != st.suite.nh {
 			return invalid("PSK nonce of %d bytes", len(p.psk.nonce)) // 8.4
 		}
 		if p.psk.kind == pskResumption && p.psk.usage != usageApplication && cfg.parent == nil {
 			return invalid("PSK proposal with usage %d", p.psk.usage) // 12.1.4
 		}
-	case ProposalReInit:
+	case proposalReInit:
 		if p.reInit.version < st.context.Version {
 			return invalid("ReInit to version %d", p.reInit.version) // 12.1.5
 		}
@@ -211,7 +211,7 @@ func (st *publicState) verifyProposal(cfg *Config, q queuedProposal) error {
 func (st *publicState) verifyUpdate(cfg *Config, q queuedProposal) error {
 	i, leaf := LeafIndex(q.sender.index), q.proposal.update
 	old := st.tree.leaf(i)
-	if q.sender.kind != SenderMember || old == nil {
+	if q.sender.kind != senderMember || old == nil {
 		return invalid("Update from somebody who is no member") // 12.1.2
 	}
 	if err := leaf.verifyAlone(st.suite, sourceUpdate); err != nil { // 12.1.2

@@ -1,29 +1,29 @@
 package mls
 
-// A ProposalType is a code point of RFC 9420 17.4.
-type ProposalType uint16
+// proposalType is a code point of RFC 9420 17.4.
+type proposalType uint16
 
 const (
-	ProposalAdd                    ProposalType = 1
-	ProposalUpdate                 ProposalType = 2
-	ProposalRemove                 ProposalType = 3
-	ProposalPSK                    ProposalType = 4
-	ProposalReInit                 ProposalType = 5
-	ProposalExternalInit           ProposalType = 6
-	ProposalGroupContextExtensions ProposalType = 7
+	proposalAdd                    proposalType = 1
+	proposalUpdate                 proposalType = 2
+	proposalRemove                 proposalType = 3
+	proposalPSK                    proposalType = 4
+	proposalReInit                 proposalType = 5
+	proposalExternalInit           proposalType = 6
+	proposalGroupContextExtensions proposalType = 7
 )
 
 // isDefault says whether every client supports t without listing it (RFC 9420 7.2).
-func (t ProposalType) isDefault() bool { return t >= 1 && t <= 7 }
+func (t proposalType) isDefault() bool { return t >= 1 && t <= 7 }
 
 // needsPath is the column "Path Required" of RFC 9420 17.4.
-func (t ProposalType) needsPath() bool {
-	return t == ProposalUpdate || t == ProposalRemove || t == ProposalExternalInit || t == ProposalGroupContextExtensions
+func (t proposalType) needsPath() bool {
+	return t == proposalUpdate || t == proposalRemove || t == proposalExternalInit || t == proposalGroupContextExtensions
 }
 
 // proposal is Proposal of RFC 9420 12.1: the field of its type is set.
 type proposal struct {
-	kind       ProposalType
+	kind       proposalType
 	add        *KeyPackage // 12.1.1
 	update     *LeafNode   // 12.1.2
 	remove     LeafIndex   // 12.1.3
@@ -70,44 +70,44 @@ func decodeReInitIfAny(r *reader) *reInit {
 func (p *proposal) encode(w *writer) {
 	w.uint16(uint16(p.kind))
 	switch p.kind {
-	case ProposalAdd:
+	case proposalAdd:
 		p.add.encode(w)
-	case ProposalUpdate:
+	case proposalUpdate:
 		p.update.encode(w)
-	case ProposalRemove:
+	case proposalRemove:
 		w.uint32(uint32(p.remove))
-	case ProposalPSK:
+	case proposalPSK:
 		p.psk.encode(w)
-	case ProposalReInit:
+	case proposalReInit:
 		p.reInit.encode(w)
-	case ProposalExternalInit:
+	case proposalExternalInit:
 		w.opaque(p.kemOutput)
-	case ProposalGroupContextExtensions:
+	case proposalGroupContextExtensions:
 		encodeAll(w, p.extensions)
 	}
 }
 
 func decodeProposal(r *reader) *proposal {
-	p := &proposal{kind: ProposalType(r.uint16())}
+	p := &proposal{kind: proposalType(r.uint16())}
 	p.decodeBody(r)
 	return p
 }
 
 func (p *proposal) decodeBody(r *reader) {
 	switch p.kind {
-	case ProposalAdd:
+	case proposalAdd:
 		p.add = decodeKeyPackage(r)
-	case ProposalUpdate:
+	case proposalUpdate:
 		p.update = decodeLeafNode(r)
-	case ProposalRemove:
+	case proposalRemove:
 		p.remove = LeafIndex(r.uint32())
-	case ProposalPSK:
+	case proposalPSK:
 		p.psk = decodePSKID(r)
-	case ProposalReInit:
+	case proposalReInit:
 		p.reInit = decodeReInit(r)
-	case ProposalExternalInit:
+	case proposalExternalInit:
 		p.kemOutput = r.opaque()
-	case ProposalGroupContextExtensions:
+	case proposalGroupContextExtensions:
 		p.extensions = decodeExtensions(r)
 	default:
 		r.fail(unsupported("proposal type %#04x", uint16(p.kind)))

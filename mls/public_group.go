@@ -25,11 +25,11 @@ func NewPublicGroup(cfg Config, groupInfo, ratchetTree []byte) (*PublicGroup, er
 	if err != nil {
 		return nil, err
 	}
-	info, err := ParseGroupInfo(groupInfo)
+	info, err := parseGroupInfo(groupInfo)
 	if err != nil {
 		return nil, err
 	}
-	s, err := info.Context.Suite.params()
+	s, err := info.context.Suite.params()
 	if err != nil {
 		return nil, err
 	}
@@ -37,14 +37,8 @@ func NewPublicGroup(cfg Config, groupInfo, ratchetTree []byte) (*PublicGroup, er
 	if err != nil {
 		return nil, err
 	}
-	st := newPublicState(s, info.Context, tree, info.confirmationTag)
+	st := newPublicState(s, info.context, tree, info.confirmationTag)
 	return &PublicGroup{cfg: cfg, now: &st}, nil
-}
-
-// A PublicStagedCommit is a commit that a PublicGroup verified.
-type PublicStagedCommit struct {
-	Changes
-	base, next *publicState
 }
 
 // open parses and verifies a PublicMessage of this epoch.
@@ -65,7 +59,7 @@ func (p *PublicGroup) HandleProposal(msg []byte) error {
 	if err != nil {
 		return err
 	}
-	if a.content.kind != ContentProposal {
+	if a.content.kind != contentProposal {
 		return invalid("not a proposal")
 	}
 	if len(p.proposals) >= maxProposals {
@@ -82,12 +76,12 @@ func (p *PublicGroup) HandleProposal(msg []byte) error {
 }
 
 // Stage verifies a commit and changes nothing.
-func (p *PublicGroup) Stage(msg []byte) (*PublicStagedCommit, error) {
+func (p *PublicGroup) Stage(msg []byte) (*StagedCommit, error) {
 	a, err := p.open(msg)
 	if err != nil {
 		return nil, err
 	}
-	if a.content.kind != ContentCommit {
+	if a.content.kind != contentCommit {
 		return nil, invalid("not a commit")
 	}
 	if len(a.auth.confirmationTag) != p.now.suite.nh {
@@ -98,15 +92,17 @@ func (p *PublicGroup) Stage(msg []byte) (*PublicStagedCommit, error) {
 		return nil, err
 	}
 	next := p.now.finish(t, a)
-	return &PublicStagedCommit{p.now.changes(t, a, &next), p.now, &next}, nil
+	out := p.now.changes(t, a, &next)
+	out.publicBase, out.publicNext = p.now, &next
+	return out, nil
 }
 
 // Apply moves to the epoch of a staged commit.
-func (p *PublicGroup) Apply(c *PublicStagedCommit) error {
-	if c.base != p.now {
+func (p *PublicGroup) Apply(c *StagedCommit) error {
+	if c.publicBase != p.now {
 		return invalid("commit was staged in another epoch")
 	}
-	p.now, p.proposals = c.next, nil
+	p.now, p.proposals = c.publicNext, nil
 	return nil
 }
 

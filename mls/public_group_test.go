@@ -97,7 +97,7 @@ func TestPublicGroupRefusesForgeries(t *testing.T) {
 	staged, err := w.public.Stage(p.Message)
 	w.check(err)
 	if len(staged.Added) != 1 || staged.Added[0].Index != 3 || staged.Sender != 1 || staged.Epoch != 2 || string(staged.AuthenticatedData) != "time" {
-		t.Fatalf("changes: %+v", staged.Changes)
+		t.Fatalf("changes: %+v", staged)
 	}
 	if len(staged.Updated) != 1 || staged.Updated[0].Index != 1 {
 		t.Fatalf("updated: %+v", staged.Updated)
@@ -113,7 +113,7 @@ func TestPublicGroupRefusesForgeries(t *testing.T) {
 
 func TestPublicGroupMarshal(t *testing.T) {
 	w := grown(t)
-	msg, d, err := w.clients[3].g.ProposeRemove(5, ProposeOptions{})
+	msg, d, err := w.clients[3].g.Propose(Proposal{Remove: new(LeafIndex(5))})
 	w.propose(3, msg, d, err)
 	b := w.public.Marshal()
 	p, err := ParsePublicGroup(w.cfg, b)
@@ -164,13 +164,13 @@ func TestInspect(t *testing.T) {
 		msg  []byte
 		want Envelope
 	}{
-		{p.Message, Envelope{WireFormat: WirePublicMessage, GroupID: []byte("group"), Epoch: 1, ContentType: ContentCommit,
-			AuthenticatedData: []byte("ad"), SenderType: SenderMember, Sender: 1}},
-		{protect(t, w.clients[2], "x"), Envelope{WireFormat: WirePrivateMessage, GroupID: []byte("group"), Epoch: 1,
-			ContentType: ContentApplication, AuthenticatedData: []byte("ad")}},
-		{p.Welcome, Envelope{WireFormat: WireWelcome, Suite: w.suite, KeyPackageRefs: [][]byte{n.kp.Ref()}}},
-		{info, Envelope{WireFormat: WireGroupInfo, GroupID: []byte("group"), Epoch: 1, Suite: w.suite}},
-		{n.kp.Bytes(), Envelope{WireFormat: WireKeyPackage, Suite: w.suite}},
+		{p.Message, Envelope{Kind: KindCommit, GroupID: []byte("group"), Epoch: 1,
+			AuthenticatedData: []byte("ad"), FromMember: true, Sender: 1}},
+		{protect(t, w.clients[2], "x"), Envelope{Kind: KindApplication, Private: true, GroupID: []byte("group"), Epoch: 1,
+			AuthenticatedData: []byte("ad")}},
+		{p.Welcome, Envelope{Kind: KindWelcome, Suite: w.suite, KeyPackageRefs: [][]byte{n.kp.Ref()}}},
+		{info, Envelope{Kind: KindGroupInfo, GroupID: []byte("group"), Epoch: 1, Suite: w.suite, Context: new(w.clients[0].g.Context())}},
+		{n.kp.Bytes(), Envelope{Kind: KindKeyPackage, Suite: w.suite}},
 	} {
 		got, err := Inspect(c.msg)
 		w.check(err)
@@ -184,9 +184,10 @@ func TestInspect(t *testing.T) {
 }
 
 func (e *Envelope) equal(o *Envelope) bool {
-	return e.WireFormat == o.WireFormat && bytes.Equal(e.GroupID, o.GroupID) && e.Epoch == o.Epoch && e.ContentType == o.ContentType &&
-		bytes.Equal(e.AuthenticatedData, o.AuthenticatedData) && e.SenderType == o.SenderType && e.Sender == o.Sender &&
-		e.Suite == o.Suite && slices.EqualFunc(e.KeyPackageRefs, o.KeyPackageRefs, bytes.Equal)
+	return e.Kind == o.Kind && e.Private == o.Private && bytes.Equal(e.GroupID, o.GroupID) && e.Epoch == o.Epoch &&
+		bytes.Equal(e.AuthenticatedData, o.AuthenticatedData) && e.FromMember == o.FromMember && e.Sender == o.Sender &&
+		e.Suite == o.Suite && slices.EqualFunc(e.KeyPackageRefs, o.KeyPackageRefs, bytes.Equal) &&
+		(e.Context == nil) == (o.Context == nil) && (e.Context == nil || e.Context.Equal(*o.Context))
 }
 
 // Several goroutines may verify commits and read at once; the race detector looks on.

@@ -8,8 +8,8 @@ const (
 )
 
 // kindOf is the ratchet that encrypts content of type t (RFC 9420 9.1).
-func kindOf(t ContentType) ratchetKind {
-	if t == ContentApplication {
+func kindOf(t contentType) ratchetKind {
+	if t == contentApplication {
 		return ratchetApplication
 	}
 	return ratchetHandshake

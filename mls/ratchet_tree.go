@@ -28,7 +28,7 @@ type treeSlot struct {
 }
 
 type credentialCount struct {
-	kind  CredentialType
+	kind  credentialType
 	count int
 	fresh bool // none was there when the tree was cloned
 }
@@ -129,10 +129,10 @@ func (t *ratchetTree) list(x nodeIndex, n treeNode) {
 	}
 	t.signature.insert(x, t.signatureKey)
 	t.fresh = append(t.fresh, x.leaf())
-	k := slices.IndexFunc(t.credentials, func(c credentialCount) bool { return c.kind == n.leaf.Credential.Type })
+	k := slices.IndexFunc(t.credentials, func(c credentialCount) bool { return c.kind == n.leaf.Credential.kind() })
 	if k < 0 {
 		k = len(t.credentials)
-		t.credentials = append(t.credentials, credentialCount{kind: n.leaf.Credential.Type, fresh: true})
+		t.credentials = append(t.credentials, credentialCount{kind: n.leaf.Credential.kind(), fresh: true})
 	}
 	t.credentials[k].count++
 }
@@ -147,7 +147,7 @@ func (t *ratchetTree) unlist(x nodeIndex, n treeNode) {
 	}
 	t.signature.remove(x, n.leaf.SignatureKey)
 	for k := range t.credentials {
-		if t.credentials[k].kind == n.leaf.Credential.Type {
+		if t.credentials[k].kind == n.leaf.Credential.kind() {
 			t.credentials[k].count--
 		}
 	}

@@ -134,7 +134,7 @@ func TestFramingRules(t *testing.T) {
 	g := w.clients[0].g
 	to := w.clients[1].g
 	public := func(change func(*authenticatedContent)) []byte {
-		a := g.frame(false, framedContent{kind: ContentCommit, commit: &commit{path: w.path(0)}})
+		a := g.frame(false, framedContent{kind: contentCommit, commit: &commit{path: w.path(0)}})
 		change(a)
 		w.check(a.sign(g.now.signer, g.now.contextBytes))
 		a.auth.confirmationTag = make([]byte, 32)
@@ -144,8 +144,8 @@ func TestFramingRules(t *testing.T) {
 	app := protect(t, w.clients[0], "x")
 	m := must(parse(app, decodeMessage))(t).private
 	m.senderData[0] ^= 1
-	data := marshal(&message{format: WirePrivateMessage, private: m})
-	spoiled := g.now.suite.sealPrivate(g.frame(true, framedContent{kind: ContentApplication}), messageKey{make([]byte, 32), make([]byte, 12)}, senderData{}, g.now.secrets.senderData, 0)
+	data := marshal(&message{format: wirePrivateMessage, private: m})
+	spoiled := g.now.suite.sealPrivate(g.frame(true, framedContent{kind: contentApplication}), messageKey{make([]byte, 32), make([]byte, 12)}, senderData{}, g.now.secrets.senderData, 0)
 	twice := KeyPackage{Suite: w.suite, Leaf: w.public.Leaf(0), Extensions: []Extension{{Type: 1}, {Type: 1}}}
 	n := w.newcomer()
 	p := must(g.Commit(CommitOptions{Add: []*KeyPackage{n.kp}}))(t)
@@ -162,7 +162,7 @@ func TestFramingRules(t *testing.T) {
 		{second(to.Unprotect(marshal(spoiled))), ErrInvalid, "ciphertext: "},
 		{second(to.Unprotect(p.Message)), ErrInvalid, "not an application message"},
 		{first(ParseKeyPackage(twice.Bytes())), ErrMalformed, "extension 0x0001 twice"},
-		{first(ProposeExternal(g.Context(), n.key, Proposal{Add: n.kp})), ErrRefused, "lists no such external sender"},
+		{first(Client{Key: n.key}.ProposeExternal(g.Context(), Proposal{Add: n.kp})), ErrRefused, "lists no such external sender"},
 	} {
 		if !errors.Is(c.err, c.kind) || !strings.Contains(fmt.Sprint(c.err), c.why) {
 			t.Errorf("error %v, want %q", c.err, c.why)
@@ -180,7 +180,7 @@ func TestGroupInfoRules(t *testing.T) {
 	m := must(parse(p.Welcome, decodeMessage))(t).welcome
 	s := g.now.suite
 	open := func() *joining {
-		j := &joining{cfg: w.cfg, suite: s, kp: n.kp, secrets: n.secrets, signer: n.key}
+		j := &joining{cfg: w.cfg, suite: s, kp: n.kp, secrets: n.private(t), signer: n.key}
 		w.check(j.openSecrets(m))
 		return j
 	}
@@ -188,7 +188,7 @@ func TestGroupInfoRules(t *testing.T) {
 	blank.info.signer = 9
 	stranger := open()
 	stranger.kp = w.newcomer().kp
-	sealed := func(change func(*GroupInfo)) error {
+	sealed := func(change func(*groupInfo)) error {
 		j := open()
 		change(j.info)
 		k := s.welcomeKey(j.group.joiner, j.psk)
@@ -197,7 +197,7 @@ func TestGroupInfoRules(t *testing.T) {
 		secrets, err := s.encryptWithLabel(n.kp.InitKey, "Welcome", other.encryptedGroupInfo, marshal(j.group))
 		w.check(err)
 		other.secrets = []encryptedGroupSecrets{{n.kp.Ref(), secrets}}
-		return (&joining{cfg: w.cfg, suite: s, kp: n.kp, secrets: n.secrets, signer: n.key}).openSecrets(&other)
+		return (&joining{cfg: w.cfg, suite: s, kp: n.kp, secrets: n.private(t), signer: n.key}).openSecrets(&other)
 	}
 	spoiled := func() error {
 		j, other := open(), *m
@@ -205,7 +205,7 @@ func TestGroupInfoRules(t *testing.T) {
 		secrets, err := s.encryptWithLabel(n.kp.InitKey, "Welcome", other.encryptedGroupInfo, marshal(j.group))
 		w.check(err)
 		other.secrets = []encryptedGroupSecrets{{n.kp.Ref(), secrets}}
-		return (&joining{cfg: w.cfg, suite: s, kp: n.kp, secrets: n.secrets, signer: n.key}).openSecrets(&other)
+		return (&joining{cfg: w.cfg, suite: s, kp: n.kp, secrets: n.private(t), signer: n.key}).openSecrets(&other)
 	}
 	for _, c := range []struct {
 		err error
@@ -213,7 +213,7 @@ func TestGroupInfoRules(t *testing.T) {
 	}{
 		{blank.openTree(nil), "group info signed by blank leaf"},
 		{stranger.openTree(nil), "own leaf is not in the tree"},
-		{sealed(func(i *GroupInfo) { i.Context.Suite = 1 }), "group of suite"},
+		{sealed(func(i *groupInfo) { i.context.Suite = 1 }), "group of suite"},
 		{spoiled(), "group info: "},
 		{ask(func(*LeafNode) error { return errors.New("unknown to me") }, n.kp.Leaf), "credential: unknown"},
 	} {
@@ -221,5 +221,5 @@ func TestGroupInfoRules(t *testing.T) {
 			t.Errorf("error %v, want %q", c.err, c.why)
 		}
 	}
-	w.check(sealed(func(*GroupInfo) {}))
+	w.check(sealed(func(*groupInfo) {}))
 }

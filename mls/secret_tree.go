@@ -141,8 +141,8 @@ func (t *secretTree) discard(u *keyUse) {
 
 // consume moves the tree on: after it the message's key exists nowhere. It keeps at
 // most maxSkip skipped keys of the ratchet, the newest.
-func (t *secretTree) consume(u *keyUse, maxSkip uint32) Delta {
-	var d Delta
+func (t *secretTree) consume(u *keyUse, maxSkip uint32) delta {
+	var d delta
 	if u.expansion != nil {
 		d = t.unfold(u.expansion)
 	}
@@ -167,10 +167,10 @@ func (t *secretTree) consume(u *keyUse, maxSkip uint32) Delta {
 }
 
 // unfold puts an expansion into the tree in place of the secret it came from.
-func (t *secretTree) unfold(e *expansion) Delta {
+func (t *secretTree) unfold(e *expansion) delta {
 	clear(t.nodes[e.from])
 	delete(t.nodes, e.from)
-	d := Delta{{t.nodeName(e.from), nil}}
+	d := delta{{t.nodeName(e.from), nil}}
 	for _, x := range slices.Sorted(maps.Keys(e.copath)) {
 		t.nodes[x] = e.copath[x]
 		d = append(d, Record{t.nodeName(x), e.copath[x]}.clone())
@@ -183,11 +183,11 @@ func (t *secretTree) unfold(e *expansion) Delta {
 }
 
 // trim forgets the oldest skipped keys beyond n.
-func (t *secretTree) trim(id ratchetID, r *ratchet, n int) Delta {
+func (t *secretTree) trim(id ratchetID, r *ratchet, n int) delta {
 	if len(r.skipped) <= n {
 		return nil
 	}
-	var d Delta
+	var d delta
 	old := slices.Sorted(maps.Keys(r.skipped))
 	for _, g := range old[:len(old)-n] {
 		r.skipped[g].erase()

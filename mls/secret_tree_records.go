@@ -6,7 +6,7 @@ import (
 )
 
 // erase overwrites all secrets and returns the deletion of their records.
-func (t *secretTree) erase() Delta {
+func (t *secretTree) erase() delta {
 	d := t.records()
 	for _, s := range t.nodes {
 		clear(s)
@@ -46,8 +46,8 @@ func (t *secretTree) skippedRecord(id ratchetID, g uint32, k messageKey) Record 
 }
 
 // records lists everything in the tree.
-func (t *secretTree) records() Delta {
-	var d Delta
+func (t *secretTree) records() delta {
+	var d delta
 	for x, secret := range t.nodes {
 		d = append(d, Record{t.nodeName(x), secret}.clone())
 	}

@@ -89,13 +89,3 @@ func (o *SenderOpener) Erase() {
 		k.erase()
 	}
 }
-
-// OpenSender is NewSenderOpener, Open and Erase for one message.
-func OpenSender(cs CipherSuite, ratchet, senderData []byte, leaf LeafIndex, groupContext []byte, signer SignaturePublicKey, msg []byte) (*ApplicationMessage, error) {
-	o, err := NewSenderOpener(cs, ratchet, senderData, leaf, groupContext, signer)
-	if err != nil {
-		return nil, err
-	}
-	defer o.Erase()
-	return o.Open(msg)
-}

@@ -5,16 +5,6 @@ import (
 	"slices"
 )
 
-// A StagedCommit is a commit verified in full, confirmation tag included, with the
-// epoch that it leads to. It is good for the epoch it was staged in only.
-type StagedCommit struct {
-	Changes
-	SelfRemoved bool // this member is out; the confirmation tag could not be checked
-
-	base *epoch // staged on this
-	next *epoch // nil when SelfRemoved
-}
-
 // Stage verifies a commit of another member, or recognises the pending own one, and
 // changes nothing (RFC 9420 12.4.2). Apply moves on.
 func (g *Group) Stage(msg []byte) (*StagedCommit, error) {
@@ -31,10 +21,10 @@ func (g *Group) Stage(msg []byte) (*StagedCommit, error) {
 	if use != nil {
 		defer g.now.messages.discard(use) // the epoch ends with this commit, or it is lost
 	}
-	if a.content.kind != ContentCommit {
+	if a.content.kind != contentCommit {
 		return nil, invalid("not a commit")
 	}
-	if from := a.content.sender; from.kind == SenderMember && LeafIndex(from.index) == g.now.own {
+	if from := a.content.sender; from.kind == senderMember && LeafIndex(from.index) == g.now.own {
 		return nil, refused("own commit that is not pending")
 	}
 	t, err := g.now.process(&g.cfg, a, g.proposals)
@@ -52,7 +42,7 @@ func (g *Group) openHandshake(msg []byte) (*authenticatedContent, *keyUse, error
 		return nil, nil, err
 	}
 	switch m.format {
-	case WirePublicMessage:
+	case wirePublicMessage:
 		c := &m.public.content
 		if err := g.now.checkEpoch(c.groupID, c.epoch); err != nil {
 			return nil, nil, err
@@ -63,8 +53,8 @@ func (g *Group) openHandshake(msg []byte) (*authenticatedContent, *keyUse, error
 		}
 		a, err := g.now.verify(&g.cfg, u)
 		return a, nil, err
-	case WirePrivateMessage:
-		if m.private.kind == ContentApplication {
+	case wirePrivateMessage:
+		if m.private.kind == contentApplication {
 			return nil, nil, invalid("application message where a handshake message belongs")
 		}
 		e, err := g.reader(m.private)
@@ -83,7 +73,8 @@ func (g *Group) openHandshake(msg []byte) (*authenticatedContent, *keyUse, error
 // stage runs the private half of a commit (RFC 9420 12.4.2).
 func (g *Group) stage(t *transition, a *authenticatedContent) (*StagedCommit, error) {
 	public := g.now.finish(t, a)
-	out := &StagedCommit{Changes: g.now.changes(t, a, &public), base: g.now}
+	out := g.now.changes(t, a, &public)
+	out.base = g.now
 	if slices.ContainsFunc(out.Removed, func(m Member) bool { return m.Index == g.now.own }) {
 		out.SelfRemoved = true
 		return out, nil

@@ -10,6 +10,10 @@ import (
 
 // A Record is one entry of a group's stored state. A nil Value deletes it. Values
 // hold secrets: what stores them must be able to forget.
+//
+// Operations that change a group return the records that changed, each key once. They
+// are to be applied as one and durably, before the ciphertext they came with leaves or
+// the plaintext is shown.
 type Record struct {
 	Key   string
 	Value []byte
@@ -17,13 +21,12 @@ type Record struct {
 
 func (r Record) clone() Record { return Record{r.Key, bytes.Clone(r.Value)} }
 
-// A Delta is a change of the stored state. No key occurs twice.
-// It is to be applied as one and durably, before the ciphertext it came with leaves or the plaintext is shown.
-type Delta []Record
+// delta is a change of the stored state.
+type delta []Record
 
 // deletion returns the delta that removes the records of d.
-func (d Delta) deletion() Delta {
-	var out Delta
+func (d delta) deletion() delta {
+	var out delta
 	for _, r := range d {
 		out = append(out, Record{Key: r.Key})
 	}
@@ -32,12 +35,12 @@ func (d Delta) deletion() Delta {
 
 // last returns d with only the last record of each key, so that a secret which is
 // written and overwritten in one step never reaches the disk.
-func (d Delta) last() Delta {
+func (d delta) last() delta {
 	at := make(map[string]int, len(d))
 	for i, r := range d {
 		at[r.Key] = i
 	}
-	var out Delta
+	var out delta
 	for i, r := range d {
 		if at[r.Key] == i {
 			out = append(out, r)
@@ -49,12 +52,12 @@ func (d Delta) last() Delta {
 }
 
 // difference is what turns the records of before into those of after.
-func difference(before, after Delta) Delta {
+func difference(before, after delta) delta {
 	old := make(map[string][]byte, len(before))
 	for _, r := range before {
 		old[r.Key] = r.Value
 	}
-	var d Delta
+	var d delta
 	for _, r := range after {
 		if v, ok := old[r.Key]; !ok || !bytes.Equal(v, r.Value) {
 			d = append(d, r)
@@ -98,7 +101,7 @@ func proposalRecord(n int, q queuedProposal) Record {
 }
 
 // State lists all records of the group: what all deltas so far add up to.
-func (g *Group) State() (Delta, error) {
+func (g *Group) State() ([]Record, error) {
 	if g.removed {
 		return nil, nil
 	}
@@ -112,8 +115,8 @@ func (g *Group) State() (Delta, error) {
 }
 
 // headRecords are the records but for the ratchet tree and the secret trees.
-func (g *Group) headRecords() Delta {
-	d := Delta{g.now.record()}
+func (g *Group) headRecords() delta {
+	d := delta{g.now.record()}
 	for x, key := range g.now.keys {
 		d = append(d, Record{fmt.Sprintf("key/%08x", uint32(x)), bytes.Clone(key.raw)})
 	}
@@ -170,12 +173,12 @@ func (e *messageEpoch) record(after *ratchetTree) Record {
 	return Record{fmt.Sprintf("past/%016x", e.context.Epoch), w.buf}
 }
 
-func treeRecords(t *ratchetTree) Delta { return nodeDelta(&ratchetTree{}, t) }
+func treeRecords(t *ratchetTree) delta { return nodeDelta(&ratchetTree{}, t) }
 
 // nodeDelta is what turns the records of one tree into another's. Nodes never
 // change, so those that both trees share are the same pointers.
-func nodeDelta(before, after *ratchetTree) Delta {
-	var d Delta
+func nodeDelta(before, after *ratchetTree) delta {
+	var d delta
 	before.slots.differences(&after.slots, func(x int) {
 		a, b := before.nodeOrBlank(x), after.nodeOrBlank(x)
 		switch {

@@ -218,8 +218,9 @@ func (l *loader) pending() error {
 	}
 	next.publicState = now.finish(t, p.content)
 	next.messages = newSecretTree(now.suite, next.context.Epoch, next.tree.width(), encryption)
-	p.Staged = &StagedCommit{Changes: now.changes(t, p.content, &next.publicState), base: now, next: next}
-	p.Delta = Delta{p.record()}
+	p.Staged = now.changes(t, p.content, &next.publicState)
+	p.Staged.base, p.Staged.next = now, next
+	p.Delta = delta{p.record()}
 	l.group.pending = p
 	return nil
 }

@@ -29,7 +29,7 @@ func newStore(t tester, g *Group) *store {
 	return s
 }
 
-func (s *store) apply(d Delta) {
+func (s *store) apply(d delta) {
 	seen := make(map[string]bool)
 	for _, r := range d {
 		if seen[r.Key] {
@@ -64,7 +64,7 @@ func (s *store) same(g *Group) {
 	}
 }
 
-func newStoreOf(d Delta) map[string][]byte {
+func newStoreOf(d delta) map[string][]byte {
 	m := make(map[string][]byte)
 	for _, r := range d {
 		m[r.Key] = r.Value

@@ -13,7 +13,7 @@ type ReInit struct {
 }
 
 func (r *ReInit) proposal() *proposal {
-	return &proposal{kind: ProposalReInit, reInit: reInit{r.GroupID, protocolVersion, r.Suite, r.Extensions}}
+	return &proposal{kind: proposalReInit, reInit: reInit{r.GroupID, protocolVersion, r.Suite, r.Extensions}}
 }
 
 // Ended returns the ReInit that ended the group, or nil. Messages can still be read
@@ -25,11 +25,11 @@ func (g *Group) Ended() *ReInit {
 	return nil
 }
 
-// Reinit begins the successor of a group that ended by a ReInit (RFC 9420 11.2), with
-// new key packages of all its other members. Suite, id and extensions are those of the
-// ReInit; key is of the new suite. The commit's Welcome brings the others to
-// JoinSuccessor; nobody else needs its Message, but Apply does its Staged.
-func (g *Group) Reinit(cfg Config, key *SignatureKey, members []*KeyPackage, o GroupOptions) (*Group, *PendingCommit, error) {
+// Reinit begins the successor of a group that ended by a ReInit (RFC 9420 11.2). Suite,
+// id and extensions are those of the ReInit; o.Add are new key packages of all its other
+// members, and client's key is of the new suite. The commit's Welcome brings the others
+// to JoinSuccessor; nobody else needs its Message, but Apply does its Staged.
+func (g *Group) Reinit(cfg Config, client Client, o CommitOptions) (*Group, *PendingCommit, error) {
 	if err := g.active(); err != nil {
 		return nil, nil, err
 	}
@@ -40,30 +40,34 @@ func (g *Group) Reinit(cfg Config, key *SignatureKey, members []*KeyPackage, o G
 	if r.version != protocolVersion {
 		return nil, nil, unsupported("protocol version %d", r.version)
 	}
-	o.GroupContextExtensions = r.extensions
-	return g.succeed(cfg, r.suite, r.groupID, key, members, o)
+	return g.succeed(cfg, r.suite, r.groupID, r.extensions, client, o)
 }
 
 // Branch begins a group of some of the members beside this one (RFC 9420 11.3), with
-// new key packages of theirs. groupID must be new, key of the same suite.
-func (g *Group) Branch(cfg Config, groupID []byte, key *SignatureKey, members []*KeyPackage, o GroupOptions) (*Group, *PendingCommit, error) {
+// new key packages of theirs in o.Add. groupID must be new, client's key of the same
+// suite.
+func (g *Group) Branch(cfg Config, client Client, groupID []byte, extensions []Extension, o CommitOptions) (*Group, *PendingCommit, error) {
 	if err := g.writable(); err != nil {
 		return nil, nil, err
 	}
-	return g.succeed(cfg, g.now.suite.id, groupID, key, members, o)
+	return g.succeed(cfg, g.now.suite.id, groupID, extensions, client, o)
 }
 
-func (g *Group) succeed(cfg Config, cs CipherSuite, groupID []byte, key *SignatureKey, members []*KeyPackage, o GroupOptions) (*Group, *PendingCommit, error) {
-	if cs != key.suite.id {
-		return nil, nil, invalid("signature key of suite %#04x", uint16(key.suite.id))
+func (g *Group) succeed(cfg Config, cs CipherSuite, groupID []byte, extensions []Extension, client Client, o CommitOptions) (*Group, *PendingCommit, error) {
+	s, err := client.suite()
+	if err != nil {
+		return nil, nil, err
+	}
+	if s.id != cs {
+		return nil, nil, invalid("signature key of suite %#04x", uint16(s.id))
 	}
 	cfg.parent = g
-	next, err := NewGroup(cfg, cs, groupID, g.Leaf(g.now.own).Credential, key, o)
+	next, err := client.NewGroup(cfg, groupID, extensions)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() { next.cfg.parent = nil }()
-	c, err := next.Commit(CommitOptions{Add: members})
+	c, err := next.Commit(o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -74,15 +78,15 @@ func (g *Group) succeed(cfg Config, cs CipherSuite, groupID []byte, key *Signatu
 	return next, c, nil
 }
 
-// JoinSuccessor is Join for a Welcome to a group that a member of this one began with
-// Reinit or Branch. It checks that the new group is what was agreed on, and the same
-// people, by their credentials (RFC 9420 11.2 and 11.3).
-func (g *Group) JoinSuccessor(cfg Config, msg []byte, kp *KeyPackage, secrets *KeyPackageSecrets, key *SignatureKey, ratchetTree []byte) (*Group, *GroupInfo, error) {
+// JoinSuccessor is Client.Join for a Welcome to a group that a member of this one began
+// with Reinit or Branch. It checks that the new group is what was agreed on, and the
+// same people, by their credentials (RFC 9420 11.2 and 11.3).
+func (g *Group) JoinSuccessor(cfg Config, client Client, welcome []byte, kp *KeyPackage, secrets, ratchetTree []byte) (*Group, *GroupInfo, error) {
 	if err := g.active(); err != nil {
 		return nil, nil, err
 	}
 	cfg.parent = g
-	j, err := openWelcome(cfg, msg, kp, secrets, key, ratchetTree)
+	j, err := client.openWelcome(cfg, welcome, kp, secrets, ratchetTree)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -91,7 +95,7 @@ func (g *Group) JoinSuccessor(cfg Config, msg []byte, kp *KeyPackage, secrets *K
 	if !slices.ContainsFunc(j.group.psks, pskID.inherited) {
 		return nil, nil, invalid("Welcome without the resumption PSK of this group") // 11.2, 11.3
 	}
-	if err := g.verifyContext(&j.info.Context); err != nil {
+	if err := g.verifyContext(&j.info.context); err != nil {
 		return nil, nil, err
 	}
 	if err := g.verifySuccessor(j.tree); err != nil {
@@ -101,7 +105,7 @@ func (g *Group) JoinSuccessor(cfg Config, msg []byte, kp *KeyPackage, secrets *K
 	if err != nil {
 		return nil, nil, err
 	}
-	return newGroup(j.cfg, e), j.info, nil
+	return newGroup(j.cfg, e), j.info.verified(), nil
 }
 
 // verifyContext checks the context of a successor in its first epoch.

@@ -24,7 +24,7 @@ func (w *world) packages(cs CipherSuite, but LeafIndex) (kps []*KeyPackage, all 
 		}
 		key, err := GenerateSignatureKey(cs)
 		w.check(err)
-		kp, secrets, err := NewKeyPackage(cs, BasicCredential([]byte(c.name)), key, KeyPackageOptions{Lifetime: testLifetime()})
+		kp, secrets, err := Client{Credential: Credential{Identity: []byte(c.name)}, Key: key, Lifetime: testLifetime()}.NewKeyPackage(nil)
 		w.check(err)
 		kps, all[i] = append(kps, kp), newcomer{kp, secrets, key}
 	}
@@ -37,7 +37,7 @@ func TestReInit(t *testing.T) {
 		w := trio(t, testConfig())
 		next := &ReInit{GroupID: []byte("next"), Suite: P256_AES128GCM_SHA256_P256, Extensions: []Extension{{ExtensionApplicationID, []byte("x")}}}
 		if byReference {
-			msg, d, err := w.clients[1].g.Propose(Proposal{ReInit: next}, ProposeOptions{})
+			msg, d, err := w.clients[1].g.Propose(Proposal{ReInit: next})
 			w.propose(1, msg, d, err)
 			w.commit2(0)
 		} else {
@@ -57,9 +57,9 @@ func TestReInit(t *testing.T) {
 		for what, err := range map[string]error{
 			"Protect": second(g.Protect(nil, nil)),
 			"Commit":  first(g.Commit(CommitOptions{})),
-			"Propose": second(g.Propose(Proposal{Remove: &remove}, ProposeOptions{})),
-			"Update":  second(g.ProposeUpdate(nil, ProposeOptions{})),
-			"Branch":  second(g.Branch(w.cfg, nil, g.now.signer, nil, GroupOptions{})),
+			"Propose": second(g.Propose(Proposal{Remove: &remove})),
+			"Update":  second(g.Propose(Proposal{Update: true})),
+			"Branch":  second(g.Branch(w.cfg, Client{Key: g.now.signer}, nil, nil, CommitOptions{})),
 		} {
 			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "group was reinitialised") {
 				t.Errorf("%s after ReInit: %v", what, err)
@@ -71,18 +71,19 @@ func TestReInit(t *testing.T) {
 		kps, all := w.packages(next.Suite, 2)
 		key, err := GenerateSignatureKey(next.Suite)
 		w.check(err)
-		if _, _, err := g.Reinit(w.cfg, key, kps[:1], GroupOptions{Lifetime: testLifetime()}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "successor lacks") {
+		self := Client{Credential: g.Leaf(2).Credential, Key: key, Lifetime: testLifetime()}
+		if _, _, err := g.Reinit(w.cfg, self, CommitOptions{Add: kps[:1]}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "successor lacks") {
 			t.Errorf("without a member: %v", err)
 		}
-		successor, c, err := g.Reinit(w.cfg, key, kps, GroupOptions{Lifetime: testLifetime()})
+		successor, c, err := g.Reinit(w.cfg, self, CommitOptions{Add: kps})
 		w.check(err)
 		_, err = successor.Apply(c.Staged)
 		w.check(err)
 		for i, n := range all {
-			if _, _, err := Join(w.cfg, c.Welcome, n.kp, n.secrets, n.key, nil); !errors.Is(err, ErrRefused) {
+			if _, _, err := (Client{Key: n.key}).Join(w.cfg, c.Welcome, n.kp, n.secrets, nil); !errors.Is(err, ErrRefused) {
 				t.Errorf("Join: %v", err)
 			}
-			joined, _, err := w.clients[i].g.JoinSuccessor(w.cfg, c.Welcome, n.kp, n.secrets, n.key, nil)
+			joined, _, err := w.clients[i].g.JoinSuccessor(w.cfg, Client{Key: n.key}, c.Welcome, n.kp, n.secrets, nil)
 			w.check(err)
 			if !bytes.Equal(joined.EpochAuthenticator(), successor.EpochAuthenticator()) || string(joined.ID()) != "next" || joined.Suite() != next.Suite {
 				t.Fatal("the successor is another group")
@@ -101,25 +102,26 @@ func TestBranch(t *testing.T) {
 	kps = slices.DeleteFunc(kps, func(k *KeyPackage) bool { return k == all[2].kp })
 	key, err := GenerateSignatureKey(w.suite)
 	w.check(err)
-	branch, c, err := g.Branch(cfg, []byte("branch"), key, kps, GroupOptions{Lifetime: testLifetime()})
+	self := Client{Credential: g.Leaf(1).Credential, Key: key, Lifetime: testLifetime()}
+	branch, c, err := g.Branch(cfg, self, []byte("branch"), nil, CommitOptions{Add: kps})
 	w.check(err)
 	_, err = branch.Apply(c.Staged)
 	w.check(err)
 	w.commit(0, CommitOptions{}) // the first group goes on before the Welcome arrives
 	n := all[0]
-	joined, _, err := w.clients[0].g.JoinSuccessor(cfg, c.Welcome, n.kp, n.secrets, n.key, nil)
+	joined, _, err := w.clients[0].g.JoinSuccessor(cfg, Client{Key: n.key}, c.Welcome, n.kp, n.secrets, nil)
 	w.check(err)
 	if !bytes.Equal(joined.EpochAuthenticator(), branch.EpochAuthenticator()) {
 		t.Fatal("the branch is another group")
 	}
 	other := trio(t, cfg)
-	if _, _, err := other.clients[0].g.JoinSuccessor(cfg, c.Welcome, n.kp, n.secrets, n.key, nil); err == nil {
+	if _, _, err := other.clients[0].g.JoinSuccessor(cfg, Client{Key: n.key}, c.Welcome, n.kp, n.secrets, nil); err == nil {
 		t.Error("a branch of another group of the same name is joined")
 	}
-	if _, _, err := g.Branch(cfg, []byte("branch"), key, []*KeyPackage{w.newcomer().kp}, GroupOptions{Lifetime: testLifetime()}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "not in this group") {
+	if _, _, err := g.Branch(cfg, self, []byte("branch"), nil, CommitOptions{Add: []*KeyPackage{w.newcomer().kp}}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "not in this group") {
 		t.Errorf("branch with a stranger: %v", err)
 	}
-	if _, _, err := g.Reinit(cfg, key, kps, GroupOptions{}); !errors.Is(err, ErrRefused) {
+	if _, _, err := g.Reinit(cfg, self, CommitOptions{Add: kps}); !errors.Is(err, ErrRefused) {
 		t.Errorf("Reinit of a group that goes on: %v", err)
 	}
 }
@@ -130,7 +132,7 @@ func TestSuccessorRules(t *testing.T) {
 	g := w.clients[0].g
 	plain := w.newcomer()
 	p := w.commit(1, CommitOptions{}, plain)
-	if _, _, err := g.JoinSuccessor(w.cfg, p.Welcome, plain.kp, plain.secrets, plain.key, nil); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "without the resumption PSK") {
+	if _, _, err := g.JoinSuccessor(w.cfg, (Client{Key: plain.key}), p.Welcome, plain.kp, plain.secrets, nil); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "without the resumption PSK") {
 		t.Errorf("a Welcome to this very group: %v", err)
 	}
 	good := GroupContext{Version: 1, Suite: w.suite, GroupID: []byte("next"), Epoch: 1}
@@ -184,7 +186,7 @@ func TestNewSignatureKey(t *testing.T) {
 	w := trio(t, cfg)
 	key, err := GenerateSignatureKey(w.suite)
 	w.check(err)
-	cred := BasicCredential([]byte("renamed"))
+	cred := Credential{Identity: []byte("renamed")}
 	c := w.clients[2]
 	p, err := c.g.Commit(CommitOptions{SignatureKey: key, Credential: &cred})
 	w.check(err)
@@ -201,7 +203,7 @@ func TestNewSignatureKey(t *testing.T) {
 	if !slices.Contains(replaced, "client 3>renamed") {
 		t.Fatalf("asked about %v", replaced)
 	}
-	msg, d, err := w.clients[1].g.ProposeUpdate(nil, ProposeOptions{})
+	msg, d, err := w.clients[1].g.Propose(Proposal{Update: true})
 	refuse = errors.New("no update")
 	w.check(err)
 	if err := w.public.HandleProposal(msg); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "no update") {
@@ -213,7 +215,7 @@ func TestNewSignatureKey(t *testing.T) {
 	old := LeafIndex(1)
 	refuse = errors.New("not the same person")
 	stranger, name := w.identity()
-	_, msg, err = JoinExternal(testConfig(), info, nil, name, stranger, ExternalJoinOptions{Replace: &old})
+	_, msg, err = Client{Credential: name, Key: stranger}.JoinExternal(testConfig(), info, nil, CommitOptions{Remove: []LeafIndex{old}})
 	w.check(err)
 	w.refused(t, msg, ErrInvalid, "not the same person")
 	other, err := GenerateSignatureKey(P256_AES128GCM_SHA256_P256)
@@ -228,7 +230,7 @@ func TestOwnProposalsEchoed(t *testing.T) {
 	for _, private := range []bool{false, true} {
 		w := trio(t, testConfig())
 		c := w.clients[0]
-		msg, d, err := c.g.ProposeRemove(2, ProposeOptions{Private: private})
+		msg, d, err := c.g.Propose(Proposal{Remove: new(LeafIndex(2)), Private: private})
 		w.check(err)
 		c.store.apply(d)
 		for range 2 {
@@ -253,11 +255,11 @@ func TestX509(t *testing.T) {
 	pool.AddCert(must(x509.ParseCertificate(rootDER))(t))
 	issue := func(name string, key *SignatureKey, by *ecdsa.PrivateKey) Credential {
 		leaf := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, NotBefore: authority.NotBefore, NotAfter: authority.NotAfter}
-		return Credential{Type: CredentialX509, Certificates: [][]byte{must(x509.CreateCertificate(rand.Reader, leaf, authority, &key.ec.PublicKey, by))(t), rootDER}}
+		return Credential{Certificates: [][]byte{must(x509.CreateCertificate(rand.Reader, leaf, authority, &key.ec.PublicKey, by))(t), rootDER}}
 	}
 	cfg := testConfig()
 	cfg.Authenticate = func(l *LeafNode) error {
-		if l.Credential.Type != CredentialX509 || len(l.Credential.Certificates) == 0 {
+		if len(l.Credential.Certificates) == 0 {
 			return errors.New("no certificate")
 		}
 		c, err := x509.ParseCertificate(l.Credential.Certificates[0])
@@ -276,11 +278,11 @@ func TestX509(t *testing.T) {
 	alice, _ := w.identity()
 	bob, _ := w.identity()
 	eve, _ := w.identity()
-	g := must(NewGroup(cfg, cs, []byte("x509"), issue("alice", alice, root), alice, GroupOptions{Lifetime: testLifetime()}))(t)
-	kp, secrets, err := NewKeyPackage(cs, issue("bob", bob, root), bob, KeyPackageOptions{Lifetime: testLifetime()})
+	g := must(Client{Credential: issue("alice", alice, root), Key: alice, Lifetime: testLifetime()}.NewGroup(cfg, []byte("x509"), nil))(t)
+	kp, secrets, err := Client{Credential: issue("bob", bob, root), Key: bob, Lifetime: testLifetime()}.NewKeyPackage(nil)
 	w.check(err)
 	p := must(g.Commit(CommitOptions{Add: []*KeyPackage{kp}}))(t)
-	joined, _, err := Join(cfg, p.Welcome, kp, secrets, bob, nil)
+	joined, _, err := Client{Key: bob}.Join(cfg, p.Welcome, kp, secrets, nil)
 	w.check(err)
 	if !bytes.Equal(joined.EpochAuthenticator(), p.Staged.next.secrets.authentication) {
 		t.Fatal("members disagree")
@@ -289,9 +291,9 @@ func TestX509(t *testing.T) {
 	for what, cred := range map[string]Credential{
 		"self-made":   issue("eve", eve, eve.ec),
 		"another key": issue("bob", bob, root),
-		"basic":       BasicCredential([]byte("bob")),
+		"basic":       Credential{Identity: []byte("bob")},
 	} {
-		kp, _, err := NewKeyPackage(cs, cred, eve, KeyPackageOptions{Lifetime: testLifetime()})
+		kp, _, err := Client{Credential: cred, Key: eve, Lifetime: testLifetime()}.NewKeyPackage(nil)
 		w.check(err)
 		if _, err := g.Commit(CommitOptions{Add: []*KeyPackage{kp}}); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", what, err)
@@ -299,11 +301,21 @@ func TestX509(t *testing.T) {
 	}
 }
 
+// A chain without a certificate is no credential, and must not be taken for a basic one.
+func TestX509NeedsACertificate(t *testing.T) {
+	var w writer
+	w.uint16(credentialX509)
+	w.opaque(nil)
+	if c, err := parse(w.buf, decodeCredential); !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "without a certificate") {
+		t.Fatalf("%+v, %v", c, err)
+	}
+}
+
 // GREASE goes out when asked for, and does not disturb anybody.
 func TestGREASE(t *testing.T) {
 	w := newWorld(t, X25519_AES128GCM_SHA256_Ed25519, testConfig())
 	key, cred := w.identity()
-	kp, secrets, err := NewKeyPackage(w.suite, cred, key, KeyPackageOptions{Lifetime: testLifetime(), GREASE: true})
+	kp, secrets, err := Client{Credential: cred, Key: key, Lifetime: testLifetime(), GREASE: true}.NewKeyPackage(nil)
 	w.check(err)
 	c := kp.Leaf.Capabilities
 	if !slices.ContainsFunc(c.Suites, CipherSuite.isGREASE) || len(c.Proposals) != 1 || len(c.Credentials) != 2 || len(c.Extensions) != 1 || len(kp.Leaf.Extensions) != 1 {
@@ -331,7 +343,7 @@ func TestAssignCodePoint(t *testing.T) {
 		t.Fatal("supported before it is assigned")
 	}
 	for range 2 {
-		if err := AssignCodePoint(code, XWING_AES256GCM_SHA512_Ed25519); err != nil {
+		if err := XWING_AES256GCM_SHA512_Ed25519.AssignCodePoint(code); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -352,7 +364,7 @@ func TestAssignCodePoint(t *testing.T) {
 		{0x1a1a, XWING_AES256GCM_SHA512_Ed25519, ErrRefused},
 		{0xF7F2, 0xF7F3, ErrUnsupported},
 	} {
-		if err := AssignCodePoint(c.code, c.cs); !errors.Is(err, c.err) {
+		if err := c.cs.AssignCodePoint(c.code); !errors.Is(err, c.err) {
 			t.Errorf("%#04x for %#04x: %v", uint16(c.code), uint16(c.cs), err)
 		}
 	}

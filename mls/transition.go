@@ -40,7 +40,7 @@ func (st *publicState) apply(l *proposalList) *transition {
 func (st *publicState) transition(l *proposalList, c *commit, from sender) *transition {
 	t := st.apply(l)
 	t.committer = LeafIndex(from.index)
-	if from.kind == SenderNewMemberCommit {
+	if from.kind == senderNewMemberCommit {
 		t.external = true
 		t.committer = t.tree.addLeaf(c.path.leaf) // 12.4.3.2
 	}
@@ -92,7 +92,7 @@ func (st *publicState) mergePath(cfg *Config, t *transition, path *updatePath) e
 // must have.
 func (t *transition) merge(path *updatePath) []byte {
 	t.steps = t.tree.filteredPath(t.committer)
-	var keys []HPKEPublicKey
+	var keys []hpkePublicKey
 	for _, n := range path.nodes {
 		keys = append(keys, n.encryptionKey)
 	}

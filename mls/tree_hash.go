@@ -73,7 +73,7 @@ func (x nodeIndex) below(list []LeafIndex) []LeafIndex {
 }
 
 // parentHash is the hash of ParentHashInput for node p (RFC 9420 7.9).
-func parentHash(s *suite, key HPKEPublicKey, parentHash, siblingHash []byte) []byte {
+func parentHash(s *suite, key hpkePublicKey, parentHash, siblingHash []byte) []byte {
 	var w writer
 	w.opaque(key)
 	w.opaque(parentHash)

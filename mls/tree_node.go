@@ -2,7 +2,7 @@ package mls
 
 // A parentNode is ParentNode of RFC 9420 7.1. It never changes once in a tree.
 type parentNode struct {
-	encryptionKey HPKEPublicKey
+	encryptionKey hpkePublicKey
 	parentHash    []byte
 	unmerged      []LeafIndex // ascending
 }
@@ -29,7 +29,7 @@ type treeNode struct {
 
 func (n treeNode) blank() bool { return n == treeNode{} }
 
-func (n treeNode) encryptionKey() HPKEPublicKey {
+func (n treeNode) encryptionKey() hpkePublicKey {
 	if n.leaf != nil {
 		return n.leaf.EncryptionKey
 	}

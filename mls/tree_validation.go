@@ -7,7 +7,7 @@ import (
 
 // verify checks a whole tree that comes from outside (RFC 9420 12.4.3.1): hashes,
 // signatures and structure. Credentials are put before authenticate.
-func (t *ratchetTree) verify(context *GroupContext, authenticate Authenticator) error {
+func (t *ratchetTree) verify(context *GroupContext, authenticate func(*LeafNode) error) error {
 	if !bytes.Equal(t.rootHash(), context.TreeHash) {
 		return invalid("tree hash differs from the group context") // 12.4.3.1
 	}
@@ -112,7 +112,7 @@ func (t *ratchetTree) verifyMembers(extensions []Extension, all bool) error {
 	return t.verifyUniqueKeys()
 }
 
-func (t *ratchetTree) verifyMember(i LeafIndex, required RequiredCapabilities, extensions []Extension) error {
+func (t *ratchetTree) verifyMember(i LeafIndex, required Capabilities, extensions []Extension) error {
 	have := t.leaf(i).Capabilities
 	if err := required.satisfiedBy(have); err != nil { // 7.3
 		return err

@@ -39,7 +39,7 @@ func (s *suite) nodeKey(pathSecret []byte) (*hpkeKey, error) {
 
 // setPath puts fresh public keys on the filtered direct path of leaf i, blanks the
 // rest of the direct path (RFC 9420 7.5) and returns the parent hash for the leaf (7.9).
-func (t *ratchetTree) setPath(i LeafIndex, path []pathStep, keys []HPKEPublicKey) []byte {
+func (t *ratchetTree) setPath(i LeafIndex, path []pathStep, keys []hpkePublicKey) []byte {
 	t.blankPath(i)
 	hash := []byte{}
 	for k, step := range slices.Backward(path) {
@@ -80,8 +80,8 @@ func (s *suite) nodeKeys(secrets [][]byte) ([]*hpkeKey, error) {
 	})
 }
 
-func (p *freshPath) publicKeys() []HPKEPublicKey {
-	var keys []HPKEPublicKey
+func (p *freshPath) publicKeys() []hpkePublicKey {
+	var keys []hpkePublicKey
 	for _, k := range p.keys {
 		keys = append(keys, k.public)
 	}
@@ -168,7 +168,7 @@ func (t *ratchetTree) verifyPath(from nodeIndex, steps []pathStep, added []LeafI
 }
 
 // inUse says whether a node has this key, other than the leaf itself at its place.
-func (t *ratchetTree) inUse(key HPKEPublicKey, leaf *LeafNode, place nodeIndex) bool {
+func (t *ratchetTree) inUse(key hpkePublicKey, leaf *LeafNode, place nodeIndex) bool {
 	if t.encryption.ambiguous {
 		for x := range t.size() {
 			if bytes.Equal(t.encryptionKey(nodeIndex(x)), key) && (nodeIndex(x) != place || t.node(place).leaf != leaf) {

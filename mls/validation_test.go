@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 // membership tag that is right.
 func (w *world) seal(i LeafIndex, c *commit, tag []byte) []byte {
 	g := w.clients[i].g
-	a := g.frame(false, framedContent{kind: ContentCommit, commit: c})
+	a := g.frame(false, framedContent{kind: contentCommit, commit: c})
 	w.check(a.sign(g.now.signer, g.now.contextBytes))
 	a.auth.confirmationTag = tag
 	return marshal(g.now.suite.protectPublic(g.now.secrets.membership, a, g.now.contextBytes))
@@ -54,25 +54,24 @@ func byValue(list ...*proposal) *commit {
 func TestProposalListRules(t *testing.T) {
 	w := trio(t, testConfig())
 	nonce := make([]byte, 32)
-	psk := &proposal{kind: ProposalPSK, psk: pskID{kind: pskExternal, id: []byte("external"), nonce: nonce}}
+	psk := &proposal{kind: proposalPSK, psk: pskID{kind: pskExternal, id: []byte("external"), nonce: nonce}}
 	gce := func(list ...Extension) *proposal {
-		return &proposal{kind: ProposalGroupContextExtensions, extensions: list}
+		return &proposal{kind: proposalGroupContextExtensions, extensions: list}
 	}
-	remove := func(i LeafIndex) *proposal { return &proposal{kind: ProposalRemove, remove: i} }
-	add := func(change func(*newcomer, *KeyPackageOptions)) *proposal {
-		n, o := w.newcomer(), KeyPackageOptions{Lifetime: testLifetime()}
-		change(&n, &o)
-		n.kp.Leaf.Lifetime = o.Lifetime
+	remove := func(i LeafIndex) *proposal { return &proposal{kind: proposalRemove, remove: i} }
+	add := func(change func(*newcomer)) *proposal {
+		n := w.newcomer()
+		change(&n)
 		w.check(n.kp.Leaf.sign(n.key, nil, 0))
 		var err error
 		n.kp.signature, err = n.key.sign("KeyPackageTBS", n.kp.tbs())
 		w.check(err)
-		return &proposal{kind: ProposalAdd, add: n.kp}
+		return &proposal{kind: proposalAdd, add: n.kp}
 	}
 	same := w.newcomer().kp
 	member := &KeyPackage{Suite: w.suite, InitKey: w.newcomer().kp.InitKey, Leaf: w.public.Leaf(0)}
 	signed := func(p *proposal, change func(*KeyPackage)) *proposal { change(p.add); return p }
-	honest := func(*newcomer, *KeyPackageOptions) {}
+	honest := func(*newcomer) {}
 
 	for _, c := range []struct {
 		name   string
@@ -84,43 +83,43 @@ func TestProposalListRules(t *testing.T) {
 		{"12.4 extensions without path", byValue(gce()), "needs a path"},
 		{"12.4.2 unknown reference", &commit{proposals: []proposalOrRef{{ref: nonce}}}, "not received"},
 		{"12.2 committer removes itself", byValue(remove(0)), "committer updates or removes itself"},
-		{"12.2 committer updates itself", byValue(&proposal{kind: ProposalUpdate, update: w.public.Leaf(0)}), "committer updates or removes itself"},
+		{"12.2 committer updates itself", byValue(&proposal{kind: proposalUpdate, update: w.public.Leaf(0)}), "committer updates or removes itself"},
 		{"12.2 removed twice", byValue(remove(2), remove(2)), "updated or removed twice"},
 		{"12.2 two GroupContextExtensions", byValue(gce(), gce()), "two GroupContextExtensions"},
-		{"12.2 ExternalInit", byValue(&proposal{kind: ProposalExternalInit, kemOutput: nonce}), "ExternalInit"},
+		{"12.2 ExternalInit", byValue(&proposal{kind: proposalExternalInit, kemOutput: nonce}), "ExternalInit"},
 		{"12.2 PSK twice", byValue(psk, psk), "PSK proposed twice"},
-		{"12.2 ReInit beside others", byValue(psk, &proposal{kind: ProposalReInit, reInit: reInit{version: 1}}), "ReInit beside"},
-		{"12.1.5 version", byValue(&proposal{kind: ProposalReInit, reInit: reInit{version: 0}}), "ReInit to version"},
-		{"12.2 client twice", byValue(&proposal{kind: ProposalAdd, add: same}, &proposal{kind: ProposalAdd, add: same}), "occurs twice"},
+		{"12.2 ReInit beside others", byValue(psk, &proposal{kind: proposalReInit, reInit: reInit{version: 1}}), "ReInit beside"},
+		{"12.1.5 version", byValue(&proposal{kind: proposalReInit, reInit: reInit{version: 0}}), "ReInit to version"},
+		{"12.2 client twice", byValue(&proposal{kind: proposalAdd, add: same}, &proposal{kind: proposalAdd, add: same}), "occurs twice"},
 		{"12.1.3 blank leaf", byValue(remove(3)), "blank leaf"},
 		{"12.1.3 no leaf", byValue(remove(1 << 31)), "blank leaf"},
-		{"8.4 nonce", byValue(&proposal{kind: ProposalPSK, psk: pskID{kind: pskExternal, id: []byte("external"), nonce: nonce[1:]}}), "nonce"},
-		{"12.1.4 usage", byValue(&proposal{kind: ProposalPSK, psk: pskID{kind: pskResumption, usage: usageBranch, nonce: nonce}}), "usage"},
+		{"8.4 nonce", byValue(&proposal{kind: proposalPSK, psk: pskID{kind: pskExternal, id: []byte("external"), nonce: nonce[1:]}}), "nonce"},
+		{"12.1.4 usage", byValue(&proposal{kind: proposalPSK, psk: pskID{kind: pskResumption, usage: usageBranch, nonce: nonce}}), "usage"},
 		{"12.1.7 unsupported extension", &commit{proposals: byValue(gce(Extension{Type: 0xf123})).proposals, path: w.path(0)}, "lacks group extension"},
-		{"11.1 required capability", &commit{proposals: byValue(gce(RequiredCapabilities{Extensions: []ExtensionType{0xf123}}.Extension())).proposals, path: w.path(0)}, "required extension"},
-		{"11.1 required proposal", &commit{proposals: byValue(gce(RequiredCapabilities{Proposals: []ProposalType{0xf123}}.Extension())).proposals, path: w.path(0)}, "required proposal"},
-		{"11.1 required credential", &commit{proposals: byValue(gce(RequiredCapabilities{Credentials: []CredentialType{0xf123}}.Extension())).proposals, path: w.path(0)}, "required credential"},
-		{"10.1 leaf source", byValue(&proposal{kind: ProposalAdd, add: member}), "leaf node source"},
+		{"11.1 required capability", &commit{proposals: byValue(gce(Capabilities{Extensions: []ExtensionType{0xf123}}.Required())).proposals, path: w.path(0)}, "required extension"},
+		{"11.1 required proposal", &commit{proposals: byValue(gce(Capabilities{Proposals: []uint16{0xf123}}.Required())).proposals, path: w.path(0)}, "required proposal"},
+		{"11.1 required credential", &commit{proposals: byValue(gce(Capabilities{Credentials: []uint16{0xf123}}.Required())).proposals, path: w.path(0)}, "required credential"},
+		{"10.1 leaf source", byValue(&proposal{kind: proposalAdd, add: member}), "leaf node source"},
 		{"10.1 suite", byValue(signed(add(honest), func(k *KeyPackage) { k.Suite = 1 })), "key package of suite"},
 		{"10.1 signature", byValue(signed(add(honest), func(k *KeyPackage) { k.signature[0] ^= 1 })), "key package signature"},
 		{"7.3 leaf signature", byValue(signed(add(honest), func(k *KeyPackage) { k.Leaf.signature[0] ^= 1 })), "leaf node signature"},
-		{"10.1 init key", byValue(add(func(n *newcomer, _ *KeyPackageOptions) { n.kp.InitKey = n.kp.Leaf.EncryptionKey })), "init key equals"},
-		{"10.1 init key malformed", byValue(add(func(n *newcomer, _ *KeyPackageOptions) { n.kp.InitKey = n.kp.InitKey[1:] })), "HPKE public key"},
-		{"7.3 expired", byValue(add(func(_ *newcomer, o *KeyPackageOptions) { o.Lifetime.NotAfter = uint64(testNow.Unix()) - 1 })), "lifetime"},
-		{"7.3 not yet valid", byValue(add(func(_ *newcomer, o *KeyPackageOptions) { o.Lifetime.NotBefore = uint64(testNow.Unix()) + 1 })), "lifetime"},
-		{"7.2 suite not supported", byValue(add(func(n *newcomer, _ *KeyPackageOptions) { n.kp.Leaf.Capabilities.Suites = nil })), "version or cipher suite"},
-		{"7.2 version not supported", byValue(add(func(n *newcomer, _ *KeyPackageOptions) { n.kp.Leaf.Capabilities.Versions = nil })), "version or cipher suite"},
-		{"7.2 own credential", byValue(add(func(n *newcomer, _ *KeyPackageOptions) { n.kp.Leaf.Capabilities.Credentials = []CredentialType{2} })), "own credential type"},
-		{"7.3 others' credential", byValue(add(func(n *newcomer, _ *KeyPackageOptions) {
-			n.kp.Leaf.Credential = Credential{Type: CredentialX509, Certificates: [][]byte{{1}}}
-			n.kp.Leaf.Capabilities.Credentials = []CredentialType{1, 2}
+		{"10.1 init key", byValue(add(func(n *newcomer) { n.kp.InitKey = n.kp.Leaf.EncryptionKey })), "init key equals"},
+		{"10.1 init key malformed", byValue(add(func(n *newcomer) { n.kp.InitKey = n.kp.InitKey[1:] })), "HPKE public key"},
+		{"7.3 expired", byValue(add(func(n *newcomer) { n.kp.Leaf.Lifetime.NotAfter = uint64(testNow.Unix()) - 1 })), "lifetime"},
+		{"7.3 not yet valid", byValue(add(func(n *newcomer) { n.kp.Leaf.Lifetime.NotBefore = uint64(testNow.Unix()) + 1 })), "lifetime"},
+		{"7.2 suite not supported", byValue(add(func(n *newcomer) { n.kp.Leaf.Capabilities.Suites = nil })), "version or cipher suite"},
+		{"7.2 version not supported", byValue(add(func(n *newcomer) { n.kp.Leaf.Capabilities.Versions = nil })), "version or cipher suite"},
+		{"7.2 own credential", byValue(add(func(n *newcomer) { n.kp.Leaf.Capabilities.Credentials = []uint16{2} })), "own credential type"},
+		{"7.3 others' credential", byValue(add(func(n *newcomer) {
+			n.kp.Leaf.Credential = Credential{Certificates: [][]byte{{1}}}
+			n.kp.Leaf.Capabilities.Credentials = []uint16{1, 2}
 		})), "lacks credential type"},
-		{"7.3 extension not listed", byValue(add(func(n *newcomer, _ *KeyPackageOptions) { n.kp.Leaf.Extensions = []Extension{{Type: 0xf123}} })), "not in its capabilities"},
-		{"7.3 signature key of a member", byValue(add(func(n *newcomer, _ *KeyPackageOptions) {
+		{"7.3 extension not listed", byValue(add(func(n *newcomer) { n.kp.Leaf.Extensions = []Extension{{Type: 0xf123}} })), "not in its capabilities"},
+		{"7.3 signature key of a member", byValue(add(func(n *newcomer) {
 			n.key = w.clients[2].g.now.signer
 			n.kp.Leaf.SignatureKey = n.key.public
 		})), "signature key of leaf"},
-		{"7.3 encryption key of a member", byValue(add(func(n *newcomer, _ *KeyPackageOptions) {
+		{"7.3 encryption key of a member", byValue(add(func(n *newcomer) {
 			n.kp.Leaf.EncryptionKey = w.public.Leaf(2).EncryptionKey
 		})), "encryption key of node"},
 	} {
@@ -210,7 +209,7 @@ func TestUpdateRules(t *testing.T) {
 			leaf := g.Leaf(2).renewed(sourceUpdate, w.newcomer().kp.InitKey, nil)
 			c.change(leaf)
 			w.check(leaf.sign(g.now.signer, g.ID(), 2))
-			a := g.frame(false, framedContent{kind: ContentProposal, proposal: &proposal{kind: ProposalUpdate, update: leaf}})
+			a := g.frame(false, framedContent{kind: contentProposal, proposal: &proposal{kind: proposalUpdate, update: leaf}})
 			w.check(a.sign(g.now.signer, g.now.contextBytes))
 			msg := marshal(g.now.suite.protectPublic(g.now.secrets.membership, a, g.now.contextBytes))
 			_, member := w.clients[1].g.HandleProposal(msg)
@@ -239,7 +238,7 @@ func TestAuthenticatorDecides(t *testing.T) {
 	add, err := w.clients[0].g.Commit(CommitOptions{Add: []*KeyPackage{n.kp}})
 	w.check(err)
 	w.clients[0].g.DropPending()
-	update, _, err := w.clients[2].g.ProposeUpdate(nil, ProposeOptions{})
+	update, _, err := w.clients[2].g.Propose(Proposal{Update: true})
 	w.check(err)
 	path := w.seal(2, &commit{path: w.path(2)}, make([]byte, 32))
 	info, err := w.clients[0].g.GroupInfo(nil, true)
@@ -255,14 +254,14 @@ func TestAuthenticatorDecides(t *testing.T) {
 	if _, err := w.clients[1].g.HandleProposal(update); !errors.Is(err, ErrInvalid) {
 		t.Fatalf("update: %v", err)
 	}
-	if _, _, err := Join(cfg, add.Welcome, n.kp, n.secrets, n.key, nil); !errors.Is(err, ErrInvalid) {
+	if _, _, err := (Client{Key: n.key}).Join(cfg, add.Welcome, n.kp, n.secrets, nil); !errors.Is(err, ErrInvalid) {
 		t.Fatalf("join: %v", err)
 	}
 	if _, err := NewPublicGroup(cfg, info, nil); !errors.Is(err, ErrInvalid) {
 		t.Fatalf("public group: %v", err)
 	}
 	for _, cfg := range []Config{{Now: cfg.Now}, {Authenticate: acceptAll}} {
-		if _, err := NewGroup(cfg, w.suite, nil, BasicCredential(nil), n.key, GroupOptions{}); !errors.Is(err, ErrRefused) {
+		if _, err := (Client{Credential: Credential{}, Key: n.key}).NewGroup(cfg, nil, nil); !errors.Is(err, ErrRefused) {
 			t.Fatalf("incomplete Config: %v", err)
 		}
 	}
@@ -271,38 +270,37 @@ func TestAuthenticatorDecides(t *testing.T) {
 // Proposals and commits from outside are refused unless Config asks for them.
 func TestOutsidersAreRefused(t *testing.T) {
 	outsider := must(GenerateSignatureKey(X25519_CHACHA20POLY1305_SHA256_Ed25519))(t)
-	listed := GroupOptions{Lifetime: testLifetime(), GroupContextExtensions: []Extension{
-		ExternalSenders([]ExternalSender{{outsider.Public(), BasicCredential([]byte("server"))}})}}
+	listed := []Extension{ExternalSenders([]ExternalSender{{outsider.Public(), Credential{Identity: []byte("server")}}})}
 	for _, allowed := range []bool{false, true} {
 		cfg := testConfig()
 		cfg.ExternalProposals, cfg.ExternalCommits = allowed, allowed
 		w := &world{t: t, cfg: cfg, suite: outsider.Suite(), clients: make(map[LeafIndex]*client)}
 		key, cred := w.identity()
-		g := must(NewGroup(cfg, w.suite, []byte("group"), cred, key, listed))(t)
+		g := must(Client{Credential: cred, Key: key}.NewGroup(cfg, []byte("group"), listed))(t)
 		n := w.newcomer()
 		send := func(from sender, key *SignatureKey, c framedContent) error {
 			c.groupID, c.epoch, c.sender = g.ID(), g.Epoch(), from
-			a := &authenticatedContent{format: WirePublicMessage, content: c}
+			a := &authenticatedContent{format: wirePublicMessage, content: c}
 			w.check(a.sign(key, g.now.contextBytes))
 			msg := marshal(g.now.suite.protectPublic(nil, a, nil))
-			if c.kind == ContentCommit {
+			if c.kind == contentCommit {
 				_, err := g.Stage(msg)
 				return err
 			}
 			_, err := g.HandleProposal(msg)
 			return err
 		}
-		add := framedContent{kind: ContentProposal, proposal: &proposal{kind: ProposalAdd, add: n.kp}}
+		add := framedContent{kind: contentProposal, proposal: &proposal{kind: proposalAdd, add: n.kp}}
 		for _, err := range []error{
-			send(sender{SenderExternal, 0}, outsider, add),
-			send(sender{kind: SenderNewMemberProposal}, n.key, add),
+			send(sender{senderExternal, 0}, outsider, add),
+			send(sender{kind: senderNewMemberProposal}, n.key, add),
 		} {
 			if allowed && err != nil || !allowed && !errors.Is(err, ErrRefused) {
 				t.Errorf("proposal, allowed %v: %v", allowed, err)
 			}
 		}
 		c := &commit{path: &updatePath{leaf: n.kp.Leaf}}
-		err := send(sender{kind: SenderNewMemberCommit}, n.key, framedContent{kind: ContentCommit, commit: c})
+		err := send(sender{kind: senderNewMemberCommit}, n.key, framedContent{kind: contentCommit, commit: c})
 		if want := map[bool]error{false: ErrRefused, true: ErrInvalid}[allowed]; !errors.Is(err, want) {
 			t.Errorf("external commit, allowed %v: %v", allowed, err)
 		}
@@ -310,11 +308,11 @@ func TestOutsidersAreRefused(t *testing.T) {
 			continue
 		}
 		for why, err := range map[string]error{
-			"external sender 1 is not listed":                      send(sender{SenderExternal, 1}, outsider, add),
-			"message signature":                                    send(sender{SenderExternal, 0}, n.key, add),
-			"external sender proposes type":                        send(sender{SenderExternal, 0}, outsider, framedContent{kind: ContentProposal, proposal: &proposal{kind: ProposalExternalInit}}),
-			"external sender sends something else than a proposal": send(sender{SenderExternal, 0}, outsider, framedContent{kind: ContentCommit, commit: c}),
-			"new member sends something else than Add":             send(sender{kind: SenderNewMemberProposal}, n.key, framedContent{kind: ContentProposal, proposal: &proposal{kind: ProposalRemove}}),
+			"external sender 1 is not listed":                      send(sender{senderExternal, 1}, outsider, add),
+			"message signature":                                    send(sender{senderExternal, 0}, n.key, add),
+			"external sender proposes type":                        send(sender{senderExternal, 0}, outsider, framedContent{kind: contentProposal, proposal: &proposal{kind: proposalExternalInit}}),
+			"external sender sends something else than a proposal": send(sender{senderExternal, 0}, outsider, framedContent{kind: contentCommit, commit: c}),
+			"new member sends something else than Add":             send(sender{kind: senderNewMemberProposal}, n.key, framedContent{kind: contentProposal, proposal: &proposal{kind: proposalRemove}}),
 		} {
 			if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), why) {
 				t.Errorf("error %v, want %q", err, why)
@@ -401,7 +399,7 @@ func TestUnmergedAllTheWay(t *testing.T) {
 	g := newWarmGroup(t, X25519_AES128GCM_SHA256_Ed25519, 7)
 	tree := g.tree.clone()
 	key := must(GenerateSignatureKey(tree.suite.id))(t)
-	leaf := newLeaf(tree.suite, BasicCredential([]byte("x")), key, must(tree.suite.generateHPKEKey())(t).public, leafOptions{})
+	leaf := Client{Credential: Credential{Identity: []byte("x")}, Key: key}.leaf(must(tree.suite.generateHPKEKey())(t).public)
 	must(0, leaf.sign(key, nil, 0))(t)
 	if i := tree.addLeaf(leaf); i != 7 {
 		t.Fatal(i)
@@ -445,8 +443,8 @@ func TestOtherGroup(t *testing.T) {
 func TestUpdateNeedsAMember(t *testing.T) {
 	w := trio(t, testConfig())
 	leaf := w.public.Leaf(2).renewed(sourceUpdate, w.newcomer().kp.InitKey, nil)
-	for _, from := range []sender{{SenderExternal, 2}, {SenderMember, 3}, {kind: SenderNewMemberCommit}} {
-		err := w.public.now.verifyProposal(&w.cfg, queuedProposal{proposal: &proposal{kind: ProposalUpdate, update: leaf}, sender: from})
+	for _, from := range []sender{{senderExternal, 2}, {senderMember, 3}, {kind: senderNewMemberCommit}} {
+		err := w.public.now.verifyProposal(&w.cfg, queuedProposal{proposal: &proposal{kind: proposalUpdate, update: leaf}, sender: from})
 		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "no member") {
 			t.Errorf("Update from %v: %v", from, err)
 		}
@@ -461,8 +459,8 @@ func TestMessagesOfTheWrongKind(t *testing.T) {
 		content framedContent
 		why     string
 	}{
-		{framedContent{kind: ContentApplication, application: []byte("in the clear")}, "application data in a PublicMessage"}, // 6.2
-		{framedContent{kind: ContentProposal, proposal: &proposal{kind: ProposalExternalInit}}, "ExternalInit by reference"},  // 12.2
+		{framedContent{kind: contentApplication, application: []byte("in the clear")}, "application data in a PublicMessage"}, // 6.2
+		{framedContent{kind: contentProposal, proposal: &proposal{kind: proposalExternalInit}}, "ExternalInit by reference"},  // 12.2
 	} {
 		a := g.frame(false, c.content)
 		w.check(a.sign(g.now.signer, g.now.contextBytes))

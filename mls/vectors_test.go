@@ -269,7 +269,7 @@ func testCryptoBasics(t *testing.T, s *suite, v *cryptoBasicsVector) {
 	h := v.EncryptWithLabel
 	priv := must(s.parseHPKEKey(scalar(s, h.Priv)))(t)
 	equal(t, "HPKE public key", priv.public, h.Pub)
-	sealed := must(s.encryptWithLabel(HPKEPublicKey(h.Pub), h.Label, h.Context, h.Plaintext))(t)
+	sealed := must(s.encryptWithLabel(hpkePublicKey(h.Pub), h.Label, h.Context, h.Plaintext))(t)
 	for _, c := range []hpkeCiphertext{{h.KEMOutput, h.Ciphertext}, sealed} {
 		equal(t, "DecryptWithLabel", must(s.decryptWithLabel(priv, h.Label, h.Context, c))(t), h.Plaintext)
 	}
@@ -345,7 +345,7 @@ func testMessageProtection(t *testing.T, s *suite, v *messageProtectionVector) {
 		return &messageEpoch{st, v.SenderData, newSecretTree(s, v.Epoch, 2, slices.Clone(v.Encryption))}
 	}
 	body := func(a *authenticatedContent) []byte {
-		if a.content.kind == ContentApplication {
+		if a.content.kind == contentApplication {
 			return a.content.application
 		}
 		var w writer
@@ -365,16 +365,16 @@ func testMessageProtection(t *testing.T, s *suite, v *messageProtectionVector) {
 		return must(u.verify(s, key.public, c.Bytes()))(t)
 	}
 	for _, k := range []struct {
-		kind            ContentType
+		kind            contentType
 		want, priv, pub hexBytes
 	}{
-		{ContentProposal, v.Proposal, v.ProposalPriv, v.ProposalPub},
-		{ContentCommit, v.Commit, v.CommitPriv, v.CommitPub},
-		{ContentApplication, v.Application, v.ApplicationPriv, nil},
+		{contentProposal, v.Proposal, v.ProposalPriv, v.ProposalPub},
+		{contentCommit, v.Commit, v.CommitPriv, v.CommitPub},
+		{contentApplication, v.Application, v.ApplicationPriv, nil},
 	} {
 		a := openPriv(k.priv)
 		equal(t, "private content", body(a), k.want)
-		a.content.sender = sender{SenderMember, 1}
+		a.content.sender = sender{senderMember, 1}
 		must(0, a.sign(key, c.Bytes()))(t)
 		e := fresh()
 		use := must(e.messages.find(ratchetID{1, kindOf(k.kind)}, 0, 0))(t)
@@ -491,11 +491,11 @@ type welcomeVector struct {
 func testWelcome(t *testing.T, s *suite, v *welcomeVector) {
 	m := must(parse(v.Welcome, decodeMessage))(t)
 	j := &joining{suite: s, kp: must(ParseKeyPackage(v.KeyPackage))(t)}
-	j.secrets = &KeyPackageSecrets{init: must(s.parseHPKEKey(scalar(s, v.InitPriv)))(t)}
+	j.secrets = &keyPackageSecrets{init: must(s.parseHPKEKey(scalar(s, v.InitPriv)))(t)}
 	must(0, j.openSecrets(m.welcome))(t)
 	must(0, j.info.verifySignature(s, SignaturePublicKey(v.SignerPub)))(t)
-	secrets, _ := s.deriveEpoch(s.epochSecret(j.group.joiner, j.psk, j.info.Context.Bytes()))
-	if !s.verifyMAC(secrets.confirmation, j.info.Context.ConfirmedTranscriptHash, j.info.confirmationTag) {
+	secrets, _ := s.deriveEpoch(s.epochSecret(j.group.joiner, j.psk, j.info.context.Bytes()))
+	if !s.verifyMAC(secrets.confirmation, j.info.context.ConfirmedTranscriptHash, j.info.confirmationTag) {
 		t.Fatal("confirmation tag")
 	}
 }
@@ -513,7 +513,7 @@ func testTreeOperations(t *testing.T, s *suite, v *treeOperationsVector) {
 	st := &publicState{suite: s, tree: must(parseTree(s, v.Before))(t)}
 	equal(t, "hash before", st.tree.rootHash(), v.HashBefore)
 	p := must(parse(v.Proposal, decodeProposal))(t)
-	after := st.apply(newProposalList([]queuedProposal{{proposal: p, sender: sender{SenderMember, v.Sender}}})).tree
+	after := st.apply(newProposalList([]queuedProposal{{proposal: p, sender: sender{senderMember, v.Sender}}})).tree
 	equal(t, "tree after", marshal(after), v.After)
 	equal(t, "hash after", after.rootHash(), v.HashAfter)
 	equal(t, "tree before, untouched", marshal(st.tree), v.Before)
@@ -627,7 +627,7 @@ type messagesVector map[string]hexBytes
 // testMessages parses each structure and encodes it again.
 func testMessages(t *testing.T, _ *suite, v *messagesVector) {
 	asMessage := again(decodeMessage)
-	body := func(kind ProposalType) func([]byte) ([]byte, error) {
+	body := func(kind proposalType) func([]byte) ([]byte, error) {
 		return func(b []byte) ([]byte, error) {
 			var w writer
 			w.uint16(uint16(kind))
@@ -648,13 +648,13 @@ func testMessages(t *testing.T, _ *suite, v *messagesVector) {
 		},
 		"group_secrets":                     again(decodeGroupSecrets),
 		"commit":                            again(decodeCommit),
-		"add_proposal":                      body(ProposalAdd),
-		"update_proposal":                   body(ProposalUpdate),
-		"remove_proposal":                   body(ProposalRemove),
-		"pre_shared_key_proposal":           body(ProposalPSK),
-		"re_init_proposal":                  body(ProposalReInit),
-		"external_init_proposal":            body(ProposalExternalInit),
-		"group_context_extensions_proposal": body(ProposalGroupContextExtensions),
+		"add_proposal":                      body(proposalAdd),
+		"update_proposal":                   body(proposalUpdate),
+		"remove_proposal":                   body(proposalRemove),
+		"pre_shared_key_proposal":           body(proposalPSK),
+		"re_init_proposal":                  body(proposalReInit),
+		"external_init_proposal":            body(proposalExternalInit),
+		"group_context_extensions_proposal": body(proposalGroupContextExtensions),
 	}
 	for name, raw := range *v {
 		f := forms[name]
@@ -724,9 +724,9 @@ func testPassiveClient(t *testing.T, s *suite, v *passiveClientVector) {
 			return nil, errors.New("unknown")
 		},
 	}
-	secrets := &KeyPackageSecrets{must(s.parseHPKEKey(scalar(s, v.Init)))(t), must(s.parseHPKEKey(scalar(s, v.Encryption)))(t)}
+	secrets := marshal(&keyPackageSecrets{must(s.parseHPKEKey(scalar(s, v.Init)))(t), must(s.parseHPKEKey(scalar(s, v.Encryption)))(t)})
 	key := must(NewSignatureKey(s.id, scalar(s, v.Signature)))(t)
-	g, _, err := Join(cfg, v.Welcome, kp, secrets, key, v.Tree)
+	g, _, err := Client{Key: key}.Join(cfg, v.Welcome, kp, secrets, v.Tree)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func newWarmGroup(t tester, cs CipherSuite, n int) *warmGroup {
 			return err
 		}
 		enc[i], err = s.generateHPKEKey()
-		leaves[i] = newLeaf(s, BasicCredential(fmt.Appendf(nil, "member %d", i)), w.signers[i], enc[i].public, leafOptions{})
+		leaves[i] = Client{Credential: Credential{Identity: fmt.Appendf(nil, "member %d", i)}, Key: w.signers[i]}.leaf(enc[i].public)
 		return err
 	}))
 	w.tree = newTree(s, leaves[0])

@@ -75,11 +75,11 @@ func (s *suite) welcomeKey(joiner, psk []byte) messageKey {
 	}
 }
 
-// Join enters a group by a Welcome (RFC 9420 12.4.3.1). The tree comes from the
-// Welcome itself, or as ratchetTree. The GroupInfo is verified. secrets may be erased
-// once the group's State is stored.
-func Join(cfg Config, msg []byte, kp *KeyPackage, secrets *KeyPackageSecrets, key *SignatureKey, ratchetTree []byte) (*Group, *GroupInfo, error) {
-	j, err := openWelcome(cfg, msg, kp, secrets, key, ratchetTree)
+// Join enters a group by a Welcome to kp, a key package of this client's Key (RFC 9420
+// 12.4.3.1). The tree comes from the Welcome itself, or as ratchetTree. The caller
+// erases secrets once the group's State is stored.
+func (c Client) Join(cfg Config, welcome []byte, kp *KeyPackage, secrets, ratchetTree []byte) (*Group, *GroupInfo, error) {
+	j, err := c.openWelcome(cfg, welcome, kp, secrets, ratchetTree)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -88,17 +88,24 @@ func Join(cfg Config, msg []byte, kp *KeyPackage, secrets *KeyPackageSecrets, ke
 	if err != nil {
 		return nil, nil, err
 	}
-	return newGroup(j.cfg, e), j.info, nil
+	return newGroup(j.cfg, e), j.info.verified(), nil
 }
 
 func (j *joining) erase() {
-	clear(j.group.joiner)
+	if j.group != nil {
+		clear(j.group.joiner)
+	}
 	clear(j.psk)
+	j.secrets.erase()
 }
 
 // openWelcome does all but derive the epoch's secrets.
-func openWelcome(cfg Config, msg []byte, kp *KeyPackage, secrets *KeyPackageSecrets, key *SignatureKey, ratchetTree []byte) (*joining, error) {
+func (c Client) openWelcome(cfg Config, msg []byte, kp *KeyPackage, secrets, ratchetTree []byte) (*joining, error) {
 	cfg, err := cfg.check()
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.suite()
 	if err != nil {
 		return nil, err
 	}
@@ -109,14 +116,19 @@ func openWelcome(cfg Config, msg []byte, kp *KeyPackage, secrets *KeyPackageSecr
 	if m.welcome == nil {
 		return nil, invalid("wire format %d is not a Welcome", m.format)
 	}
-	if m.welcome.suite != kp.Suite || key.suite.id != kp.Suite {
+	if m.welcome.suite != kp.Suite || s.id != kp.Suite {
 		return nil, invalid("Welcome of suite %#04x for a key package of %#04x", uint16(m.welcome.suite), uint16(kp.Suite))
 	}
-	if !bytes.Equal(key.public, kp.Leaf.SignatureKey) || !secrets.init.matches(kp.InitKey) || !secrets.encryption.matches(kp.Leaf.EncryptionKey) {
-		return nil, invalid("private keys of another key package")
+	if !bytes.Equal(c.Key.public, kp.Leaf.SignatureKey) {
+		return nil, invalid("key package of another signature key")
 	}
-	j := &joining{cfg: cfg, suite: key.suite, kp: kp, secrets: secrets, signer: key}
+	private, err := kp.parseSecrets(s, secrets)
+	if err != nil {
+		return nil, err
+	}
+	j := &joining{cfg: cfg, suite: s, kp: kp, secrets: private, signer: c.Key}
 	if err := j.openSecrets(m.welcome); err != nil {
+		j.erase()
 		return nil, err
 	}
 	if err := j.openTree(ratchetTree); err != nil {
@@ -131,12 +143,12 @@ type joining struct {
 	cfg     Config
 	suite   *suite
 	kp      *KeyPackage
-	secrets *KeyPackageSecrets
+	secrets *keyPackageSecrets
 	signer  *SignatureKey
 
 	group *groupSecrets // openSecrets
 	psk   []byte
-	info  *GroupInfo
+	info  *groupInfo
 	tree  *ratchetTree // openTree
 	own   LeafIndex
 }
@@ -168,8 +180,8 @@ func (j *joining) openSecrets(m *welcome) error {
 	if j.info, err = parse(info, decodeGroupInfo); err != nil {
 		return err
 	}
-	if j.info.Context.Suite != j.kp.Suite {
-		return invalid("group of suite %#04x", uint16(j.info.Context.Suite)) // 12.4.3.1
+	if j.info.context.Suite != j.kp.Suite {
+		return invalid("group of suite %#04x", uint16(j.info.context.Suite)) // 12.4.3.1
 	}
 	return nil
 }
@@ -210,7 +222,7 @@ func (j *joining) openTree(tree []byte) error {
 
 // enter derives the epoch and checks the confirmation tag.
 func (j *joining) enter() (*epoch, error) {
-	s, c := j.suite, &j.info.Context
+	s, c := j.suite, &j.info.context
 	keys := treeKeys{j.own.node(): j.secrets.encryption.clone()}
 	if j.group.pathSecret != nil {
 		steps := j.tree.filteredPath(j.info.signer)

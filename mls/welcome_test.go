@@ -32,7 +32,7 @@ func TestWelcomeRules(t *testing.T) {
 		{func(*joining) {}, nil, ""},
 	} {
 		cfg := must(w.cfg.check())(t)
-		j := &joining{cfg: cfg, suite: n.key.suite, kp: n.kp, secrets: n.secrets, signer: n.key}
+		j := &joining{cfg: cfg, suite: n.key.suite, kp: n.kp, secrets: n.private(t), signer: n.key}
 		w.check(j.openSecrets(m.welcome))
 		w.check(j.openTree(nil))
 		c.change(j)
@@ -48,11 +48,11 @@ func TestWelcomeRules(t *testing.T) {
 		}
 	}
 	for _, msg := range [][]byte{p.Message, n.kp.Bytes()} {
-		if _, _, err := Join(w.cfg, msg, n.kp, n.secrets, n.key, nil); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "not a Welcome") {
+		if _, _, err := (Client{Key: n.key}).Join(w.cfg, msg, n.kp, n.secrets, nil); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "not a Welcome") {
 			t.Errorf("Join by another message: %v", err)
 		}
 	}
-	if _, err := ParseGroupInfo(p.Welcome); !errors.Is(err, ErrInvalid) {
+	if _, err := parseGroupInfo(p.Welcome); !errors.Is(err, ErrInvalid) {
 		t.Errorf("ParseGroupInfo of a Welcome: %v", err)
 	}
 	bare := must(w.clients[0].g.GroupInfo(nil, false))(t)
@@ -67,7 +67,7 @@ func TestPathSecretMustMatch(t *testing.T) {
 	w := trio(t, testConfig())
 	g := w.clients[0].g
 	path := w.path(0)
-	tr := g.now.transition(newProposalList(nil), &commit{path: path}, sender{SenderMember, 0})
+	tr := g.now.transition(newProposalList(nil), &commit{path: path}, sender{senderMember, 0})
 	tr.merge(path)
 	tr.context.TreeHash = tr.tree.rootHash()
 	for k, step := range tr.steps {
@@ -98,11 +98,11 @@ func TestSenderOpenerBounds(t *testing.T) {
 			t.Errorf("%v, want %q", err, why)
 		}
 	}
-	a := g.frame(true, framedContent{kind: ContentApplication, application: []byte("x")})
+	a := g.frame(true, framedContent{kind: contentApplication, application: []byte("x")})
 	w.check(a.sign(g.now.signer, g.now.contextBytes))
 	far := senderData{leaf: 2, generation: maxOpenerGenerations}
 	m := g.now.suite.sealPrivate(a, g.now.suite.ratchetKey(ratchet, 0), far, data, 0)
-	if _, err := OpenSender(w.suite, ratchet, data, 2, context, key, marshal(m)); !errors.Is(err, ErrRefused) {
+	if _, err := openSender(w.suite, ratchet, data, 2, context, key, marshal(m)); !errors.Is(err, ErrRefused) {
 		t.Errorf("generation 2^16: %v", err)
 	}
 }

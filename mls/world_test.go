@@ -50,7 +50,7 @@ type world struct {
 func newWorld(t tester, cs CipherSuite, cfg Config) *world {
 	w := &world{t: t, cfg: cfg, suite: cs, clients: make(map[LeafIndex]*client)}
 	key, cred := w.identity()
-	g := must2(t)(NewGroup(cfg, cs, []byte("group"), cred, key, GroupOptions{Lifetime: testLifetime()}))
+	g := must2(t)(Client{Credential: cred, Key: key, Lifetime: testLifetime()}.NewGroup(cfg, []byte("group"), nil))
 	w.clients[0] = &client{g, newStore(t, g), string(cred.Identity)}
 	info, err := g.GroupInfo(nil, true)
 	if err != nil {
@@ -83,21 +83,26 @@ func (w *world) identity() (*SignatureKey, Credential) {
 	w.born++
 	key, err := GenerateSignatureKey(w.suite)
 	w.check(err)
-	return key, BasicCredential(fmt.Appendf(nil, "client %d", w.born))
+	return key, Credential{Identity: fmt.Appendf(nil, "client %d", w.born)}
 }
 
 // A newcomer has published a key package.
 type newcomer struct {
 	kp      *KeyPackage
-	secrets *KeyPackageSecrets
+	secrets []byte
 	key     *SignatureKey
 }
 
 func (w *world) newcomer() newcomer {
 	key, cred := w.identity()
-	kp, secrets, err := NewKeyPackage(w.suite, cred, key, KeyPackageOptions{Lifetime: testLifetime()})
+	kp, secrets, err := Client{Credential: cred, Key: key, Lifetime: testLifetime()}.NewKeyPackage(nil)
 	w.check(err)
 	return newcomer{kp, secrets, key}
+}
+
+// private are the secrets as a joiner has them.
+func (n newcomer) private(t *testing.T) *keyPackageSecrets {
+	return must(n.kp.parseSecrets(n.key.suite, n.secrets))(t)
 }
 
 // commit lets member i commit and everybody follow; newcomers join by the Welcome.
@@ -124,7 +129,7 @@ func (w *world) deliver(msg []byte) {
 	w.t.Helper()
 	if e, err := Inspect(msg); err != nil {
 		w.t.Fatal(err)
-	} else if e.WireFormat == WirePublicMessage {
+	} else if !e.Private {
 		staged, err := w.public.Stage(msg)
 		w.check(err)
 		w.check(w.public.Apply(staged))
@@ -147,7 +152,7 @@ func (w *world) deliver(msg []byte) {
 
 func (w *world) join(welcome []byte, n newcomer) *client {
 	w.t.Helper()
-	g, _, err := Join(w.cfg, welcome, n.kp, n.secrets, n.key, w.public.RatchetTree())
+	g, _, err := Client{Key: n.key}.Join(w.cfg, welcome, n.kp, n.secrets, w.public.RatchetTree())
 	w.check(err)
 	c := &client{g, newStore(w.t, g), string(n.kp.Leaf.Credential.Identity)}
 	w.clients[g.OwnLeaf()] = c
@@ -155,7 +160,7 @@ func (w *world) join(welcome []byte, n newcomer) *client {
 }
 
 // propose brings a proposal of member i to everybody.
-func (w *world) propose(i LeafIndex, msg []byte, d Delta, err error) {
+func (w *world) propose(i LeafIndex, msg []byte, d delta, err error) {
 	w.t.Helper()
 	w.check(err)
 	w.clients[i].store.apply(d)
@@ -255,7 +260,7 @@ func TestRandomHistory(t *testing.T) {
 			"commit": func(t *rapid.T) { w.randomCommit(t) },
 			"add by reference": func(t *rapid.T) {
 				i, n := w.member(t, "proposer"), w.newcomer()
-				msg, d, err := w.clients[i].g.ProposeAdd(n.kp, ProposeOptions{})
+				msg, d, err := w.clients[i].g.Propose(Proposal{Add: n.kp})
 				w.propose(i, msg, d, err)
 				p := w.commit2(w.member(t, "committer"))
 				w.join(p.Welcome, n)
@@ -263,14 +268,14 @@ func TestRandomHistory(t *testing.T) {
 			},
 			"update by reference": func(t *rapid.T) {
 				i := w.member(t, "updater")
-				msg, d, err := w.clients[i].g.ProposeUpdate(nil, ProposeOptions{})
+				msg, d, err := w.clients[i].g.Propose(Proposal{Update: true})
 				w.propose(i, msg, d, err)
 				w.commit2(w.member(t, "committer"))
 				w.agree()
 			},
 			"remove by reference": func(t *rapid.T) {
 				i := w.member(t, "proposer")
-				msg, d, err := w.clients[i].g.ProposeRemove(w.member(t, "removed"), ProposeOptions{})
+				msg, d, err := w.clients[i].g.Propose(Proposal{Remove: new(LeafIndex(w.member(t, "removed")))})
 				w.propose(i, msg, d, err)
 				w.commit2(w.member(t, "committer"))
 				w.agree()
@@ -289,7 +294,7 @@ func TestRandomHistory(t *testing.T) {
 			"outside":  func(t *rapid.T) { w.randomOutsider(t) },
 			"psk": func(t *rapid.T) {
 				i := w.member(t, "sender")
-				msg, d, err := w.clients[i].g.Propose(Proposal{PSK: &PSK{ID: []byte("external")}}, ProposeOptions{})
+				msg, d, err := w.clients[i].g.Propose(Proposal{PSK: &PSK{ID: []byte("external")}})
 				w.propose(i, msg, d, err)
 				w.commit2(w.member(t, "committer"))
 				w.agree()
@@ -321,13 +326,13 @@ func (w *world) randomEntry(t *rapid.T) {
 	info, err := w.clients[w.member(t, "introducer")].g.GroupInfo(nil, true)
 	w.check(err)
 	key, cred := w.identity()
-	var o ExternalJoinOptions
+	var o CommitOptions
 	if len(w.clients) > 6 || rapid.Bool().Draw(t, "again") {
 		old := w.member(t, "again")
-		o.Replace = &old
+		o.Remove = []LeafIndex{old}
 		key, cred = w.clients[old].g.now.signer, w.clients[old].g.Leaf(old).Credential
 	}
-	w.externallyAs(info, key, cred, o)
+	w.externallyAs(info, Client{Credential: cred, Key: key}, o)
 }
 
 // randomKey lets a member commit a new signature key and name.
@@ -350,7 +355,7 @@ func (w *world) randomKey(t *rapid.T) {
 // randomOutsider asks to be let in, and is.
 func (w *world) randomOutsider(t *rapid.T) {
 	n := w.newcomer()
-	msg, err := ProposeJoin(w.public.Context(), n.kp, n.key)
+	msg, err := Client{Key: n.key}.ProposeJoin(w.public.Context(), n.kp)
 	w.check(err)
 	w.check(w.public.HandleProposal(msg))
 	for _, c := range w.clients {
@@ -418,7 +423,7 @@ func pair(t tester, cs CipherSuite, n int) (sender, receiver *Group) {
 	w.check(err)
 	_, err = sender.Apply(p.Staged)
 	w.check(err)
-	receiver, _, err = Join(w.cfg, p.Welcome, last.kp, last.secrets, last.key, nil)
+	receiver, _, err = Client{Key: last.key}.Join(w.cfg, p.Welcome, last.kp, last.secrets, nil)
 	w.check(err)
 	return sender, receiver
 }

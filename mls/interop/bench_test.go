@@ -89,7 +89,7 @@ func seat(k, n int) string {
 func (w *world) crowd(name string) *mls.Group {
 	key, err := mls.GenerateSignatureKey(w.suite)
 	check(w.t, err)
-	g, err := mls.NewGroup(w.cfg, w.suite, []byte("crowd"), mls.BasicCredential([]byte(name)), key, mls.GroupOptions{Lifetime: lifetime()})
+	g, err := mls.Client{Credential: mls.Credential{Identity: []byte(name)}, Key: key, Lifetime: lifetime()}.NewGroup(w.cfg, []byte("crowd"), nil)
 	check(w.t, err)
 	return g
 }
@@ -101,7 +101,7 @@ func (w *world) grow(last *mls.Group, n int) {
 		check(w.t, err)
 		key, err := mls.GenerateSignatureKey(w.suite)
 		check(w.t, err)
-		g, msg, err := mls.JoinExternal(w.cfg, info, nil, mls.BasicCredential([]byte(seat(k, n))), key, mls.ExternalJoinOptions{})
+		g, msg, err := mls.Client{Credential: mls.Credential{Identity: []byte(seat(k, n))}, Key: key}.JoinExternal(w.cfg, info, nil, mls.CommitOptions{})
 		check(w.t, err)
 		if k == n-1 {
 			staged, err := last.Stage(msg)
@@ -161,6 +161,9 @@ func (w *world) measureJoin(c *clock) {
 	id := w.identity("go3")
 	p, err := w.ours["go1"].Commit(mls.CommitOptions{Add: []*mls.KeyPackage{id.kp, w.parse(w.keyPackage("js3"))}})
 	check(t, err)
-	c.time("go:join", func() { _, _, err := mls.Join(w.cfg, p.Welcome, id.kp, id.secrets, id.key, nil); check(t, err) })
+	c.time("go:join", func() {
+		_, _, err := mls.Client{Key: id.key}.Join(w.cfg, p.Welcome, id.kp, id.secrets, nil)
+		check(t, err)
+	})
 	w.timed(c, "ts:join", "join", "js3", args{"message": hex.EncodeToString(p.Welcome)})
 }

@@ -16,5 +16,5 @@
 // And what it can't: where the root is not on the committer's filtered direct path,
 // because nobody else is left below its other child, ts-mls derives the commit secret
 // one step too far (RFC 9420 7.4). The stories here avoid such trees. Its suites with
-// post-quantum KEMs have code points of its own, which mls.AssignCodePoint takes over.
+// post-quantum KEMs have code points of its own, which AssignCodePoint takes over.
 package interop

@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 		tsXWingAES:    mls.XWING_AES256GCM_SHA512_Ed25519,
 		tsXWingChaCha: mls.XWING_CHACHA20POLY1305_SHA512_Ed25519,
 	} {
-		if err := mls.AssignCodePoint(code, cs); err != nil {
+		if err := cs.AssignCodePoint(code); err != nil {
 			panic(err)
 		}
 	}
@@ -157,7 +157,7 @@ func newWorld(t testing.TB, name string, public bool) *world {
 type identity struct {
 	key     *mls.SignatureKey
 	kp      *mls.KeyPackage
-	secrets *mls.KeyPackageSecrets
+	secrets []byte
 }
 
 func lifetime() mls.Lifetime {
@@ -169,7 +169,7 @@ func (w *world) identity(name string) identity {
 	w.t.Helper()
 	key, err := mls.GenerateSignatureKey(w.suite)
 	check(w.t, err)
-	kp, secrets, err := mls.NewKeyPackage(w.suite, mls.BasicCredential([]byte(name)), key, mls.KeyPackageOptions{Lifetime: lifetime(), GREASE: true})
+	kp, secrets, err := mls.Client{Credential: mls.Credential{Identity: []byte(name)}, Key: key, Lifetime: lifetime(), GREASE: true}.NewKeyPackage(nil)
 	check(w.t, err)
 	return identity{key, kp, secrets}
 }
@@ -229,7 +229,7 @@ func (w *world) deliver(msg []byte, author string) {
 
 func (w *world) joinOurs(name string, id identity, welcome []byte) {
 	w.t.Helper()
-	g, _, err := mls.Join(w.cfg, welcome, id.kp, id.secrets, id.key, nil)
+	g, _, err := mls.Client{Key: id.key}.Join(w.cfg, welcome, id.kp, id.secrets, nil)
 	check(w.t, err)
 	w.ours[name] = g
 }
@@ -311,7 +311,7 @@ func each(t *testing.T, story func(t *testing.T, w *world)) {
 func TestOurs(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		alice := w.identity("alice")
-		g, err := mls.NewGroup(w.cfg, w.suite, []byte("ours"), mls.BasicCredential([]byte("alice")), alice.key, mls.GroupOptions{Lifetime: lifetime()})
+		g, err := mls.Client{Credential: mls.Credential{Identity: []byte("alice")}, Key: alice.key, Lifetime: lifetime()}.NewGroup(w.cfg, []byte("ours"), nil)
 		check(t, err)
 		w.ours["alice"] = g
 		kp := w.keyPackage("bob")
@@ -367,7 +367,7 @@ func TestTheirs(t *testing.T) {
 // updateByReference lets one of ours propose an Update, and one of theirs commit it.
 func (w *world) updateByReference(ours, theirs string) {
 	w.t.Helper()
-	msg, _, err := w.ours[ours].ProposeUpdate(nil, mls.ProposeOptions{Private: !w.public})
+	msg, _, err := w.ours[ours].Propose(mls.Proposal{Update: true, Private: !w.public})
 	check(w.t, err)
 	w.propose(msg, ours)
 	w.theirCommit(theirs, args{})
@@ -409,7 +409,7 @@ func TestExternal(t *testing.T) {
 		info := w.peer.bytes(w.peer.do("groupInfo", "alice", nil).Message)
 		key, err := mls.GenerateSignatureKey(w.suite)
 		check(t, err)
-		g, msg, err := mls.JoinExternal(w.cfg, info, nil, mls.BasicCredential([]byte("bob")), key, mls.ExternalJoinOptions{})
+		g, msg, err := mls.Client{Credential: mls.Credential{Identity: []byte("bob")}, Key: key}.JoinExternal(w.cfg, info, nil, mls.CommitOptions{})
 		check(t, err)
 		w.deliver(msg, "bob")
 		w.ours["bob"] = g
@@ -434,7 +434,7 @@ func TestExternalNextToAKeyThatLooksEncoded(t *testing.T) {
 	for dave.kp.Leaf.EncryptionKey[0] != 31 {
 		dave = w.identity("dave")
 	}
-	g, err := mls.NewGroup(w.cfg, w.suite, []byte("external"), mls.BasicCredential([]byte("alice")), alice.key, mls.GroupOptions{Lifetime: lifetime()})
+	g, err := mls.Client{Credential: mls.Credential{Identity: []byte("alice")}, Key: alice.key, Lifetime: lifetime()}.NewGroup(w.cfg, []byte("external"), nil)
 	check(t, err)
 	w.ours["alice"] = g
 	c := w.ourCommit("alice", mls.CommitOptions{Add: []*mls.KeyPackage{bob.kp, dave.kp}})
