@@ -34,6 +34,7 @@
 //	warrant          internal/wire charter
 //	ledger           internal/wire charter warrant
 //	notice           internal/wire capsule charter ledger notice/beacon warrant
+//	audit            charter directory ledger
 //	unseal           internal/wire capsule charter directory ledger notice warrant
 //	bundle           internal/wire capsule charter directory ledger mls notice warrant
 //	etsi             internal/wire bundle ledger warrant
@@ -64,6 +65,7 @@
 //     doors, custodian and examine; a test says so.
 //   - bundle is evidence, verified offline. etsi is orders, notifications and
 //     deliveries in the words of ETSI TS 103 120.
+//   - audit makes the public report of a log.
 //   - engine is the only room that knows the database. follower reads a ledger
 //     and trusts nobody; replica keeps a copy of it.
 //   - scribe writes a log and looks at no entry: the notary decides what enters the

@@ -143,7 +143,7 @@ func TestOnlyTwoDoorsToTheVault(t *testing.T) {
 			t.Errorf("%s imports unseal", room)
 		}
 	}
-	for _, room := range []string{"client", "delivery", "docket", "notary", "witness", "bundle", "follower"} {
+	for _, room := range []string{"client", "delivery", "docket", "notary", "witness", "bundle", "follower", "audit"} {
 		if path := reaches(imports, room, "unseal", nil); path != nil {
 			t.Errorf("the vault can be reached: %s", strings.Join(path, " -> "))
 		}
@@ -183,7 +183,7 @@ func TestServicesDoNotImportServices(t *testing.T) {
 // Bytes, keys and a time in, values out: a pure room can be read, tested and
 // run in a browser without a world around it.
 func TestPureRoomsStayPure(t *testing.T) {
-	pure := []string{"internal/wire", "mls", "directory", "charter", "capsule", "notice/beacon", "notice", "warrant", "ledger", "unseal", "bundle"}
+	pure := []string{"internal/wire", "mls", "directory", "charter", "capsule", "notice/beacon", "notice", "warrant", "ledger", "audit", "unseal", "bundle"}
 	impure := []string{"os", "net", "net/http", "log", "log/slog", "database/sql", "writ/api", "writ/engine", "os/exec", "syscall"}
 	imports := readImports(t)
 	for _, room := range pure {

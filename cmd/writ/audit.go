@@ -5,186 +5,320 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"writ/audit"
 	"writ/examine"
 	"writ/follower"
 	"writ/ledger"
 	"writ/setup"
 )
 
+// auditFlags are what an audit is asked for.
+type auditFlags struct {
+	policy, state, csv, html string
+	maxAge, every            time.Duration
+	charters                 []string
+	from, to                 string
+	watch, directory         bool
+}
+
 func newAudit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "audit LOG",
 		GroupID: "law",
-		Short:   "Check a ledger from its first entry, and recompute its statistics",
-		Long: `Audit reads the whole ledger, at an address or in a directory of its files,
-and trusts only the witness policy: every entry is proven in the tree, every
-signature and rule checked again, every number counted anew.
+		Short:   "Check a log from its first entry, make its public report, follow it",
+		Long: `Audit reads a whole ledger, at an address or in a directory of its files, and
+trusts only the witness policy: every entry is proven in the tree, every rule
+checked again, every number counted anew. The report is text, --json, tables
+(--csv) and a page (--html), by calendar year or for --from and --to. What a log
+can't tell is listed as not recorded.
 
-It ends with 0 if all holds, with 4 if anything does not: an entry that doesn't
-count, a key whose destruction is overdue, a checkpoint older than --max-age, or
-a log that shows two histories.`,
+With --watch it goes on, and prints each entry and finding as it comes. --state
+keeps what it saw: a log that shows another history later, after a restart too,
+is found out, and it can say how long things took.
+
+Exit codes for monitors: 0 nothing is wrong; 6 there are findings (an entry that
+doesn't count, something overdue, a stale checkpoint); 4 the log is not what it
+should be (two histories, tiles that don't fit, another log); 5 it can't be
+read.`,
 		Args: cobra.ExactArgs(1),
 	}
-	policy := cmd.Flags().String("policy", setup.PolicyFile, "file with the witness policy")
-	maxAge := cmd.Flags().Duration("max-age", 0, "oldest checkpoint to accept; 0: any, as for files")
-	firsts := cmd.Flags().StringSlice("charter", nil, "hash of a charter's first version that counts (default any)")
+	var o auditFlags
+	f := cmd.Flags()
+	f.StringVar(&o.policy, "policy", setup.PolicyFile, "file with the witness policy")
+	f.StringVar(&o.state, "state", "", "directory that keeps what was seen of this log; made if it isn't there")
+	f.DurationVar(&o.maxAge, "max-age", 0, "oldest checkpoint without a finding; 0: any (default: the charters' freshness for an address, any for files)")
+	f.StringSliceVar(&o.charters, "charter", nil, "hash of a charter's first version that counts (default any)")
+	f.StringVar(&o.from, "from", "", "only orders whose life begins at this day or time, RFC 3339, or later")
+	f.StringVar(&o.to, "to", "", "only orders whose life begins before this day or time")
+	f.StringVar(&o.csv, "csv", "", "also write the report as tables into this directory")
+	f.StringVar(&o.html, "html", "", "also write the report as a page to this file")
+	f.BoolVar(&o.watch, "watch", false, "follow the log and print what comes, until Ctrl-C")
+	f.DurationVar(&o.every, "every", 2*time.Second, "pause between two looks with --watch")
+	f.BoolVar(&o.directory, "directory", false, "it is a directory's log: recompute the roots of its tree")
+	cmd.MarkFlagsMutuallyExclusive("directory", "watch")
+	cmd.MarkFlagsMutuallyExclusive("directory", "state")
+	cmd.MarkFlagsMutuallyExclusive("directory", "html")
+	cmd.MarkFlagsMutuallyExclusive("directory", "csv")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		p, err := readPolicy(*policy)
+		options, err := o.options()
 		if err != nil {
 			return err
 		}
-		a, err := audit(cmd.Context(), args[0], p, *maxAge, *firsts)
+		if o.directory {
+			return o.auditDirectory(cmd, args[0], options)
+		}
+		a, err := o.open(args[0])
 		if err != nil {
 			return err
 		}
-		if err := show(cmd, a, a.print); err != nil {
-			return err
+		defer a.close()
+		if !cmd.Flags().Changed("max-age") && !a.files {
+			a.byCharter = true
 		}
-		if !a.Holds {
-			return fail(codeInvalid, fmt.Errorf("%d findings", len(a.Findings)), "each is listed above with its index on the log")
+		a.options = options
+		if o.watch {
+			return a.watch(cmd, &o)
 		}
-		return nil
+		return a.once(cmd, &o)
 	}
 	return cmd
 }
 
-// audited is what an audit found.
-type audited struct {
-	Log        string            `json:"log"`
-	Entries    uint64            `json:"entries"`
-	Root       string            `json:"root"`
-	Witnessed  time.Time         `json:"witnessed"`
-	Holds      bool              `json:"holds"`
-	Findings   []ledger.Finding  `json:"findings"`
-	Statistics ledger.Statistics `json:"statistics"`
+func (o *auditFlags) options() (r audit.Options, err error) {
+	r = audit.Options{MaxAge: o.maxAge, Reason: func(code uint8) string { return examine.Reason(code).String() }}
+	for _, t := range []struct {
+		text string
+		to   *time.Time
+	}{{o.from, &r.From}, {o.to, &r.To}} {
+		if t.text == "" {
+			continue
+		}
+		if *t.to, err = time.Parse(time.DateOnly, t.text); err == nil {
+			continue
+		}
+		if *t.to, err = time.Parse(time.RFC3339, t.text); err != nil {
+			return r, usage(fmt.Errorf("%q is neither a day nor a time", t.text), "such as 2026-01-01 (midnight UTC) or 2026-01-01T09:00:00+01:00")
+		}
+	}
+	return r, nil
 }
 
-// audit reads a log from its first entry.
-func audit(ctx context.Context, log string, p *ledger.Policy, maxAge time.Duration, firsts []string) (*audited, error) {
-	hashes, err := hashes(firsts)
+// auditing is an audit of one log under way.
+type auditing struct {
+	policy    *ledger.Policy
+	follow    *follower.Follower
+	auditor   *audit.Auditor
+	state     *auditState // nil: nothing is kept
+	options   audit.Options
+	byCharter bool // the oldest checkpoint without a finding is what the charters say
+	files     bool // it reads files, which do not come back as a service may
+}
+
+func (o *auditFlags) open(log string) (*auditing, error) {
+	firsts, err := hashes(o.charters)
 	if err != nil {
 		return nil, usage(err, "--charter takes what writ charter check prints as the hash")
 	}
-	config := follower.Config{URL: log, Policy: p, MaxAge: maxAge}
-	files := !strings.Contains(log, "://")
-	if files {
-		if _, err := os.Stat(filepath.Join(log, "checkpoint")); err != nil {
-			return nil, fail(codeFailed, err, logHint)
-		}
-		config.URL, config.HTTP = logFiles(log)
-	}
-	f, err := follower.New(config)
-	if err != nil {
+	a := &auditing{auditor: audit.New(firsts...)}
+	if a.policy, err = readPolicy(o.policy); err != nil {
 		return nil, err
 	}
-	book := ledger.NewBook(hashes...)
-	bar := newProgress("entries read:")
-	apply := func(index uint64, entry []byte, seen time.Time) error {
-		bar.at(int(index), int(index)+1)
-		return book.Apply(index, entry, seen)
+	config := follower.Config{Policy: a.policy}
+	if o.state != "" {
+		if a.state, err = openAuditState(o.state); err != nil {
+			return nil, err
+		}
+		config.Last = a.state.last()
+		for _, m := range a.state.marks {
+			a.auditor.Mark(m.Mark)
+		}
 	}
-	_, err = f.Update(ctx, 0, apply)
-	bar.end()
-	var fork *follower.ForkError
-	if errors.As(err, &fork) || errors.Is(err, follower.ErrRefused) || errors.Is(err, ledger.ErrRefused) {
-		return nil, fail(codeInvalid, err, "the log or the policy is not what it should be: tell the witnesses")
+	if a.follow, a.files, err = openLog(log, config); err != nil {
+		a.close()
+		return nil, err
 	}
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return nil, ctx.Err()
-	case err != nil && files: // a service may come back, a file is there or not
-		return nil, fail(codeInvalid, err, "the directory does not hold what its checkpoint says")
-	case err != nil:
-		return nil, fail(codeUnavailable, err, logHint)
+	return a, nil
+}
+
+func (a *auditing) close() {
+	if a.state != nil {
+		a.state.file.Close()
 	}
-	return examineBook(p, f.Last(), book)
 }
 
 const logHint = "LOG is the address of a notary, or the directory of its log (DIR/log of a notary's DIR)"
 
-// logFiles lets a follower read a directory as if a server had it; the name in
-// the address means nothing.
-func logFiles(dir string) (string, *http.Client) {
-	return "http://files", &http.Client{Transport: http.NewFileTransport(http.Dir(dir))}
+// openLog returns a follower of a log at an address or in a directory of files.
+func openLog(log string, c follower.Config) (f *follower.Follower, files bool, err error) {
+	c.URL = log
+	if files = !strings.Contains(log, "://"); files {
+		if _, err := os.Stat(filepath.Join(log, "checkpoint")); err != nil {
+			return nil, true, fail(codeFailed, err, logHint)
+		}
+		// A server of files as a follower wants one; the name means nothing.
+		c.URL, c.HTTP = "http://files", &http.Client{Transport: http.NewFileTransport(http.Dir(log))}
+	}
+	f, err = follower.New(c)
+	if err != nil {
+		err = fail(codeInvalid, err, "--state is of another log than --policy")
+	}
+	return f, files, err
 }
 
-func examineBook(p *ledger.Policy, last []byte, book *ledger.Book) (*audited, error) {
-	c, err := p.Checkpoint(last, time.Now(), 0)
+// once audits up to the newest checkpoint.
+func (a *auditing) once(cmd *cobra.Command, o *auditFlags) error {
+	bar := newProgress("entries read:")
+	_, err := a.read(cmd.Context(), func(index uint64, _ []byte) { bar.at(int(index), int(index)+1) })
+	bar.end()
+	if err != nil {
+		return a.explain(cmd.Context(), err)
+	}
+	r, err := a.report()
+	if err != nil {
+		return err
+	}
+	if err := o.write(r); err != nil {
+		return err
+	}
+	if err := show(cmd, r, func(w io.Writer) { fmt.Fprint(w, r.Text()) }); err != nil {
+		return err
+	}
+	return verdict(len(r.Findings))
+}
+
+// verdict is the failure of an audit with findings.
+func verdict(findings int) error {
+	if findings == 0 {
+		return nil
+	}
+	return fail(codeFindings, errors.New(count(findings, "finding")), "each is listed above with its index on the log and the rule it breaks")
+}
+
+// read takes what is new on the log, and keeps the checkpoint it came under
+// before anyone is told.
+func (a *auditing) read(ctx context.Context, each func(index uint64, entry []byte)) (*ledger.Checkpoint, error) {
+	_, err := a.follow.Update(ctx, a.auditor.Book().Size(), func(index uint64, entry []byte, seen time.Time) error {
+		each(index, slices.Clone(entry))
+		return a.auditor.Apply(index, entry, seen)
+	})
+	if fork := (&follower.ForkError{}); errors.As(err, &fork) && a.state != nil {
+		return nil, errors.Join(err, a.state.keepFork(fork))
+	}
 	if err != nil {
 		return nil, err
 	}
-	a := &audited{Log: c.Origin(), Entries: c.Size(), Root: c.Tree().Hash.String(), Witnessed: c.Time().UTC(),
-		Findings: append([]ledger.Finding{}, slices.Concat(book.Findings(), book.Overdue(time.Now()))...), Statistics: book.Statistics()}
-	a.Holds = len(a.Findings) == 0
-	return a, nil
-}
-
-func (a *audited) print(w io.Writer) {
-	fmt.Fprintf(w, "log %s: %d entries, root %s\nwitnessed %s\n", a.Log, a.Entries, a.Root, a.Witnessed.Format(time.RFC3339))
-	for _, name := range slices.Sorted(maps.Keys(a.Statistics.Laws)) {
-		fmt.Fprintf(w, "\n%s\n", name)
-		printStatistics(w, a.Statistics.Laws[name])
-	}
-	for _, f := range a.Findings {
-		fmt.Fprintf(w, "FINDING at %d (%s): %s\n", f.Index, f.Type, f.Problem)
-	}
-	if a.Holds {
-		fmt.Fprintln(w, "\nevery entry counts, every signature and rule holds")
-	}
-}
-
-func printStatistics(w io.Writer, s *ledger.LawStatistics) {
-	fmt.Fprintf(w, "  versions of the charter   %d\n", s.Versions)
-	fmt.Fprintf(w, "  custodians' keys          %d, destroyed %d\n", s.CustodianKeys, s.Destructions)
-	printActivity(w, "", &s.Real)
-	if s.Test.Warrants > 0 {
-		printActivity(w, "drills: ", &s.Test)
-	}
-	refused := 0
-	for _, n := range s.RefusalsByReason {
-		refused += n
-	}
-	fmt.Fprintf(w, "  refusals                  %d\n", refused)
-	for _, code := range slices.Sorted(maps.Keys(s.RefusalsByReason)) {
-		fmt.Fprintf(w, "    %3d x  %s\n", s.RefusalsByReason[code], reasonText(code))
-	}
-}
-
-func printActivity(w io.Writer, prefix string, a *ledger.Activity) {
-	fmt.Fprintf(w, "  %-26s%d, of them emergencies %d\n", prefix+"warrants", a.Warrants, a.Emergencies)
-	for _, t := range slices.Sorted(maps.Keys(a.WarrantsByCaseType)) {
-		fmt.Fprintf(w, "    %3d x  %s\n", a.WarrantsByCaseType[t], t)
-	}
-	fmt.Fprintf(w, "  %-26s%d, for %d compartments\n", prefix+"requests", a.Requests, a.Compartments)
-	if a.Readings > 0 {
-		fmt.Fprintf(w, "  %-26s%d, of them exports %d\n", prefix+"readings", a.Readings, a.Exports)
-	}
-	released := 0
-	for _, n := range a.ReleasesByCustodian {
-		released += n
-	}
-	fmt.Fprintf(w, "  %-26s%d\n", prefix+"releases", released)
-	for _, who := range slices.Sorted(maps.Keys(a.ReleasesByCustodian)) {
-		fmt.Fprintf(w, "    %3d x  %s\n", a.ReleasesByCustodian[who], who)
-	}
-}
-
-// reasonText is a reason code of the statistics in words.
-func reasonText(code string) string {
-	n, err := strconv.ParseUint(code, 10, 8)
+	c, err := a.last()
 	if err != nil {
-		return "reason " + code
+		return nil, err
 	}
-	return examine.Reason(n).String()
+	m := audit.Mark{Size: c.Size(), Time: c.Time().UTC()}
+	a.auditor.Mark(m)
+	if a.state != nil {
+		err = a.state.keep(m, c)
+	}
+	return c, err
+}
+
+// last is the newest checkpoint that was accepted.
+func (a *auditing) last() (*ledger.Checkpoint, error) {
+	return a.policy.Checkpoint(a.follow.Last(), time.Now(), 0)
+}
+
+func (a *auditing) report() (*audit.Report, error) {
+	c, err := a.last()
+	if err != nil {
+		return nil, err
+	}
+	return a.auditor.Report(a.policy, c, a.now()), nil
+}
+
+// now is what a report is asked for at this moment.
+func (a *auditing) now() audit.Options {
+	o := a.options
+	o.Now = time.Now()
+	if a.byCharter {
+		o.MaxAge = a.auditor.Freshness()
+	}
+	return o
+}
+
+// explain says what an error of reading means.
+func (a *auditing) explain(ctx context.Context, err error) error { return logError(ctx, err, a.files) }
+
+func logError(ctx context.Context, err error, files bool) error {
+	var fork *follower.ForkError
+	switch {
+	case errors.As(err, &fork):
+		return fail(codeInvalid, err, "the log has signed two histories: publish both checkpoints, and tell the witnesses")
+	case errors.Is(err, follower.ErrRollback):
+		return fail(codeInvalid, err, "an old answer of a cache, or a log that takes back what it said: look again, and tell the witnesses if it stays")
+	case errors.Is(err, follower.ErrRefused) || errors.Is(err, ledger.ErrRefused):
+		return fail(codeInvalid, err, "the log or the policy is not what it should be: tell the witnesses")
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case files: // a service may come back, a file is there or not
+		return fail(codeInvalid, err, "the directory does not hold what its checkpoint says")
+	}
+	return fail(codeUnavailable, err, logHint)
+}
+
+// write puts the report into the files that were asked for.
+func (o *auditFlags) write(r *audit.Report) error {
+	if o.html != "" {
+		if err := setup.Write(o.html, r.HTML(), 0o644); err != nil {
+			return err
+		}
+	}
+	if o.csv == "" {
+		return nil
+	}
+	if err := os.MkdirAll(o.csv, 0o755); err != nil {
+		return err
+	}
+	for name, b := range r.CSV() {
+		if err := setup.Write(filepath.Join(o.csv, name), b, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// auditDirectory audits the log of a directory.
+func (o *auditFlags) auditDirectory(cmd *cobra.Command, log string, options audit.Options) error {
+	policy, err := readPolicy(o.policy)
+	if err != nil {
+		return err
+	}
+	f, files, err := openLog(log, follower.Config{Policy: policy})
+	if err != nil {
+		return err
+	}
+	a, bar := audit.NewDirectory(), newProgress("entries read:")
+	_, err = f.Update(cmd.Context(), 0, func(index uint64, entry []byte, seen time.Time) error {
+		bar.at(int(index), int(index)+1)
+		return a.Apply(index, entry, seen)
+	})
+	bar.end()
+	if err != nil {
+		return logError(cmd.Context(), err, files)
+	}
+	c, err := policy.Checkpoint(f.Last(), time.Now(), 0)
+	if err != nil {
+		return err
+	}
+	options.Now = time.Now()
+	r := a.Report(policy, c, options)
+	if err := show(cmd, r, func(w io.Writer) { fmt.Fprint(w, r.Text()) }); err != nil {
+		return err
+	}
+	return verdict(len(r.Findings))
 }

@@ -21,6 +21,7 @@ const (
 	codeRefused     code = 3
 	codeInvalid     code = 4
 	codeUnavailable code = 5
+	codeFindings    code = 6
 )
 
 // failure is an error with what to do about it.

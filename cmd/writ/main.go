@@ -2,7 +2,8 @@
 //
 // Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused (the law or a
 // custodian said no), 4 invalid (evidence or a log does not hold), 5
-// unavailable (a service does not answer; trying again may help).
+// unavailable (a service does not answer; trying again may help), 6 findings (an
+// audit found something).
 package main
 
 import (
@@ -48,7 +49,7 @@ compartments it names. A compartment is one sender, one conversation, one epoch.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused (the law or a custodian
 said no), 4 invalid (evidence or a log does not hold), 5 unavailable (a service
-does not answer; trying again may help).`,
+does not answer; trying again may help), 6 findings (an audit found something).`,
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -1,0 +1,135 @@
+package audit
+
+import (
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Numbers are those of the orders of one span of time: warrants of one law, for
+// people or for drills. Lengths are in seconds, costs in hundredths.
+type Numbers struct {
+	Orders     int            `json:"orders"`
+	Urgent     int            `json:"urgent"`
+	BeyondCap  int            `json:"beyond_cap"`
+	ByCaseType map[string]int `json:"by_case_type"`
+	ByOffice   map[string]int `json:"by_office"` // that approved
+
+	MeanLife    uint64 `json:"mean_life"`
+	LongestLife uint64 `json:"longest_life"`
+	MeanWindow  uint64 `json:"mean_window"`
+
+	Requests  int `json:"requests"`
+	Requested int `json:"compartments_requested"`
+	Openings  int `json:"openings"`
+	Opened    int `json:"compartments_opened"`
+
+	OrdersRefused       int            `json:"orders_refused"` // by at least one custodian
+	Refusals            int            `json:"refusals"`
+	RefusalsByReason    map[string]int `json:"refusals_by_reason"` // by code in decimal
+	RefusalsByCustodian map[string]int `json:"refusals_by_custodian"`
+	Releases            int            `json:"releases"`
+	ReleasesByCustodian map[string]int `json:"releases_by_custodian"`
+
+	Cost map[string]uint64 `json:"cost"` // by currency
+
+	ToOpening *Lengths `json:"to_opening"` // from the warrant's entry to its first opening's; nil if none was seen
+}
+
+// Lengths sums up lengths of time between entries that were seen, in seconds.
+type Lengths struct {
+	Count   int      `json:"count"`
+	Median  uint64   `json:"median"`
+	Longest uint64   `json:"longest"`
+	All     []uint64 `json:"all"` // ascending
+}
+
+// count returns the numbers of orders, which are of one law and kind.
+func (a *Auditor) count(orders []*order) Numbers {
+	n := Numbers{ByCaseType: map[string]int{}, ByOffice: map[string]int{}, RefusalsByReason: map[string]int{},
+		RefusalsByCustodian: map[string]int{}, ReleasesByCustodian: map[string]int{}, Cost: map[string]uint64{}}
+	var lives, windows uint64
+	var lengths []uint64
+	for _, o := range orders {
+		life := o.NotAfter - o.NotBefore
+		lives, windows, n.LongestLife = lives+life, windows+o.Window, max(n.LongestLife, life)
+		n.order(o)
+		if length, ok := a.toOpening(o); ok {
+			lengths = append(lengths, length)
+		}
+	}
+	if n.Orders > 0 {
+		n.MeanLife, n.MeanWindow = lives/uint64(n.Orders), windows/uint64(n.Orders)
+	}
+	n.ToOpening = sum(lengths)
+	return n
+}
+
+func (n *Numbers) order(o *order) {
+	n.Orders++
+	n.ByCaseType[o.CaseType]++
+	for _, office := range o.Offices {
+		n.ByOffice[office]++
+	}
+	if o.IsEmergency() {
+		n.Urgent++
+	}
+	if o.Rank > int(o.law.Limits.CapSubjects) {
+		n.BeyondCap++
+	}
+	for _, q := range o.requests {
+		n.request(o, q)
+	}
+	if slices.ContainsFunc(o.requests, func(q *request) bool { return len(q.refusals) > 0 }) {
+		n.OrdersRefused++
+	}
+}
+
+func (n *Numbers) request(o *order, q *request) {
+	n.Requests++
+	n.Requested += len(q.Leaves)
+	for _, x := range q.releases {
+		n.Releases++
+		n.ReleasesByCustodian[x.Office+"/"+x.Custodian]++
+	}
+	for _, x := range q.refusals {
+		n.Refusals++
+		n.RefusalsByReason[reasonKey(x.Reason)]++
+		n.RefusalsByCustodian[x.Office+"/"+x.Custodian]++
+	}
+	if q.openedAt == 0 {
+		return
+	}
+	n.Openings++
+	n.Opened += len(q.Leaves)
+	if t := o.law.Limits.Tariff; t != nil {
+		n.Cost[t.Currency] += t.PerOpening + t.PerCompartment*uint64(len(q.Leaves))
+	}
+}
+
+func reasonKey(code uint8) string { return strconv.Itoa(int(code)) }
+
+// toOpening returns how long it took from a warrant's entry to the first release
+// that made a quorum, if both were seen.
+func (a *Auditor) toOpening(o *order) (seconds uint64, ok bool) {
+	from, ok := a.journal.seen(o.Index)
+	if !ok {
+		return 0, false
+	}
+	for _, q := range o.requests {
+		if q.openedAt == 0 {
+			continue
+		}
+		to, ok := a.journal.seen(q.openedAt)
+		return uint64(max(0, to.Sub(from)) / time.Second), ok
+	}
+	return 0, false
+}
+
+func sum(lengths []uint64) *Lengths {
+	if len(lengths) == 0 {
+		return nil
+	}
+	slices.Sort(lengths)
+	return &Lengths{len(lengths), lengths[len(lengths)/2], lengths[len(lengths)-1], lengths}
+}

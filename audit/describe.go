@@ -1,0 +1,48 @@
+package audit
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"writ/ledger"
+)
+
+// Describe says in one line what an entry shows.
+func (a *Auditor) Describe(e *ledger.Entry, reason func(uint8) string) string {
+	switch {
+	case e.Charter != nil:
+		if c, ok := a.book.Charter(e.Charter.Hash()); ok {
+			return fmt.Sprintf("%s, version %d", oneLine(c.Name), c.Number)
+		}
+	case e.CustodianKey != nil:
+		k := e.CustodianKey
+		return fmt.Sprintf("%s/%s, period %d", k.Office, k.Custodian, k.Period)
+	case e.Warrant != nil:
+		return describeWarrant(e.Warrant)
+	case e.Request != nil:
+		return fmt.Sprintf("%d compartments, under the warrant at %d", len(e.Request.Leaves), e.Request.WarrantIndex)
+	case e.Release != nil:
+		x := e.Release
+		return fmt.Sprintf("%s/%s, %d compartments of the request at %d", x.Office, x.Custodian, x.Count, x.RequestIndex)
+	case e.Refusal != nil:
+		x := e.Refusal
+		return fmt.Sprintf("%s/%s: %s", x.Office, x.Custodian, reason(x.Reason))
+	case e.Destruction != nil:
+		x := e.Destruction
+		return fmt.Sprintf("%s/%s, period %d", x.Office, x.Custodian, x.Period)
+	}
+	return ""
+}
+
+func describeWarrant(w *ledger.Warrant) string {
+	kind := ""
+	if w.IsEmergency() {
+		kind += "urgent, "
+	}
+	if w.IsTest() {
+		kind += "drill, "
+	}
+	return fmt.Sprintf("%s%s, approved by %s, window of %s, until %s", kind, w.CaseType, strings.Join(w.Offices, " and "),
+		length(w.Window), time.Unix(int64(w.NotAfter), 0).UTC().Format("2006-01-02 15:04 UTC"))
+}

@@ -1,0 +1,206 @@
+package audit
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+	"testing"
+	"time"
+
+	"filippo.io/torchwood"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"writ/charter"
+	"writ/charter/chartertest"
+	"writ/ledger"
+)
+
+// world is a law, everybody's keys, and a log of entries with two witnesses.
+type world struct {
+	*chartertest.World
+	t       testing.TB
+	signer  note.Signer
+	witness [2]note.Signer
+	policy  *ledger.Policy
+	entries [][]byte
+	hashes  []tlog.Hash
+	serial  uint16
+}
+
+var begun = chartertest.Now
+
+func newWorld(t testing.TB) *world {
+	w := &world{World: chartertest.New("audit"), t: t}
+	skey, vkey, err := note.GenerateKey(rand.Reader, "log.example/writ")
+	w.must(err)
+	w.signer, err = note.NewSigner(skey)
+	w.must(err)
+	text := "log " + vkey + "\n"
+	for i, name := range []string{"a", "b"} {
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		w.must(err)
+		s, err := torchwood.NewCosignatureSigner(name+".example", key)
+		w.must(err)
+		w.witness[i] = s
+		text += fmt.Sprintf("witness %s %s\n", name, s.Verifier())
+	}
+	w.Charter.Policy = text + "group q any a b\nquorum q\n"
+	w.Charter.Limits.CapSubjects = 3
+	w.policy, err = ledger.ParsePolicy(w.Charter.Policy)
+	w.must(err)
+	w.log(ledger.CharterEntry(w.Sign(w.Charter)))
+	return w
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// ReadHashes implements [tlog.HashReader].
+func (w *world) ReadHashes(at []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(at))
+	for i, x := range at {
+		out[i] = w.hashes[x]
+	}
+	return out, nil
+}
+
+func (w *world) log(entry []byte) (index uint64) {
+	stored, err := tlog.StoredHashes(int64(len(w.entries)), entry, w)
+	w.must(err)
+	w.entries, w.hashes = append(w.entries, entry), append(w.hashes, stored...)
+	return uint64(len(w.entries) - 1)
+}
+
+// checkpoint is cosigned now by so many witnesses.
+func (w *world) checkpoint(witnesses int) *ledger.Checkpoint {
+	w.t.Helper()
+	n := int64(len(w.entries))
+	root, err := tlog.TreeHash(n, w)
+	w.must(err)
+	signers := append([]note.Signer{w.signer}, w.witness[:witnesses]...)
+	signed, err := note.Sign(&note.Note{Text: torchwood.Checkpoint{Origin: w.signer.Name(), Tree: tlog.Tree{N: n, Hash: root}}.String()}, signers...)
+	w.must(err)
+	c, err := w.policy.Checkpoint(signed, time.Now(), 0)
+	w.must(err)
+	return c
+}
+
+// warrant logs a warrant whose life begins at a time, under the newest law.
+func (w *world) warrant(from time.Time, change func(*ledger.Warrant)) (index uint64, hash ledger.EntryHash) {
+	w.serial++
+	x := &ledger.Warrant{Commitment: [32]byte{byte(w.serial), byte(w.serial >> 8), 1}, Charter: w.Charter.Hash(), CaseType: "serious-crime",
+		Offices: []string{"judicial", "oversight"}, Window: 7200, NotBefore: uint64(from.Unix()), NotAfter: uint64(from.Unix()) + 3600}
+	if change != nil {
+		change(x)
+	}
+	x.Sign(ledger.DocketSigner(w.Docket))
+	return w.log(x.Entry()), ledger.HashEntry(x.Entry())
+}
+
+// request logs a request for n compartments.
+func (w *world) request(warrant uint64, hash ledger.EntryHash, n int) *ledger.Request {
+	w.serial++
+	x := &ledger.Request{WarrantIndex: warrant, Warrant: hash}
+	for i := range n {
+		x.Leaves = append(x.Leaves, [32]byte{byte(i >> 8), byte(i), byte(w.serial), byte(w.serial >> 8)})
+	}
+	x.Sign(ledger.DocketSigner(w.Docket))
+	w.log(x.Entry())
+	return x
+}
+
+// release logs the intents of custodians for the newest request.
+func (w *world) release(q *ledger.Request, who ...string) {
+	at := uint64(0)
+	for i, e := range w.entries {
+		if ledger.HashEntry(e) == ledger.HashEntry(q.Entry()) {
+			at = uint64(i)
+		}
+	}
+	for _, id := range who {
+		x := &ledger.Release{RequestIndex: at, Request: ledger.HashEntry(q.Entry()), Office: id[:len(id)-2], Custodian: id,
+			Count: uint32(len(q.Leaves)), Root: q.Root()}
+		x.Sign(ledger.CustodianSigner(w.Custodians[id]))
+		w.log(x.Entry())
+	}
+}
+
+func (w *world) refuse(request ledger.EntryHash, id string, reason uint8) {
+	x := &ledger.Refusal{Request: request, Office: id[:len(id)-2], Custodian: id, Reason: reason}
+	x.Sign(ledger.CustodianSigner(w.Custodians[id]))
+	w.log(x.Entry())
+}
+
+// amend logs the next version of the law.
+func (w *world) amend(change func(*charter.Charter)) {
+	c := *w.Charter
+	c.Number, c.Previous = c.Number+1, c.Hash()
+	change(&c)
+	w.log(ledger.CharterEntry(w.Sign(&c)))
+	w.Charter = &c
+}
+
+var quorum = []string{"judicial-1", "judicial-2", "oversight-1", "publication-1", "publication-2"}
+
+// story logs two years of everything that a log can have, and some of what does
+// not count.
+func (w *world) story() {
+	year := 365 * 24 * time.Hour
+	at, h := w.warrant(begun, nil)
+	q := w.request(at, h, 3)
+	w.release(q, quorum...)
+	w.release(q, "judicial-3")
+	at, h = w.warrant(begun.Add(time.Hour), func(x *ledger.Warrant) { x.CaseType, x.Flags = "missing-person", ledger.FlagEmergency })
+	q = w.request(at, h, 2)
+	w.release(q, quorum[:4]...) // one publisher is too few
+	w.refuse(ledger.HashEntry(q.Entry()), "publication-2", 29)
+	w.refuse(ledger.HashEntry(q.Entry()), "publication-3", 19)
+	at, h = w.warrant(begun, func(x *ledger.Warrant) { x.Flags, x.NotAfter = ledger.FlagTest, x.NotBefore+600 })
+	w.release(w.request(at, h, 1), quorum...)
+	w.warrant(begun, func(x *ledger.Warrant) { x.CaseType = "tax" }) // does not count
+	w.log(w.entries[1])                                              // nor does this
+	w.log([]byte("nor this"))
+	w.refuse(ledger.EntryHash{9}, "oversight-2", 11)
+	p := w.Charter.Period(begun)
+	w.log(ledger.CustodianKeyEntry(w.Statement("judicial", "judicial-1", p+2)))
+	gone := &ledger.Destruction{Office: "judicial", Custodian: "judicial-1", Period: p, CharterName: w.Charter.Name}
+	gone.Sign(ledger.CustodianSigner(w.Custodians["judicial-1"]))
+	w.log(gone.Entry())
+	w.amend(func(c *charter.Charter) {
+		c.Review += uint64(year / time.Second)
+		c.Limits.Tariff = &charter.Tariff{Currency: "NOK", PerOpening: 1000_00, PerCompartment: 1}
+	})
+	next := begun.Add(year)
+	for i := range 4 { // one more than the cap
+		at, h = w.warrant(next.Add(time.Duration(i)*time.Minute), nil)
+	}
+	w.refuse(ledger.HashEntry(w.request(at, h, 1).Entry()), "judicial-1", 18)
+	at, h = w.warrant(next.Add(40*24*time.Hour), nil)
+	for range 2 {
+		w.release(w.request(at, h, 300), quorum...)
+	}
+}
+
+// audit reads the whole log.
+func (w *world) audit(marks ...Mark) *Auditor {
+	w.t.Helper()
+	a := New(w.first())
+	for _, m := range marks {
+		a.Mark(m)
+	}
+	for i, e := range w.entries {
+		w.must(a.Apply(uint64(i), e, begun))
+	}
+	return a
+}
+
+func (w *world) first() charter.Hash {
+	e, err := ledger.ParseEntry(w.entries[0])
+	w.must(err)
+	return e.Charter.Hash()
+}

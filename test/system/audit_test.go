@@ -1,0 +1,256 @@
+package system
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"writ/ledger"
+	"writ/setup"
+)
+
+// watch is writ audit --watch --json, running.
+type watch struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	errs bytes.Buffer
+	done chan struct{}
+
+	mu     sync.Mutex
+	events []watchEvent
+}
+
+type watchEvent struct {
+	Event, Type, Rule, Text, Old, New string
+	Index                             *uint64
+}
+
+func (w *world) watch(t *testing.T, args ...string) *watch {
+	t.Helper()
+	a := &watch{t: t, done: make(chan struct{})}
+	a.cmd = exec.Command(binary, append([]string{"audit", w.Deployment.Ledger, "--policy", w.path("policy.txt"), "--watch", "--json", "--every", "100ms"}, args...)...)
+	a.cmd.Stderr = &a.errs
+	out, err := a.cmd.StdoutPipe()
+	must(t, err)
+	must(t, a.cmd.Start())
+	go func() {
+		defer close(a.done)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var e watchEvent
+			if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+				t.Errorf("%q: %v", lines.Text(), err)
+			}
+			a.mu.Lock()
+			a.events = append(a.events, e)
+			a.mu.Unlock()
+		}
+		a.cmd.Wait()
+	}()
+	t.Cleanup(func() { a.cmd.Process.Kill(); <-a.done })
+	return a
+}
+
+// await waits for an event that fits.
+func (a *watch) await(what string, limit time.Duration, fits func(watchEvent) bool) (found watchEvent) {
+	a.t.Helper()
+	eventually(a.t, limit, func() error {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		for _, e := range a.events {
+			if fits(e) {
+				found = e
+				return nil
+			}
+		}
+		return errors.New("no " + what + ": " + a.errs.String())
+	})
+	return found
+}
+
+func is(event string) func(watchEvent) bool {
+	return func(e watchEvent) bool { return e.Event == event }
+}
+
+// end waits until the watch ends and returns its exit code.
+func (a *watch) end(limit time.Duration) int {
+	a.t.Helper()
+	select {
+	case <-a.done:
+	case <-time.After(limit):
+		a.t.Fatalf("the watch does not end: %v", a.events)
+	}
+	return a.cmd.ProcessState.ExitCode()
+}
+
+// fork ends notary and witnesses, and starts them with the same keys and no
+// memory: another history, signed and cosigned by all.
+func (w *world) fork() {
+	w.t.Helper()
+	first, _, err := w.Services()
+	must(w.t, err)
+	w.kill(first...)
+	must(w.t, os.RemoveAll(w.path("notary", "log")))
+	for _, sub := range first {
+		if strings.HasPrefix(sub, "witness/") {
+			names, err := filepath.Glob(w.path(sub, "*"))
+			must(w.t, err)
+			for _, name := range names {
+				if base := filepath.Base(name); base != "witness.key" && base != "config.json" {
+					must(w.t, os.RemoveAll(name))
+				}
+			}
+		}
+		w.start(sub)
+	}
+	w.writ("charter", "publish", w.path("charter.signed"), "--deployment", w.path("deployment.json"))
+}
+
+// R14: an auditor that follows over HTTP reports another history of a really
+// forked log within one checkpoint, and so does one that was started again; one
+// without memory can't.
+func TestAuditorFindsFork(t *testing.T) {
+	w := newWorld(t, setup.WorldOptions{Cap: 50})
+	state, resting := t.TempDir(), t.TempDir()
+	live := w.watch(t, "--state", state)
+	live.await("start", 20*time.Second, is("started"))
+	w.order("one", "anna")
+	e := live.await("warrant", 20*time.Second, func(e watchEvent) bool { return e.Event == "entry" && e.Type == "warrant" })
+	if e.Index == nil || !strings.Contains(e.Text, "approved by judicial and oversight") {
+		t.Errorf("the warrant is told as %+v", e)
+	}
+	if r := w.run("audit", w.Deployment.Ledger, "--policy", "policy.txt", "--state", resting); r.code != 0 {
+		t.Fatalf("exit code %d: %s%s", r.code, r.out, r.errors)
+	}
+	size := w.size()
+	w.fork()
+	live.await("rollback", 20*time.Second, is("rollback"))
+	w.forget()
+	for n := 0; w.size() < size; n++ {
+		w.order("other-"+string(rune('a'+n)), "anna")
+	}
+	fork := live.await("fork", 20*time.Second, is("fork"))
+	if code := live.end(10 * time.Second); code != 4 {
+		t.Errorf("exit code %d", code)
+	}
+	for name, text := range map[string]string{"fork-old.txt": fork.Old, "fork-new.txt": fork.New} {
+		kept, err := os.ReadFile(filepath.Join(state, name))
+		if err != nil || string(kept) != text {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := w.policy.Checkpoint([]byte(text), time.Now(), 0); err != nil {
+			t.Errorf("%s is no evidence: %v", name, err)
+		}
+	}
+	for dir, says := range map[string]string{state: "contradict each other", resting: "has forked"} {
+		r := w.run("audit", w.Deployment.Ledger, "--policy", "policy.txt", "--state", dir)
+		if r.code != 4 || !strings.Contains(r.errors, says) {
+			t.Errorf("started again: exit code %d\n%s", r.code, r.errors)
+		}
+	}
+	if r := w.run("audit", w.Deployment.Ledger, "--policy", "policy.txt"); r.code != 0 {
+		t.Errorf("without memory: exit code %d\n%s%s", r.code, r.out, r.errors)
+	}
+}
+
+// forget empties the docket, so that it lodges anew on the other history.
+func (w *world) forget() {
+	w.t.Helper()
+	w.kill("docket")
+	names, err := filepath.Glob(w.path("docket", "*.db*"))
+	must(w.t, err)
+	for _, name := range names {
+		must(w.t, os.Remove(name))
+	}
+	must(w.t, os.RemoveAll(w.path("agency", "ledger.db")))
+	w.start("docket")
+}
+
+// A monitor's exit codes: clean, findings, another log, unavailable. A stale
+// checkpoint is a finding that settles.
+func TestAuditorMonitors(t *testing.T) {
+	w := newWorld(t, setup.WorldOptions{Freshness: 6 * time.Second})
+	live := w.watch(t, "--state", t.TempDir())
+	live.await("start", 20*time.Second, is("started"))
+	stale := func(event string) func(watchEvent) bool {
+		return func(e watchEvent) bool { return e.Event == event && e.Rule == "AUD-3" }
+	}
+	w.kill("witness/bar", "witness/university") // one of three is no majority
+	live.await("stale checkpoint", 30*time.Second, stale("finding"))
+	if r := w.run("audit", w.Deployment.Ledger, "--policy", "policy.txt"); r.code != 6 || !strings.Contains(r.out, "AUD-3") {
+		t.Errorf("a stale log: exit code %d\n%s%s", r.code, r.out, r.errors)
+	}
+	if r := w.run("audit", w.path("notary", "log"), "--policy", "policy.txt"); r.code != 0 {
+		t.Errorf("its files: exit code %d\n%s%s", r.code, r.out, r.errors)
+	}
+	w.start("witness/bar")
+	live.await("end of it", 30*time.Second, stale("settled"))
+	must(t, live.cmd.Process.Signal(syscall.SIGINT))
+	if code := live.end(10 * time.Second); code != 0 {
+		t.Errorf("Ctrl-C: exit code %d\n%s", code, live.errs.String())
+	}
+	other := newPolicy(t, w.Deployment.Policy)
+	if r := w.run("audit", w.Deployment.Ledger, "--policy", other); r.code != 4 {
+		t.Errorf("another log: exit code %d\n%s", r.code, r.errors)
+	}
+	w.kill("notary")
+	if r := w.run("audit", w.Deployment.Ledger, "--policy", "policy.txt"); r.code != 5 {
+		t.Errorf("no log: exit code %d\n%s", r.code, r.errors)
+	}
+}
+
+// newPolicy writes a policy with the same witnesses and another log.
+func newPolicy(t *testing.T, text string) (path string) {
+	t.Helper()
+	k, err := setup.NewKeyFile(setup.RoleNotary, "", "localnet.example/ledger")
+	must(t, err)
+	vkey, err := k.LogVKey()
+	must(t, err)
+	_, rest, _ := strings.Cut(text, "\n")
+	path = filepath.Join(t.TempDir(), "other.txt")
+	must(t, os.WriteFile(path, []byte("log "+vkey+"\n"+rest), 0o600))
+	return path
+}
+
+// The forms of a report are written, and a real log's numbers are those of its
+// entries.
+func TestAuditReports(t *testing.T) {
+	w := newWorld(t, setup.WorldOptions{})
+	w.order("one", "anna")
+	w.order("two", "anna", "--emergency", "--life", "1h")
+	dir := t.TempDir()
+	var r struct {
+		Entries uint64
+		Laws    []struct {
+			Statistics []struct {
+				Span           string
+				Orders, Urgent int
+			}
+		}
+	}
+	out := w.writ("audit", w.path("notary", "log"), "--policy", "policy.txt", "--json", "--csv", dir, "--html", filepath.Join(dir, "page.html"))
+	must(t, json.Unmarshal([]byte(out), &r))
+	orders, urgent := 0, 0
+	for _, e := range w.entries() {
+		if e.Warrant != nil {
+			orders++
+			urgent += int(e.Warrant.Flags & ledger.FlagEmergency)
+		}
+	}
+	if all := r.Laws[0].Statistics[0]; all.Span != "all" || all.Orders != orders || all.Urgent != urgent || orders != 2 || urgent != 1 {
+		t.Errorf("reported %+v, on the log %d and %d", all, orders, urgent)
+	}
+	for _, name := range []string{"page.html", "numbers.csv", "counts.csv", "cap.csv", "findings.csv", "versions.csv", "witnesses.csv", "not-recorded.csv"} {
+		if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || len(b) == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
