@@ -34,7 +34,7 @@
 //	warrant          internal/wire charter
 //	ledger           internal/wire charter warrant
 //	notice           internal/wire capsule charter ledger notice/beacon warrant
-//	audit            charter directory ledger
+//	audit            charter directory ledger warrant
 //	unseal           internal/wire capsule charter directory ledger notice warrant
 //	bundle           internal/wire capsule charter directory ledger mls notice warrant
 //	etsi             internal/wire bundle ledger warrant

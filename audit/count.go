@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"writ/warrant"
 )
 
 // Numbers are those of the orders of one span of time: warrants of one law, for
@@ -11,6 +13,9 @@ import (
 type Numbers struct {
 	Orders     int            `json:"orders"`
 	Urgent     int            `json:"urgent"`
+	Renewals   int            `json:"renewals"`
+	Privileged int            `json:"privileged"`
+	Preserving int            `json:"preservations"` // that keep and open nothing
 	BeyondCap  int            `json:"beyond_cap"`
 	ByCaseType map[string]int `json:"by_case_type"`
 	ByOffice   map[string]int `json:"by_office"` // that approved
@@ -71,18 +76,24 @@ func (n *Numbers) order(o *order) {
 	for _, office := range o.Offices {
 		n.ByOffice[office]++
 	}
-	if o.IsEmergency() {
-		n.Urgent++
-	}
-	if o.Rank > int(o.law.Limits.CapSubjects) {
-		n.BeyondCap++
-	}
+	n.Urgent += one(o.IsEmergency())
+	n.Renewals += one(o.IsRenewal())
+	n.Privileged += one(o.IsPrivileged())
+	n.Preserving += one(o.Action == warrant.Preserve)
+	n.BeyondCap += one(o.Rank > int(o.law.Limits.CapSubjects))
 	for _, q := range o.requests {
 		n.request(o, q)
 	}
 	if slices.ContainsFunc(o.requests, func(q *request) bool { return len(q.refusals) > 0 }) {
 		n.OrdersRefused++
 	}
+}
+
+func one(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func (n *Numbers) request(o *order, q *request) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"writ/ledger"
+	"writ/warrant"
 )
 
 // Describe says in one line what an entry shows.
@@ -42,6 +43,15 @@ func describeWarrant(w *ledger.Warrant) string {
 	}
 	if w.IsTest() {
 		kind += "drill, "
+	}
+	if w.IsPrivileged() {
+		kind += "privileged, "
+	}
+	if w.IsRenewal() {
+		kind += "renewal, "
+	}
+	if w.Action == warrant.Preserve {
+		kind += "only to preserve, "
 	}
 	return fmt.Sprintf("%s%s, approved by %s, window of %s, until %s", kind, w.CaseType, strings.Join(w.Offices, " and "),
 		length(w.Window), time.Unix(int64(w.NotAfter), 0).UTC().Format("2006-01-02 15:04 UTC"))

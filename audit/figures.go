@@ -15,6 +15,9 @@ var figures = []struct {
 }{
 	{"orders authorised", "AUD-10", func(n *Numbers) string { return strconv.Itoa(n.Orders) }},
 	{"of these urgent", "AUD-10", func(n *Numbers) string { return strconv.Itoa(n.Urgent) }},
+	{"of these renewals", "AUD-10", func(n *Numbers) string { return strconv.Itoa(n.Renewals) }},
+	{"of these for privileged words", "AUD-10", func(n *Numbers) string { return strconv.Itoa(n.Privileged) }},
+	{"of these only to preserve", "AUD-10", func(n *Numbers) string { return strconv.Itoa(n.Preserving) }},
 	{"of these beyond the cap", "AUD-12", func(n *Numbers) string { return strconv.Itoa(n.BeyondCap) }},
 	{"average life authorised", "AUD-11", func(n *Numbers) string { return length(n.MeanLife) }},
 	{"longest life authorised", "AUD-11", func(n *Numbers) string { return length(n.LongestLife) }},

@@ -29,7 +29,8 @@ type rawWarrant struct {
 	caseType          string
 	offices           []string
 	window, from, end uint64
-	flags             uint8
+	flags, action     uint8
+	renews            bool
 }
 
 type rawRequest struct {
@@ -73,6 +74,8 @@ func (c *recount) read(index uint64, entry []byte) {
 		w := rawWarrant{index: index}
 		fixed(&b)
 		w.charter = fmt.Sprintf("%x", fixed(&b))
+		b.ReadUint8(&w.action)
+		w.renews = fixed(&b) != [32]byte{}
 		w.caseType = string(vector(&b))
 		for list := vector(&b); len(list) > 0; {
 			w.offices = append(w.offices, string(vector(&list)))
@@ -116,7 +119,7 @@ func (c *recount) numbers(year int, test bool, limit int, tariffs map[string][3]
 		}
 		m[key]++
 	}
-	for _, name := range []string{"orders", "urgent", "beyond_cap", "requests", "compartments_requested", "openings",
+	for _, name := range []string{"orders", "urgent", "beyond_cap", "privileged", "preservations", "renewals", "requests", "compartments_requested", "openings",
 		"compartments_opened", "orders_refused", "refusals", "releases", "mean_life", "longest_life", "mean_window"} {
 		n[name] = 0
 	}
@@ -134,6 +137,13 @@ func (c *recount) numbers(year int, test bool, limit int, tariffs map[string][3]
 			count("by_office", o)
 		}
 		add("urgent", int(w.flags&1))
+		add("privileged", int(w.flags>>2&1))
+		if w.action == 2 {
+			add("preservations", 1)
+		}
+		if w.renews {
+			add("renewals", 1)
+		}
 		life := int(w.end - w.from)
 		lives, windows = lives+life, windows+int(w.window)
 		n["longest_life"] = max(n["longest_life"].(int), life)
@@ -249,7 +259,7 @@ func TestEveryNumberRecomputesR23(t *testing.T) {
 		t.Errorf("refusals of nothing: %v", got.Laws[0].Refusals)
 	}
 	all := report.Laws[0].Tables[0]
-	if all.Orders != 7 || all.BeyondCap != 1 || all.Openings != 3 || all.Opened != 603 || all.Cost["EUR"] != 250_00+3*12_50 || all.Cost["NOK"] != 2*(1000_00+300) {
+	if all.Orders != 9 || all.Renewals != 1 || all.Preserving != 1 || all.BeyondCap != 1 || all.Openings != 3 || all.Opened != 603 || all.Cost["EUR"] != 250_00+3*12_50 || all.Cost["NOK"] != 2*(1000_00+300) {
 		t.Errorf("the story's own numbers: %+v", all.Numbers)
 	}
 }

@@ -129,7 +129,7 @@ func TestForms(t *testing.T) {
 	start := begun.Add(-time.Minute)
 	r := w.audit(Mark{1, start}, Mark{2, begun}, Mark{uint64(len(w.entries)), begun.Add(time.Hour)}).Report(w.policy, w.checkpoint(2), Options{Now: time.Now(), MaxAge: time.Hour, Reason: func(code uint8) string { return "because <b>" }})
 	text, html := r.Text(), string(r.HTML())
-	for _, want := range []string{"orders authorised               7", "EUR 287.50, NOK 2006.00", "FINDING at ", "LED-54", "not recorded", "because <b>"} {
+	for _, want := range []string{"orders authorised               9", "EUR 287.50, NOK 2006.00", "FINDING at ", "LED-54", "not recorded", "because <b>"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the text lacks %q:\n%s", want, text)
 		}

@@ -14,6 +14,7 @@ import (
 	"writ/charter"
 	"writ/charter/chartertest"
 	"writ/ledger"
+	"writ/warrant"
 )
 
 // world is a law, everybody's keys, and a log of entries with two witnesses.
@@ -93,8 +94,9 @@ func (w *world) checkpoint(witnesses int) *ledger.Checkpoint {
 // warrant logs a warrant whose life begins at a time, under the newest law.
 func (w *world) warrant(from time.Time, change func(*ledger.Warrant)) (index uint64, hash ledger.EntryHash) {
 	w.serial++
-	x := &ledger.Warrant{Commitment: [32]byte{byte(w.serial), byte(w.serial >> 8), 1}, Charter: w.Charter.Hash(), CaseType: "serious-crime",
-		Offices: []string{"judicial", "oversight"}, Window: 7200, NotBefore: uint64(from.Unix()), NotAfter: uint64(from.Unix()) + 3600}
+	x := &ledger.Warrant{Public: warrant.Public{Commitment: [32]byte{byte(w.serial), byte(w.serial >> 8), 1}, Charter: w.Charter.Hash(),
+		Action: warrant.Disclose, CaseType: "serious-crime", Offices: []string{"judicial", "oversight"}, Window: 7200,
+		NotBefore: uint64(from.Unix()), NotAfter: uint64(from.Unix()) + 3600}}
 	if change != nil {
 		change(x)
 	}
@@ -155,12 +157,12 @@ func (w *world) story() {
 	q := w.request(at, h, 3)
 	w.release(q, quorum...)
 	w.release(q, "judicial-3")
-	at, h = w.warrant(begun.Add(time.Hour), func(x *ledger.Warrant) { x.CaseType, x.Flags = "missing-person", ledger.FlagEmergency })
+	at, h = w.warrant(begun.Add(time.Hour), func(x *ledger.Warrant) { x.CaseType, x.Flags = "missing-person", warrant.IsEmergency })
 	q = w.request(at, h, 2)
 	w.release(q, quorum[:4]...) // one publisher is too few
 	w.refuse(ledger.HashEntry(q.Entry()), "publication-2", 29)
 	w.refuse(ledger.HashEntry(q.Entry()), "publication-3", 19)
-	at, h = w.warrant(begun, func(x *ledger.Warrant) { x.Flags, x.NotAfter = ledger.FlagTest, x.NotBefore+600 })
+	at, h = w.warrant(begun, func(x *ledger.Warrant) { x.Flags, x.NotAfter = warrant.IsTest, x.NotBefore+600 })
 	w.release(w.request(at, h, 1), quorum...)
 	w.warrant(begun, func(x *ledger.Warrant) { x.CaseType = "tax" }) // does not count
 	w.log(w.entries[1])                                              // nor does this
@@ -180,6 +182,8 @@ func (w *world) story() {
 		at, h = w.warrant(next.Add(time.Duration(i)*time.Minute), nil)
 	}
 	w.refuse(ledger.HashEntry(w.request(at, h, 1).Entry()), "judicial-1", 18)
+	w.warrant(next.Add(40*24*time.Hour), func(x *ledger.Warrant) { x.Renews = [32]byte{1, 0, 1} })
+	w.warrant(next.Add(40*24*time.Hour), func(x *ledger.Warrant) { x.Action = warrant.Preserve })
 	at, h = w.warrant(next.Add(40*24*time.Hour), nil)
 	for range 2 {
 		w.release(w.request(at, h, 300), quorum...)

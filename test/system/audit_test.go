@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"writ/ledger"
 	"writ/setup"
 )
 
@@ -242,7 +241,9 @@ func TestAuditReports(t *testing.T) {
 	for _, e := range w.entries() {
 		if e.Warrant != nil {
 			orders++
-			urgent += int(e.Warrant.Flags & ledger.FlagEmergency)
+			if e.Warrant.IsEmergency() {
+				urgent++
+			}
 		}
 	}
 	if all := r.Laws[0].Statistics[0]; all.Span != "all" || all.Orders != orders || all.Urgent != urgent || orders != 2 || urgent != 1 {
