@@ -74,6 +74,7 @@ type request struct {
 	*ledger.LoggedRequest
 	releases []*ledger.Release
 	refusals []*ledger.Refusal
+	readings []*ledger.Reading
 	openedAt uint64 // index of the release that made the quorum, 0 before
 }
 
@@ -133,6 +134,9 @@ func (a *Auditor) file(index uint64, e *ledger.Entry) {
 		a.release(index, e.Release)
 	case e.Refusal != nil:
 		a.refuse(e.Refusal)
+	case e.Reading != nil:
+		q := a.requests[e.Reading.Request]
+		q.readings = append(q.readings, e.Reading)
 	}
 }
 

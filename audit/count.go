@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"writ/ledger"
 	"writ/warrant"
 )
 
@@ -35,6 +36,9 @@ type Numbers struct {
 	RefusalsByCustodian map[string]int `json:"refusals_by_custodian"`
 	Releases            int            `json:"releases"`
 	ReleasesByCustodian map[string]int `json:"releases_by_custodian"`
+
+	Readings int `json:"readings"` // of bundles, each by one person
+	Exports  int `json:"exports"`  // of these
 
 	Cost map[string]uint64 `json:"cost"` // by currency
 
@@ -107,6 +111,10 @@ func (n *Numbers) request(o *order, q *request) {
 		n.Refusals++
 		n.RefusalsByReason[reasonKey(x.Reason)]++
 		n.RefusalsByCustodian[x.Office+"/"+x.Custodian]++
+	}
+	for _, x := range q.readings {
+		n.Readings++
+		n.Exports += one(x.Purpose == ledger.PurposeExport)
 	}
 	if q.openedAt == 0 {
 		return

@@ -58,12 +58,12 @@ func (r *Report) numbersCSV() []byte {
 			median = number(t.ToOpening.Median)
 		}
 		row := []string{law, t.Kind, t.Span}
-		for _, n := range []int{t.Orders, t.Urgent, t.Renewals, t.Privileged, t.Preserving, t.BeyondCap, t.Requests, t.Requested, t.Openings, t.Opened, t.Releases, t.Refusals, t.OrdersRefused} {
+		for _, n := range []int{t.Orders, t.Urgent, t.Renewals, t.Privileged, t.Preserving, t.BeyondCap, t.Requests, t.Requested, t.Openings, t.Opened, t.Readings, t.Exports, t.Releases, t.Refusals, t.OrdersRefused} {
 			row = append(row, strconv.Itoa(n))
 		}
 		rows = append(rows, append(row, number(t.MeanLife), number(t.LongestLife), number(t.MeanWindow), median))
 	})
-	return table("law kind span orders urgent renewals privileged preservations beyond_cap requests compartments_requested openings compartments_opened releases refusals orders_refused "+
+	return table("law kind span orders urgent renewals privileged preservations beyond_cap requests compartments_requested openings compartments_opened readings exports releases refusals orders_refused "+
 		"mean_life_seconds longest_life_seconds mean_window_seconds median_seconds_to_opening", rows)
 }
 

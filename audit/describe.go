@@ -29,6 +29,8 @@ func (a *Auditor) Describe(e *ledger.Entry, reason func(uint8) string) string {
 	case e.Refusal != nil:
 		x := e.Refusal
 		return fmt.Sprintf("%s/%s: %s", x.Office, x.Custodian, reason(x.Reason))
+	case e.Reading != nil:
+		return fmt.Sprintf("%s of what the request at %d gave", e.Reading.Purpose, e.Reading.RequestIndex)
 	case e.Destruction != nil:
 		x := e.Destruction
 		return fmt.Sprintf("%s/%s, period %d", x.Office, x.Custodian, x.Period)

@@ -26,6 +26,8 @@ var figures = []struct {
 	{"compartments asked for", "AUD-13", func(n *Numbers) string { return strconv.Itoa(n.Requested) }},
 	{"openings", "AUD-15", func(n *Numbers) string { return strconv.Itoa(n.Openings) }},
 	{"compartments opened", "AUD-15", func(n *Numbers) string { return strconv.Itoa(n.Opened) }},
+	{"readings of bundles", "AUD-20", func(n *Numbers) string { return strconv.Itoa(n.Readings) }},
+	{"of these exports", "AUD-20", func(n *Numbers) string { return strconv.Itoa(n.Exports) }},
 	{"releases by custodians", "AUD-17", func(n *Numbers) string { return strconv.Itoa(n.Releases) }},
 	{"refusals by custodians", "AUD-14", func(n *Numbers) string { return strconv.Itoa(n.Refusals) }},
 	{"orders that a custodian refused", "AUD-14", func(n *Numbers) string { return strconv.Itoa(n.OrdersRefused) }},

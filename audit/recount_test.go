@@ -21,6 +21,7 @@ type recount struct {
 	requests []rawRequest
 	releases []rawAnswer
 	refusals []rawAnswer
+	readings []rawAnswer // with the purpose as reason
 }
 
 type rawWarrant struct {
@@ -91,6 +92,12 @@ func (c *recount) read(index uint64, entry []byte) {
 		fixed(&b)
 		r.leaves = len(vector(&b)) / 32
 		c.requests = append(c.requests, r)
+	case 12:
+		b.Skip(8)
+		a := rawAnswer{index: index, request: fixed(&b)}
+		fixed(&b)
+		b.ReadUint8(&a.reason)
+		c.readings = append(c.readings, a)
 	case 5, 6:
 		a := rawAnswer{index: index}
 		if kind == 5 {
@@ -119,7 +126,7 @@ func (c *recount) numbers(year int, test bool, limit int, tariffs map[string][3]
 		}
 		m[key]++
 	}
-	for _, name := range []string{"orders", "urgent", "beyond_cap", "privileged", "preservations", "renewals", "requests", "compartments_requested", "openings",
+	for _, name := range []string{"orders", "urgent", "beyond_cap", "privileged", "preservations", "renewals", "readings", "exports", "requests", "compartments_requested", "openings",
 		"compartments_opened", "orders_refused", "refusals", "releases", "mean_life", "longest_life", "mean_window"} {
 		n[name] = 0
 	}
@@ -171,6 +178,12 @@ func (c *recount) numbers(year int, test bool, limit int, tariffs map[string][3]
 					add("refusals", 1)
 					count("refusals_by_reason", fmt.Sprint(a.reason))
 					count("refusals_by_custodian", a.office+"/"+a.who)
+				}
+			}
+			for _, a := range c.readings {
+				if a.request == r.hash {
+					add("readings", 1)
+					add("exports", int(a.reason-1))
 				}
 			}
 			if byOffice["judicial"] >= 2 && byOffice["oversight"] >= 1 && byOffice["publication"] >= 2 {
@@ -259,7 +272,7 @@ func TestEveryNumberRecomputesR23(t *testing.T) {
 		t.Errorf("refusals of nothing: %v", got.Laws[0].Refusals)
 	}
 	all := report.Laws[0].Tables[0]
-	if all.Orders != 9 || all.Renewals != 1 || all.Preserving != 1 || all.BeyondCap != 1 || all.Openings != 3 || all.Opened != 603 || all.Cost["EUR"] != 250_00+3*12_50 || all.Cost["NOK"] != 2*(1000_00+300) {
+	if all.Orders != 9 || all.Readings != 3 || all.Exports != 1 || all.Renewals != 1 || all.Preserving != 1 || all.BeyondCap != 1 || all.Openings != 3 || all.Opened != 603 || all.Cost["EUR"] != 250_00+3*12_50 || all.Cost["NOK"] != 2*(1000_00+300) {
 		t.Errorf("the story's own numbers: %+v", all.Numbers)
 	}
 }

@@ -153,9 +153,20 @@ var quorum = []string{"judicial-1", "judicial-2", "oversight-1", "publication-1"
 // not count.
 func (w *world) story() {
 	year := 365 * 24 * time.Hour
-	at, h := w.warrant(begun, nil)
+	_, person, err := ed25519.GenerateKey(rand.Reader)
+	w.must(err)
+	reader, salt := ledger.PersonSigner(person), [32]byte{7}
+	at, h := w.warrant(begun, func(x *ledger.Warrant) { x.Readers = [][32]byte{warrant.ReaderCommitment(salt, reader.Public())} })
 	q := w.request(at, h, 3)
 	w.release(q, quorum...)
+	for i := range 3 {
+		x := &ledger.Reading{RequestIndex: at + 1, Request: ledger.HashEntry(q.Entry()), Bundle: [32]byte{1}, Purpose: ledger.PurposeRead, Salt: salt, Answer: [32]byte{byte(i)}}
+		if i == 2 {
+			x.Purpose = ledger.PurposeExport
+		}
+		x.Sign(reader)
+		w.log(x.Entry())
+	}
 	w.release(q, "judicial-3")
 	at, h = w.warrant(begun.Add(time.Hour), func(x *ledger.Warrant) { x.CaseType, x.Flags = "missing-person", warrant.IsEmergency })
 	q = w.request(at, h, 2)
