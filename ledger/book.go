@@ -56,6 +56,7 @@ type LoggedWarrant struct {
 	// first. One whose rank exceeds CapSubjects of its charter must not be
 	// acted on.
 	Rank int
+	Standing
 
 	place int // among the warrants of the same law and test flag, from 0
 }
@@ -66,6 +67,7 @@ type LoggedRequest struct {
 	Index uint64
 	Hash  EntryHash
 	Root  [32]byte
+	Error ErrorKind // of an error against it, 0 if there is none
 }
 
 type keyPeriod struct {
@@ -227,6 +229,12 @@ func (b *Book) examine(e *Entry, index uint64, seen time.Time) (record func(), e
 		return b.destruction(e.Destruction)
 	case TypeReading:
 		return b.reading(e, index)
+	case TypeCancellation:
+		return b.cancellation(e.Cancellation)
+	case TypeReview:
+		return b.review(e.Review, seen)
+	case TypeError:
+		return b.mistake(e.Error)
 	}
 	return nil, unsupported("entry type %d", e.kind)
 }
@@ -242,6 +250,11 @@ func (b *Book) warrant(e *Entry, index uint64) (func(), error) {
 	}
 	if at, ok := b.commitments[x.Commitment]; ok {
 		return nil, invalid("warrant of entry %d again", at)
+	}
+	if x.IsRenewal() {
+		if err := b.renewable(x); err != nil {
+			return nil, breaks("LED-73", err)
+		}
 	}
 	return func() {
 		b.commitments[x.Commitment] = index
@@ -262,6 +275,9 @@ func (b *Book) request(e *Entry, index uint64) (func(), error) {
 	c := b.laws[w.Charter].charter
 	if !x.Verify(c.Docket) {
 		return nil, invalid("request not signed by the docket")
+	}
+	if why := w.stopped(); why != "" {
+		return nil, breaks("LED-74", invalid("request under a warrant that %s", why))
 	}
 	return func() {
 		r := &LoggedRequest{Request: x, Index: index, Hash: e.Hash(), Root: x.Root()}
@@ -285,6 +301,8 @@ func (b *Book) release(x *Release, index uint64) (func(), error) {
 		return nil, invalid("release of other compartments than requested")
 	case again:
 		return nil, invalid("release of entry %d again", at)
+	case w.stopped() != "":
+		return nil, breaks("LED-74", invalid("release under a warrant that %s", w.stopped()))
 	}
 	return func() {
 		b.releases[a] = index

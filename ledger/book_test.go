@@ -129,6 +129,8 @@ func (w *world) all() {
 	gone.Sign(w.custodian("judicial-1"))
 	w.mustApply(gone.Entry())
 	w.mustApply(w.reading(r.Entry(), person("anna"), [32]byte{}, nil))
+	w.mustApply(w.mistake(h, WrongPerson).Entry())
+	w.mustApply(w.cancel(at).Entry())
 }
 
 func TestBookAnswers(t *testing.T) {
@@ -297,7 +299,7 @@ func TestEntryUnknownR37(t *testing.T) {
 		t.Fatal(err)
 	}
 	change := func(at int, v byte) []byte { b := bytes.Clone(good); b[at] = v; return b }
-	for name, b := range map[string][]byte{"version": change(1, 2), "type 0": change(2, 0), "type 8": change(2, 8)} {
+	for name, b := range map[string][]byte{"version": change(1, 2), "type 0": change(2, 0), "type 99": change(2, 99)} {
 		if e, err := ParseEntry(b); !errors.Is(err, ErrUnsupported) || e != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -333,6 +335,9 @@ func TestEntryPublicFieldsR15(t *testing.T) {
 		{Refusal{}, "Request Office Custodian Reason Signature"},
 		{Destruction{}, "Office Custodian Period CharterName Signature"},
 		{Reading{}, "RequestIndex Request Bundle Purpose Key Salt Answer Signature"},
+		{Cancellation{}, "WarrantIndex Warrant Approval"},
+		{Review{}, "WarrantIndex Warrant Outcome Approvals"},
+		{Error{}, "RequestIndex Request Kind Approval"},
 	} {
 		var got []string
 		typ := reflect.TypeOf(c.v)
@@ -637,9 +642,9 @@ func TestStatisticsR23(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"entries":11,"findings":1,"laws":{"Testland Communications Warrants":{"versions":1,"custodian_keys":17,"destructions":1,` +
-		`"real":{"warrants":2,"emergencies":1,"warrants_by_case_type":{"serious-crime":2},"requests":1,"compartments":3,"releases_by_custodian":{"judicial/judicial-1":1},"readings":1,"exports":0},` +
-		`"test":{"warrants":1,"emergencies":0,"warrants_by_case_type":{"missing-person":1},"requests":0,"compartments":0,"releases_by_custodian":{},"readings":0,"exports":0},` +
+	const want = `{"entries":13,"findings":1,"laws":{"Testland Communications Warrants":{"versions":1,"custodian_keys":17,"destructions":1,` +
+		`"real":{"warrants":2,"emergencies":1,"renewals":0,"privileged":0,"cancellations":1,"reviews_confirmed":0,"reviews_refused":0,"errors":{"wrong person":1},"warrants_by_case_type":{"serious-crime":2},"requests":1,"compartments":3,"releases_by_custodian":{"judicial/judicial-1":1},"readings":1,"exports":0},` +
+		`"test":{"warrants":1,"emergencies":0,"renewals":0,"privileged":0,"cancellations":0,"reviews_confirmed":0,"reviews_refused":0,"errors":{},"warrants_by_case_type":{"missing-person":1},"requests":0,"compartments":0,"releases_by_custodian":{},"readings":0,"exports":0},` +
 		`"refusals_by_reason":{"4":1},"refusals_by_custodian":{"oversight/oversight-1":1}}}}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -696,6 +701,12 @@ func reencode(e *Entry) []byte {
 		return e.Release.Entry()
 	case e.Refusal != nil:
 		return e.Refusal.Entry()
+	case e.Cancellation != nil:
+		return e.Cancellation.Entry()
+	case e.Review != nil:
+		return e.Review.Entry()
+	case e.Error != nil:
+		return e.Error.Entry()
 	}
 	if e.Reading != nil {
 		return e.Reading.Entry()

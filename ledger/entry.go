@@ -25,11 +25,14 @@ const (
 	TypeRelease      Type = 5
 	TypeRefusal      Type = 6
 	TypeDestruction  Type = 7
+	TypeCancellation Type = 8
+	TypeReview       Type = 9
+	TypeError        Type = 10
 	TypeReading      Type = 12
 )
 
 var typeNames = [...]string{"", "charter", "custodian key", "warrant", "request", "release", "refusal", "destruction",
-	TypeReading: "reading"}
+	"cancellation", "review", "error", TypeReading: "reading"}
 
 // String returns the name that the label of the entry's signature carries.
 func (t Type) String() string {
@@ -42,7 +45,7 @@ func (t Type) String() string {
 // typeRules are the rules of spec/ledger.md by which an entry of each type
 // counts; what is no entry of a known type breaks the first.
 var typeRules = [...]string{"LED-50", "LED-52", "LED-53", "LED-54", "LED-56", "LED-57", "LED-58", "LED-59",
-	TypeReading: "LED-62"}
+	"LED-70", "LED-71", "LED-75", TypeReading: "LED-62"}
 
 // label is the name under which the entry's content is signed.
 func (t Type) label() string { return "entry " + t.String() }
@@ -64,6 +67,9 @@ type Entry struct {
 	Refusal      *Refusal
 	Destruction  *Destruction
 	Reading      *Reading
+	Cancellation *Cancellation
+	Review       *Review
+	Error        *Error
 
 	kind  Type
 	bytes []byte
@@ -117,6 +123,12 @@ func (e *Entry) parseBody(b []byte) (err error) {
 		e.Destruction, err = parseDestruction(b)
 	case TypeReading:
 		e.Reading, err = parseReading(b)
+	case TypeCancellation:
+		e.Cancellation, err = parseCancellation(b)
+	case TypeReview:
+		e.Review, err = parseReview(b)
+	case TypeError:
+		e.Error, err = parseError(b)
 	default:
 		return unsupported("entry type %d", e.kind)
 	}

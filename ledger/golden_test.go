@@ -30,8 +30,15 @@ func TestGolden(t *testing.T) {
 	d.Sign(custodian)
 	p := &Reading{RequestIndex: 8, Request: HashEntry(q.Entry()), Bundle: [32]byte{5}, Purpose: PurposeExport, Salt: [32]byte{6}, Answer: AnswerHash([]byte("key"))}
 	p.Sign(PersonSigner(keyOf("reader")))
+	judge := approverKey(t, keyOf("judge"))
+	c := &Cancellation{WarrantIndex: 7, Warrant: HashEntry(w.Entry())}
+	c.Approval = judge.Approve(c.Hash(), "judicial", "judge-1")
+	v := &Review{WarrantIndex: 7, Warrant: HashEntry(w.Entry()), Outcome: ReviewRefused}
+	v.Approvals = []warrant.Approval{judge.Approve(v.Hash(), "judicial", "judge-1"), judge.Approve(v.Hash(), "oversight", "overseer-1")}
+	x := &Error{RequestIndex: 8, Request: HashEntry(q.Entry()), Kind: WrongPerson}
+	x.Approval = judge.Approve(x.Hash(), "judicial", "judge-1")
 	var got bytes.Buffer
-	for _, b := range [][]byte{w.Entry(), q.Entry(), r.Entry(), n.Entry(), d.Entry(), p.Entry()} {
+	for _, b := range [][]byte{w.Entry(), q.Entry(), r.Entry(), n.Entry(), d.Entry(), p.Entry(), c.Entry(), v.Entry(), x.Entry()} {
 		e, err := ParseEntry(b)
 		if err != nil {
 			t.Fatal(err)

@@ -30,6 +30,12 @@ type LawStatistics struct {
 type Activity struct {
 	Warrants            int            `json:"warrants"`
 	Emergencies         int            `json:"emergencies"` // of the warrants
+	Renewals            int            `json:"renewals"`    // of the warrants
+	Privileged          int            `json:"privileged"`  // of the warrants
+	Cancellations       int            `json:"cancellations"`
+	Confirmed           int            `json:"reviews_confirmed"` // of the emergencies
+	Refused             int            `json:"reviews_refused"`   // of the emergencies
+	Errors              map[string]int `json:"errors"`            // by kind
 	WarrantsByCaseType  map[string]int `json:"warrants_by_case_type"`
 	Requests            int            `json:"requests"`
 	Compartments        int            `json:"compartments"`          // asked for
@@ -55,6 +61,7 @@ func (b *Book) Statistics() Statistics {
 func (a Activity) clone() Activity {
 	a.WarrantsByCaseType = maps.Clone(a.WarrantsByCaseType)
 	a.ReleasesByCustodian = maps.Clone(a.ReleasesByCustodian)
+	a.Errors = maps.Clone(a.Errors)
 	return a
 }
 
@@ -62,7 +69,7 @@ func (s *Statistics) law(name string) *LawStatistics {
 	l, ok := s.Laws[name]
 	if !ok {
 		activity := func() Activity {
-			return Activity{WarrantsByCaseType: map[string]int{}, ReleasesByCustodian: map[string]int{}}
+			return Activity{WarrantsByCaseType: map[string]int{}, ReleasesByCustodian: map[string]int{}, Errors: map[string]int{}}
 		}
 		l = &LawStatistics{Real: activity(), Test: activity(),
 			RefusalsByReason: map[string]int{}, RefusalsByCustodian: map[string]int{}}
@@ -85,6 +92,20 @@ func (s *Statistics) warrant(name string, w *Warrant) {
 	a.WarrantsByCaseType[w.CaseType]++
 	if w.IsEmergency() {
 		a.Emergencies++
+	}
+	if w.IsRenewal() {
+		a.Renewals++
+	}
+	if w.IsPrivileged() {
+		a.Privileged++
+	}
+}
+
+func (a *Activity) review(o Outcome) {
+	if o == ReviewConfirmed {
+		a.Confirmed++
+	} else {
+		a.Refused++
 	}
 }
 

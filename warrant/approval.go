@@ -1,8 +1,10 @@
 package warrant
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"fmt"
+	"strings"
 
 	"writ/internal/wire"
 )
@@ -40,7 +42,13 @@ type Approval struct {
 // Approve signs w for an office. The approver should have read
 // [Warrant.Explain] first.
 func Approve(w *Warrant, office, approver string, k *ApproverKey) Approval {
-	content := wire.SignContent("approval", approvalContent(office, w.Hash()))
+	return k.Approve(w.Hash(), office, approver)
+}
+
+// Approve signs for an office what a hash stands for: a warrant, or an entry of
+// the ledger by which an office cancels, reviews or corrects one.
+func (k *ApproverKey) Approve(h Hash, office, approver string) Approval {
+	content := wire.SignContent("approval", approvalContent(office, h))
 	return Approval{office, approver, Ed25519, ed25519.Sign(k.private, content)}
 }
 
@@ -55,6 +63,11 @@ func approvalContent(office string, h Hash) []byte {
 	w.String(office)
 	w.Fixed(h[:])
 	return w.Bytes()
+}
+
+// CompareApprovals orders approvals by office and approver.
+func CompareApprovals(a, b Approval) int {
+	return cmp.Or(strings.Compare(a.Office, b.Office), strings.Compare(a.Approver, b.Approver))
 }
 
 // EncodeApprovals encodes a list of approvals as one vector's inside.

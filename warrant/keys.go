@@ -9,7 +9,8 @@ import (
 	"writ/charter"
 )
 
-// ApproverKey is the signing key of one approver. Only [Approve] uses it.
+// ApproverKey is the signing key of one approver. Only [ApproverKey.Approve] uses
+// it.
 type ApproverKey struct{ private ed25519.PrivateKey }
 
 // NewApproverKey returns a fresh key.
