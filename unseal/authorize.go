@@ -62,7 +62,7 @@ func Authorize(q *Request, f Facts) (*Authorization, *Refusal) {
 	v := &vetting{q: q, f: f, periods: map[lawPeriod]*period{}}
 	for _, step := range []func() *fault{
 		v.parse, v.law, v.approvals, v.inclusion, v.copyOfLedger, v.requestFits, v.entryFits,
-		v.life, v.cap, v.notice, v.compartments, v.shares,
+		v.life, v.standing, v.renewal, v.cap, v.notice, v.compartments, v.shares,
 	} {
 		if f := step(); f != nil {
 			request := ledger.HashEntry(q.RequestEntry)
@@ -229,6 +229,32 @@ func (v *vetting) entryFits() *fault {
 func (v *vetting) life() *fault {
 	if v.late != nil {
 		return fail(reasonOf(v.late), "%v", v.late)
+	}
+	return nil
+}
+
+// standing is what the ledger says of the warrant since: cancelled, refused or
+// not confirmed in review (R18), an error against it (R22). The ledger's order
+// decides: an intent that comes after one of these does not count.
+func (v *vetting) standing() *fault {
+	switch w := v.logged; {
+	case w.Cancelled:
+		return fail(ReasonCancelled, "by an office that approved it")
+	case w.Review == ledger.ReviewRefused:
+		return fail(ReasonUnconfirmed, "it was refused in review")
+	case v.f.Book.Lapsed(w.Index, v.f.Now):
+		return fail(ReasonUnconfirmed, "it was not confirmed by the time at which its review was due")
+	case w.Error != 0:
+		return fail(ReasonError, "%s", w.Error)
+	}
+	return nil
+}
+
+// renewal is R20: what is renewed is a warrant of the same person. That it still
+// stood, the ledger has checked.
+func (v *vetting) renewal() *fault {
+	if err := v.warrant.CheckRenewal(v.q.Renewed); err != nil {
+		return fail(ReasonRenewal, "%v", err)
 	}
 	return nil
 }

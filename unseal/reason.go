@@ -43,7 +43,11 @@ const (
 	ReasonKey          Reason = 27 // I have no key of that period
 	ReasonShare        Reason = 28 // R4: my share does not open under exactly this label
 	ReasonObjection    Reason = 29 // R33: conscience or objection, by hand
+	ReasonCancelled    Reason = 30 // an office that approved the warrant cancelled it
+	ReasonUnconfirmed  Reason = 31 // R18: an emergency that was refused, or not confirmed in time
+	ReasonError        Reason = 32 // R22: an error stands against the warrant
 	ReasonPrivilege    Reason = 33 // R35: privileged, without the office that must approve that
+	ReasonRenewal      Reason = 36 // R20: what it renews is not a warrant of the same person
 )
 
 // sentences are for people: what the custodian says.
@@ -77,6 +81,10 @@ var sentences = map[Reason]string{
 	ReasonKey:          "I do not have the key for a compartment's period.",
 	ReasonShare:        "My share of a compartment does not open under its label.",
 	ReasonObjection:    "I object.",
+	ReasonCancelled:    "The warrant was cancelled.",
+	ReasonUnconfirmed:  "The warrant was urgent, and was refused or not confirmed in time.",
+	ReasonError:        "An error stands against the warrant.",
+	ReasonRenewal:      "What the warrant renews is not a warrant of the same person.",
 	ReasonPrivilege:    "What is asked for is privileged, and the office that must agree to that has not.",
 }
 

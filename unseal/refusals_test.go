@@ -181,6 +181,22 @@ var refusals = []refusal{
 	{name: "R39 charter is due for review", want: ReasonReview,
 		law:   func(c *charter.Charter) { c.Review = uint64(chartertest.Now.Unix()) },
 		edits: order(func(_ *world, o *warrant.Warrant) { o.NotBefore-- })},
+	{name: "cancelled", want: ReasonCancelled, after: func(w *world) { w.counted(w.cancellation().Entry()) }},
+	{name: "R18 refused in review", want: ReasonUnconfirmed, edits: urgent(0),
+		after: func(w *world) { w.counted(w.review(ledger.ReviewRefused, "oversight").Entry()) }},
+	{name: "R18 not confirmed when due", want: ReasonUnconfirmed, edits: urgent(24 * time.Hour)},
+	{name: "R18 confirmed too late", want: ReasonUnconfirmed, edits: urgent(24*time.Hour + time.Second),
+		after: func(w *world) { w.counted(w.review(ledger.ReviewConfirmed, "judicial", "oversight").Entry()) }},
+	{name: "R22 error against it", want: ReasonError, after: func(w *world) { w.counted(w.mistake(ledger.BeyondScope).Entry()) }},
+	{name: "R20 renewal of another person's warrant", want: ReasonRenewal, edits: renewal(func(old *warrant.Warrant) {
+		old.Subject, old.SubjectAgain = "bob", "bob"
+	}, nil)},
+	{name: "R20 renewal without what it renews", want: ReasonRenewal, edits: renewal(nil, func(q *Request) { q.Renewed = nil })},
+	{name: "R20 renewal with another warrant", want: ReasonRenewal, edits: renewal(nil, func(q *Request) { q.Renewed[0] ^= 1 })},
+	{name: "R20 no renewal, and a warrant with it", want: ReasonRenewal,
+		edits: pack(func(_ *world, q *Request) { q.Renewed = q.Warrant })},
+	{name: "R20 renewal of what is not on the ledger", want: ReasonLedger,
+		edits: order(func(_ *world, o *warrant.Warrant) { o.Renews = [32]byte{1} })},
 	{name: "R10 cap reached", want: ReasonCap, law: func(c *charter.Charter) { c.Limits.CapSubjects = 2 },
 		before: func(w *world) { w.logged(); w.logged() }},
 

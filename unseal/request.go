@@ -27,6 +27,7 @@ const (
 //	    uint16 version = 1;
 //	    opaque warrant<V>, approvals<V>;           package warrant
 //	    opaque warrant_salt[32];                   of the commitment
+//	    opaque renewed<V>;                         a warrant.Original, or empty
 //	    opaque warrant_entry<V>, warrant_proof<V>; package ledger
 //	    opaque request_entry<V>, request_proof<V>;
 //	    opaque notice_salt[32];                    package notice
@@ -39,6 +40,7 @@ type Request struct {
 	Warrant      []byte
 	Approvals    []byte
 	WarrantSalt  [32]byte
+	Renewed      []byte // the warrant that this one renews, with its salt
 	WarrantEntry []byte
 	WarrantProof []byte
 	RequestEntry []byte
@@ -60,6 +62,7 @@ func (q *Request) Encode() []byte {
 	w.Opaque(q.Warrant)
 	w.Opaque(q.Approvals)
 	w.Fixed(q.WarrantSalt[:])
+	w.Opaque(q.Renewed)
 	for _, b := range [][]byte{q.WarrantEntry, q.WarrantProof, q.RequestEntry, q.RequestProof} {
 		w.Opaque(b)
 	}
@@ -85,6 +88,7 @@ func ParseRequest(b []byte) (*Request, error) {
 	}
 	q := &Request{
 		Warrant: r.Opaque(warrant.MaxSize), Approvals: r.Opaque(maxApprovals), WarrantSalt: r.Array32(),
+		Renewed:      r.Opaque(32 + warrant.MaxSize),
 		WarrantEntry: r.Opaque(ledger.MaxEntry), WarrantProof: r.Opaque(ledger.MaxProof),
 		RequestEntry: r.Opaque(ledger.MaxEntry), RequestProof: r.Opaque(ledger.MaxProof),
 		NoticeSalt: r.Array32(),
