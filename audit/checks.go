@@ -11,6 +11,7 @@ import (
 // checks are what becomes a finding with time (AUD-4), as of an auditor's clock.
 var checks = []func(*ledger.Book, time.Time) []ledger.Finding{
 	(*ledger.Book).Overdue,
+	(*ledger.Book).Unreviewed,
 }
 
 // Findings returns everything that is wrong under a checkpoint up to which the
