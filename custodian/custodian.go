@@ -78,7 +78,7 @@ import (
 type Config struct {
 	Dir        string           // key file, decisions, and its copy of the ledger
 	Passphrase []byte           // of the key file
-	WorkFactor int              // of scrypt, when the key file is written; 0 means DefaultWorkFactor
+	WorkFactor int              // of scrypt, when the key file is written; 0 means keyfile.DefaultWorkFactor
 	KEM        charter.KEM      // of the keys it makes for later periods; 0 means X-Wing
 	Ledger     string           // URL of the log, to read it and to add to it
 	Charters   []charter.Hash   // first version of the law it serves
@@ -107,7 +107,7 @@ type Server struct {
 }
 
 // Open opens a custodian's directory, and destroys the keys whose horizon passed while
-// it stood still. A wrong passphrase is [ErrPassphrase].
+// it stood still. A wrong passphrase is [keyfile.ErrPassphrase].
 func Open(ctx context.Context, c Config) (*Server, error) {
 	c = c.withDefaults()
 	keys, err := openKeys(c.Dir, c.Passphrase, c.WorkFactor)

@@ -11,10 +11,15 @@ import (
 	"sync"
 
 	"writ/charter"
+	"writ/internal/keyfile"
 	"writ/internal/wire"
 	"writ/unseal"
 	"writ/warrant"
 )
+
+// keyFile is the name of the file with a custodian's private keys: see package
+// keyfile.
+const keyFile = "keys.age"
 
 // Names say which custodian of which law this is.
 type Names struct{ Charter, Office, Custodian string }
@@ -50,7 +55,7 @@ const keyringVersion = 1
 // CreateKeys makes the key file of a new custodian in an existing directory,
 // with signing key, mail key and one HPKE key for each period. It refuses to
 // replace a key file. Work is scrypt's work factor; 0 means
-// [DefaultWorkFactor].
+// [keyfile.DefaultWorkFactor].
 func CreateKeys(dir string, passphrase []byte, work int, n Names, kem charter.KEM, periods ...uint32) (*Public, error) {
 	if !wire.ValidName(n.Office) || !wire.ValidName(n.Custodian) {
 		return nil, fmt.Errorf("custodian: invalid: office %q, custodian %q", n.Office, n.Custodian)
@@ -77,7 +82,7 @@ func CreateKeys(dir string, passphrase []byte, work int, n Names, kem charter.KE
 
 // openKeys reads the key file.
 func openKeys(dir string, passphrase []byte, work int) (*keyring, error) {
-	plain, err := readKeyFile(dir, passphrase)
+	plain, err := keyfile.Read(filepath.Join(dir, keyFile), passphrase)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +102,7 @@ func (k *keyring) parse(b []byte) error {
 	}
 	k.names = Names{r.String(256), r.Name(), r.Name()}
 	signing, mail := r.Fixed(ed25519.SeedSize), r.Fixed(32)
-	periods, last := r.Vector(maxKeyFile), int64(-1)
+	periods, last := r.Vector(keyfile.MaxSize), int64(-1)
 	for periods.More() {
 		number, kem, secret := periods.Uint32(), charter.KEM(periods.Uint16()), periods.Opaque(4096)
 		if int64(number) <= last {
@@ -130,11 +135,7 @@ func (k *keyring) save(periods map[uint32]*unseal.CustodianKey) error {
 		return fmt.Errorf("custodian: %w", err)
 	}
 	defer clear(plain)
-	work := k.work
-	if work == 0 {
-		work = DefaultWorkFactor
-	}
-	return writeKeyFile(k.dir, k.passphrase, work, plain)
+	return keyfile.Write(filepath.Join(k.dir, keyFile), k.passphrase, k.work, plain)
 }
 
 // encode returns what the key file holds. The caller erases it.

@@ -2,11 +2,13 @@ package custodian
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"writ/charter"
+	"writ/internal/keyfile"
 	"writ/unseal"
 )
 
@@ -25,7 +27,7 @@ func FuzzParseKeys(f *testing.F) {
 	if _, err := CreateKeys(dir, []byte("x"), 2, Names{"law", "office", "name"}, charter.XWing, 4, 5); err != nil {
 		f.Fatal(err)
 	}
-	plain, err := readKeyFile(dir, []byte("x"))
+	plain, err := keyfile.Read(filepath.Join(dir, keyFile), []byte("x"))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -75,7 +77,7 @@ func TestKeyFile(t *testing.T) {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openKeys(dir, []byte("x"), 2); err == nil || err == ErrPassphrase {
+	if _, err := openKeys(dir, []byte("x"), 2); err == nil || errors.Is(err, keyfile.ErrPassphrase) {
 		t.Errorf("damaged file: %v", err)
 	}
 }

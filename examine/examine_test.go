@@ -591,7 +591,7 @@ func TestNoPathHoldsTwoCustodiansKeys(t *testing.T) {
 	for _, name := range uses(t, "../custodian") {
 		made[name]++
 	}
-	for _, once := range []string{"unseal.NewKeyring", "openKeys", "readKeyFile"} {
+	for _, once := range []string{"unseal.NewKeyring", "openKeys", "keyfile.Read"} {
 		if made[once] != 1 {
 			t.Errorf("custodian uses %s in %d places", once, made[once])
 		}

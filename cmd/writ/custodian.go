@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"writ/custodian"
+	"writ/internal/keyfile"
 	"writ/setup"
 )
 
@@ -68,7 +69,7 @@ func runCustodian(cmd *cobra.Command, s *service, passphraseFile string) error {
 		MaxAge: cmp.Or(time.Duration(c.Freshness), ledgerAge), Log: logger(cmd), Fatal: endProcess,
 	})
 	clear(pass)
-	if errors.Is(err, custodian.ErrPassphrase) {
+	if errors.Is(err, keyfile.ErrPassphrase) {
 		return fail(codeRefused, err, "the passphrase was chosen with writ keygen custodian; it can't be recovered")
 	}
 	if err != nil {

@@ -1,7 +1,14 @@
-package custodian
+// Package keyfile keeps private keys on a disk under a passphrase: in an age file
+// (age-encryption.org/v1) whose only recipient is the passphrase (scrypt).
+//
+// Whoever reads the file finds the old or the new content whole, and after
+// [Write] returned the new one, even if the machine fails. Bytes of the old file
+// are overwritten, which a disk or file system that keeps copies may not honour.
+package keyfile
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,79 +18,71 @@ import (
 	"filippo.io/age"
 )
 
-// keyFile is the name of the file with a custodian's private keys: an age file
-// (age-encryption.org/v1) whose only recipient is a passphrase (scrypt).
-const keyFile = "keys.age"
-
 // Work factors of scrypt, as the logarithm of its cost. 18 takes about a second.
 const (
 	DefaultWorkFactor = 18
 	maxWorkFactor     = 22
 )
 
-const maxKeyFile = 1 << 20
+// MaxSize is the longest content in bytes.
+const MaxSize = 1 << 20
 
-// ErrPassphrase is the error of a wrong passphrase.
-var ErrPassphrase = errors.New("custodian: refused: the passphrase doesn't open " + keyFile)
+// ErrPassphrase is wrapped by the error of a wrong passphrase.
+var ErrPassphrase = errors.New("refused: the passphrase doesn't open the key file")
 
-// readKeyFile decrypts the key file of a directory. The caller erases what it
-// returns.
-func readKeyFile(dir string, passphrase []byte) ([]byte, error) {
-	path := filepath.Join(dir, keyFile)
+// Read decrypts a key file. The caller erases what it returns.
+func Read(path string, passphrase []byte) ([]byte, error) {
 	sealed, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("custodian: %w", err)
+		return nil, fmt.Errorf("keyfile: %w", err)
 	}
 	identity, err := age.NewScryptIdentity(string(passphrase))
 	if err != nil {
-		return nil, fmt.Errorf("custodian: refused: %w", err)
+		return nil, fmt.Errorf("keyfile: refused: %w", err)
 	}
 	identity.SetMaxWorkFactor(maxWorkFactor)
 	r, err := age.Decrypt(bytes.NewReader(sealed), identity)
 	if errors.Is(err, age.ErrIncorrectIdentity) {
-		return nil, ErrPassphrase
+		return nil, fmt.Errorf("keyfile: %s: %w", path, ErrPassphrase)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("custodian: malformed: %s: %w", path, err)
+		return nil, fmt.Errorf("keyfile: malformed: %s: %w", path, err)
 	}
-	plain, err := io.ReadAll(io.LimitReader(r, maxKeyFile))
+	plain, err := io.ReadAll(io.LimitReader(r, MaxSize))
 	if err != nil {
 		clear(plain)
-		return nil, fmt.Errorf("custodian: malformed: %s: %w", path, err)
+		return nil, fmt.Errorf("keyfile: malformed: %s: %w", path, err)
 	}
 	return plain, nil
 }
 
-// writeKeyFile puts the encryption of plain in place of the key file: whoever
-// reads it finds the old or the new one whole, and after writeKeyFile returned
-// the new one, even if the machine fails. The old file's bytes are overwritten,
-// which a disk or file system that keeps copies may not honour.
-func writeKeyFile(dir string, passphrase []byte, work int, plain []byte) (err error) {
-	sealed, err := sealKeyFile(passphrase, work, plain)
+// Write puts the encryption of plain in place of the key file. Work is scrypt's
+// work factor; 0 means [DefaultWorkFactor].
+func Write(path string, passphrase []byte, work int, plain []byte) (err error) {
+	sealed, err := seal(passphrase, cmp.Or(work, DefaultWorkFactor), plain)
 	if err != nil {
-		return fmt.Errorf("custodian: %w", err)
+		return fmt.Errorf("keyfile: %w", err)
 	}
-	path := filepath.Join(dir, keyFile)
 	old, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("custodian: %w", err)
+		return fmt.Errorf("keyfile: %w", err)
 	}
 	if old != nil {
 		defer func() { err = errors.Join(err, old.Close()) }()
 	}
 	if err := writeSynced(path+".new", sealed); err != nil {
-		return fmt.Errorf("custodian: %w", err)
+		return fmt.Errorf("keyfile: %w", err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("custodian: %w", err)
+		return fmt.Errorf("keyfile: %w", err)
 	}
-	if err := syncDir(dir); err != nil {
-		return fmt.Errorf("custodian: %w", err)
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("keyfile: %w", err)
 	}
 	return overwrite(old)
 }
 
-func sealKeyFile(passphrase []byte, work int, plain []byte) ([]byte, error) {
+func seal(passphrase []byte, work int, plain []byte) ([]byte, error) {
 	recipient, err := age.NewScryptRecipient(string(passphrase))
 	if err != nil {
 		return nil, err
@@ -127,7 +126,7 @@ func overwrite(f *os.File) error {
 	}
 	info, err := f.Stat()
 	if err != nil {
-		return fmt.Errorf("custodian: %w", err)
+		return fmt.Errorf("keyfile: %w", err)
 	}
 	_, err = f.WriteAt(make([]byte, info.Size()), 0)
 	return errors.Join(err, f.Sync())
