@@ -21,7 +21,10 @@ import "errors"
 //	37  a custodian's name keeps its office and signing key, over all versions,
 //	    also when it left and comes back: ledger entries name a custodian by it
 //
-// Rules 34 to 37 bind versions with access.
+//	39  a beacon's key keeps its clock, over all versions: its operators sign
+//	    rounds by the one clock they have
+//
+// Rules from 34 on bind versions with access.
 func (s *Signed) Verify(before ...*Charter) (*Charter, error) {
 	c, err := Parse(s.Charter)
 	if err != nil {
@@ -62,7 +65,7 @@ func (c *Charter) follows(before []*Charter) error {
 	case c.Mode == NoAccess:
 		return nil
 	}
-	return errors.Join(c.keepsPromises(before[0]), c.keepsNames(before))
+	return errors.Join(c.keepsPromises(before[0]), c.keepsNames(before), c.keepsClock(before))
 }
 
 // keepsPromises is rules 34 to 36: what was sealed under the version before is not
@@ -96,6 +99,16 @@ func (rs Rules) weaker(was Rules) string {
 		return office
 	}
 	return ""
+}
+
+// keepsClock is rule 39.
+func (c *Charter) keepsClock(before []*Charter) error {
+	for _, v := range before {
+		if b := v.Beacon; b.Key.Equal(c.Beacon.Key) && (b.Genesis != c.Beacon.Genesis || b.Period != c.Beacon.Period) {
+			return invalid(39, "the beacon's key had another clock in version %d", v.Number)
+		}
+	}
+	return nil
 }
 
 // keepsNames is rule 37.

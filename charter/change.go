@@ -124,6 +124,9 @@ func changedRules(old, new *Charter) []string {
 	if new.Policy != old.Policy {
 		says = append(says, "The witnesses of the public log changed.")
 	}
+	if !bytes.Equal(new.Beacon.Encode(), old.Beacon.Encode()) {
+		says = append(says, "The beacon by whose rounds people are told has another key.")
+	}
 	return says
 }
 
@@ -146,6 +149,6 @@ func more(old, new *Charter) bool {
 	told.Offices, told.Structure, told.Approval, told.Amendment = new.Offices, new.Structure, new.Approval, new.Amendment
 	told.Limits, told.CaseTypes, told.SyncedPasskeys = new.Limits, new.CaseTypes, new.SyncedPasskeys
 	told.Privilege = new.Privilege
-	told.Docket, told.Delivery, told.Policy = new.Docket, new.Delivery, new.Policy
+	told.Docket, told.Delivery, told.Policy, told.Beacon = new.Docket, new.Delivery, new.Policy, new.Beacon
 	return !bytes.Equal(told.Encode(), new.Encode())
 }

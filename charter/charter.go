@@ -54,6 +54,7 @@ import (
 	"time"
 
 	"writ/internal/wire"
+	"writ/notice/beacon"
 )
 
 // Format is the only format of a charter that exists.
@@ -111,10 +112,10 @@ type Charter struct {
 	Docket   DocketKey
 	Delivery DeliveryKey
 
-	Policy     string // witness policy, parsed by package ledger
-	Directory  Directory
-	BeaconKeys [][]byte // none in format 1
-	Keys       []*KeyStatement
+	Policy    string // witness policy, parsed by package ledger
+	Directory Directory
+	Beacon    *beacon.Beacon // to whose rounds notices are locked; nil if there is no access
+	Keys      []*KeyStatement
 }
 
 // Directory names the log on which accounts state their devices. A law names it,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"writ/internal/wire"
+	"writ/notice/beacon"
 )
 
 // Errors, wrapped by every error of this package; malformed is
@@ -64,7 +65,7 @@ func (c *Charter) Encode() []byte {
 	w.String(c.Policy)
 	w.String(c.Directory.Policy)
 	w.Fixed(c.Directory.VRF[:])
-	vector(&w, c.BeaconKeys, (*wire.Writer).Opaque)
+	writeBeacon(&w, c.Beacon)
 	vector(&w, c.Keys, func(w *wire.Writer, k *KeyStatement) { w.Fixed(k.Encode()) })
 	return w.Bytes()
 }
@@ -109,9 +110,27 @@ func readCharter(r *wire.Reader) *Charter {
 	c.Docket, c.Delivery = r.Array32(), r.Array32()
 	c.Policy = r.String(maxPolicy)
 	c.Directory = Directory{r.String(maxPolicy), r.Array32()}
-	c.BeaconKeys = list(r, func(r *wire.Reader) []byte { return clone(r.Opaque(maxKey)) })
+	c.Beacon = readBeacon(r)
 	c.Keys = list(r, readKeyStatement)
 	return c
+}
+
+func writeBeacon(w *wire.Writer, b *beacon.Beacon) {
+	if b == nil {
+		w.Opaque(nil)
+		return
+	}
+	w.Opaque(b.Encode())
+}
+
+func readBeacon(r *wire.Reader) *beacon.Beacon {
+	encoded := r.Opaque(beacon.Size)
+	if len(encoded) == 0 {
+		return nil
+	}
+	b, err := beacon.Parse(encoded)
+	r.Check(err)
+	return b
 }
 
 func writeOffice(w *wire.Writer, o Office) {

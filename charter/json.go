@@ -38,6 +38,7 @@ type jsonCharter struct {
 	Services     *jsonServices `json:"services,omitempty"`
 	Policy       string        `json:"policy"`
 	Directory    jsonDirectory `json:"directory"`
+	Beacon       *jsonBeacon   `json:"beacon,omitempty"`
 	Keys         []jsonKey     `json:"keys,omitempty"`
 }
 
@@ -120,6 +121,12 @@ type jsonDirectory struct {
 type jsonServices struct {
 	DocketKey   []byte `json:"docket_key"`
 	DeliveryKey []byte `json:"delivery_key"`
+}
+
+type jsonBeacon struct {
+	Key     []byte   `json:"key"`
+	Genesis jsonTime `json:"genesis"`
+	Period  seconds  `json:"period"`
 }
 
 type jsonKey struct {

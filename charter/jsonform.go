@@ -3,6 +3,8 @@ package charter
 import (
 	"errors"
 	"fmt"
+
+	"writ/notice/beacon"
 )
 
 var modeNames = map[Mode]string{NoAccess: "none", AccountableAccess: "accountable"}
@@ -46,6 +48,9 @@ func toJSON(c *Charter) *jsonCharter {
 	j.Approval, j.Amendment, j.Privilege = convert(c.Approval, toRule), convert(c.Amendment, toRule), convert(c.Privilege, toRule)
 	j.Limits = limitsToJSON(&c.Limits)
 	j.Services = &jsonServices{c.Docket[:], c.Delivery[:]}
+	if b := c.Beacon; b != nil {
+		j.Beacon = &jsonBeacon{b.Key.Bytes(), jsonTime(b.Genesis), seconds(b.Period)}
+	}
 	if c.usesWebAuthn() {
 		j.WebAuthn = &jsonWebAuthn{c.RPID, c.Origins, c.SyncedPasskeys}
 	}
@@ -107,6 +112,11 @@ func (j *jsonCharter) charter() (*Charter, error) {
 	}
 	if s := j.Services; s != nil {
 		errs = append(errs, copyKey(c.Docket[:], s.DocketKey, "docket_key"), copyKey(c.Delivery[:], s.DeliveryKey, "delivery_key"))
+	}
+	if b := j.Beacon; b != nil {
+		key, err := beacon.ParsePublicKey(b.Key)
+		errs = append(errs, err)
+		c.Beacon = &beacon.Beacon{Key: key, Genesis: uint64(b.Genesis), Period: uint64(b.Period)}
 	}
 	if w := j.WebAuthn; w != nil {
 		c.RPID, c.Origins, c.SyncedPasskeys = w.RPID, w.Origins, w.SyncedPasskeys

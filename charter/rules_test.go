@@ -197,7 +197,8 @@ var broken = []struct {
 	{19, "origin in the clear", func(_ *chartertest.World, c *charter.Charter) { passkey(c); c.Origins[0] = "http://writ.example" }},
 	{20, "no policy", func(_ *chartertest.World, c *charter.Charter) { c.Policy = "" }},
 	{20, "no policy, no access", func(_ *chartertest.World, c *charter.Charter) { *c = *none(); c.Policy = "" }},
-	{21, "beacon key", func(_ *chartertest.World, c *charter.Charter) { c.BeaconKeys = [][]byte{{1}} }},
+	{21, "no beacon", func(_ *chartertest.World, c *charter.Charter) { c.Beacon = nil }},
+	{21, "beacon, no access", func(_ *chartertest.World, c *charter.Charter) { b := c.Beacon; *c = *none(); c.Beacon = b }},
 	{22, "signature", func(_ *chartertest.World, c *charter.Charter) { c.Keys[0].Signature[0] ^= 1 }},
 	{22, "other charter", func(w *chartertest.World, c *charter.Charter) {
 		c.Keys[0].CharterName = "Another"

@@ -10,6 +10,8 @@ import (
 
 	"writ/charter"
 	"writ/charter/chartertest"
+	"writ/notice/beacon"
+	"writ/notice/beacon/beacontest"
 )
 
 // next returns a valid successor of c.
@@ -96,6 +98,8 @@ func TestChainRules(t *testing.T) {
 		{30, "other predecessor", w.Sign(change(func(c *charter.Charter) { c.Previous[0] ^= 1 })), first},
 		{30, "renamed", w.Sign(change(func(c *charter.Charter) { c.Name = "Other"; c.Keys = nil })), first},
 		{34, "longer key period", w.Sign(change(func(c *charter.Charter) { c.Limits.KeyPeriod *= 2 })), first},
+		{39, "later genesis", w.Sign(change(func(c *charter.Charter) { c.Beacon = clock(c.Beacon, 1, 0) })), first},
+		{39, "longer rounds", w.Sign(change(func(c *charter.Charter) { c.Beacon = clock(c.Beacon, 0, 1) })), first},
 		{34, "shorter key period", w.Sign(change(func(c *charter.Charter) { c.Limits.KeyPeriod /= 2 })), first},
 		{35, "longer horizon", w.Sign(change(func(c *charter.Charter) { c.Limits.Horizon++ })), first},
 		{36, "approval by fewer offices", three.Sign(two), three.Charter},
@@ -297,6 +301,9 @@ func TestChanges(t *testing.T) {
 		}},
 		{"The docket, which publishes warrants, has another key.", func(c *charter.Charter) { c.Docket[0] ^= 1 }},
 		{"The delivery service has another key.", func(c *charter.Charter) { c.Delivery[0] ^= 1 }},
+		{"The beacon by whose rounds people are told has another key.", func(c *charter.Charter) {
+			c.Beacon = beacontest.New("another", 0, 60, 2, 2).Beacon()
+		}},
 		{"The witnesses of the public log changed.", func(c *charter.Charter) { c.Policy += "#" }},
 		{"Passkeys that leave their device may approve: yes. Before: no.", func(c *charter.Charter) { c.SyncedPasskeys = true }},
 		{"Other parts of the law changed too: read it whole.", func(c *charter.Charter) { c.RPID = "x" }},
@@ -310,5 +317,20 @@ func TestChanges(t *testing.T) {
 		if slices.ContainsFunc(says, func(s string) bool { return strings.HasPrefix(s, "Other parts") }) != (row.want[:5] == "Other") {
 			t.Errorf("%q: %q", row.want, says)
 		}
+	}
+}
+
+// clock returns a beacon of the same key with another clock.
+func clock(b *beacon.Beacon, genesis, period uint64) *beacon.Beacon {
+	return &beacon.Beacon{Key: b.Key, Genesis: b.Genesis + genesis, Period: b.Period + period}
+}
+
+// A beacon with another key may have any clock.
+func TestOtherBeacon(t *testing.T) {
+	w := chartertest.New("other beacon")
+	second := next(t, w.Charter)
+	second.Beacon = beacontest.New("another", 5, 7, 2, 2).Beacon()
+	if _, err := w.Sign(second).Verify(w.Charter); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -74,7 +74,7 @@ var rules = []struct {
 //	19  a relying party and origins exactly if an approver uses WebAuthn, and
 //	    synced passkeys only then
 //	20  the witness policy is text, not blank
-//	21  no beacon keys in format 1
+//	21  a charter with access names a beacon, one without names none
 //	22  every key statement verifies, at most one for a custodian and period
 //	23  the encoding has at most [MaxSize] bytes
 //	24  the directory's witness policy is text, not blank, and its label key is
@@ -204,8 +204,8 @@ func (c *Charter) checkDirectory() error {
 }
 
 func (c *Charter) checkBeacon() error {
-	if len(c.BeaconKeys) > 0 {
-		return fmt.Errorf("%w: beacon keys", ErrUnsupported)
+	if (c.Mode == AccountableAccess) != (c.Beacon != nil) {
+		return errors.New("access and a beacon go together")
 	}
 	return nil
 }

@@ -11,9 +11,11 @@ import (
 	"crypto/hpke"
 	"crypto/sha256"
 	"fmt"
+	"sync"
 	"time"
 
 	"writ/charter"
+	"writ/notice/beacon/beacontest"
 )
 
 // Now is a time in the first key period of the charters made here.
@@ -51,6 +53,7 @@ type World struct {
 	Mail       map[string]hpke.PrivateKey    // by name of approver or custodian
 	Docket     ed25519.PrivateKey
 	Delivery   ed25519.PrivateKey
+	Beacon     *beacontest.World
 	seed       string
 	tokens     map[string]bool
 }
@@ -62,7 +65,7 @@ func New(seed string, shapes ...Shape) *World {
 		shapes = Three
 	}
 	w := &World{Charter: base(), Approvers: map[string]ed25519.PrivateKey{}, Custodians: map[string]ed25519.PrivateKey{},
-		Mail: map[string]hpke.PrivateKey{}, seed: seed, tokens: map[string]bool{}}
+		Mail: map[string]hpke.PrivateKey{}, Beacon: clock(), seed: seed, tokens: map[string]bool{}}
 	w.Docket, w.Delivery = w.signer("docket"), w.signer("delivery")
 	c := w.Charter
 	c.Docket, c.Delivery = charter.DocketKey(public(w.Docket)), charter.DeliveryKey(public(w.Delivery))
@@ -80,6 +83,13 @@ func New(seed string, shapes ...Shape) *World {
 	return w
 }
 
+// clock is the beacon of all worlds, two of three operators, with a round each
+// minute of the year of [Now].
+var clock = sync.OnceValue(func() *beacontest.World {
+	genesis := time.Date(Now.Year(), 1, 1, 0, 0, 0, 0, time.UTC)
+	return beacontest.New("chartertest", uint64(genesis.Unix()), 60, 2, 3)
+})
+
 func base() *charter.Charter {
 	const hour, day = 3600, 24 * 3600
 	return &charter.Charter{
@@ -92,6 +102,7 @@ func base() *charter.Charter {
 		CaseTypes: []string{"serious-crime", "missing-person"},
 		Policy:    "log and witnesses stand here",
 		Directory: Directory(),
+		Beacon:    clock().Beacon(),
 	}
 }
 
