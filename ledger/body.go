@@ -9,6 +9,7 @@ import (
 
 	"writ/charter"
 	"writ/internal/wire"
+	"writ/notice/beacon"
 	"writ/warrant"
 )
 
@@ -75,8 +76,8 @@ type Request struct {
 	WarrantIndex uint64     // where the warrant entry stands
 	Warrant      EntryHash  // and its hash
 	Leaves       [][32]byte // notice.Leaf of each compartment, sorted, distinct, 1 to MaxLeaves
-	Round        uint64     // beacon round of the notice; 0 in this version
-	Timelock     []byte     // the notice's salt, sealed to Round; empty in this version
+	Round        uint64     // of the charter's beacon, when the notice comes; 1 or more
+	Timelock     []byte     // the notice's salt, locked to Round; beacon.TimelockSize bytes
 	Signature    [64]byte   // by the docket key of the warrant's charter
 }
 
@@ -102,7 +103,7 @@ func parseRequest(b []byte) (*Request, error) {
 		x.Leaves = append(x.Leaves, leaves.Array32())
 	}
 	r.Check(leaves.Done())
-	x.Round, x.Timelock = r.Uint64(), r.Opaque(MaxEntry)
+	x.Round, x.Timelock = r.Uint64(), r.Opaque(beacon.TimelockSize)
 	x.Signature = signature(r)
 	if err := r.Done(); err != nil {
 		return nil, malformed("request: %v", err)
@@ -110,8 +111,8 @@ func parseRequest(b []byte) (*Request, error) {
 	switch {
 	case len(x.Leaves) == 0 || !ascending(x.Leaves, compare32):
 		return nil, malformed("request: leaves are not a sorted list of 1 to %d", MaxLeaves)
-	case x.Round != 0 || len(x.Timelock) != 0:
-		return nil, unsupported("request with a timelock")
+	case x.Round == 0 || len(x.Timelock) != beacon.TimelockSize:
+		return nil, malformed("request: round %d with a timelock of %d bytes", x.Round, len(x.Timelock))
 	}
 	return x, nil
 }

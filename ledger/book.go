@@ -32,6 +32,7 @@ type Book struct {
 	releases    map[answer]uint64             // index
 	refusals    map[answer]uint8              // reason
 	readings    map[EntryHash][]LoggedReading // by request
+	notices     notices
 
 	findings   []Finding
 	statistics Statistics
@@ -112,6 +113,7 @@ func NewBook(firsts ...charter.Hash) *Book {
 		releases:    map[answer]uint64{},
 		refusals:    map[answer]uint8{},
 		readings:    map[EntryHash][]LoggedReading{},
+		notices:     notices{byRound: map[uint64][]*clock{}},
 		statistics:  Statistics{Laws: map[string]*LawStatistics{}},
 	}
 }
@@ -235,6 +237,8 @@ func (b *Book) examine(e *Entry, index uint64, seen time.Time) (record func(), e
 		return b.review(e.Review, seen)
 	case TypeError:
 		return b.mistake(e.Error)
+	case TypeRound:
+		return b.round(e.Round, index)
 	}
 	return nil, unsupported("entry type %d", e.kind)
 }
@@ -279,9 +283,13 @@ func (b *Book) request(e *Entry, index uint64) (func(), error) {
 	if why := w.stopped(); why != "" {
 		return nil, breaks("LED-74", invalid("request under a warrant that %s", why))
 	}
+	if _, err := c.Beacon.Time(x.Round); err != nil {
+		return nil, invalid("request with a round that never comes: %d", x.Round)
+	}
 	return func() {
 		r := &LoggedRequest{Request: x, Index: index, Hash: e.Hash(), Root: x.Root()}
 		b.requests[r.Hash] = r
+		b.notices.wait(Notice{Law: c, Warrant: w, Request: r})
 		b.statistics.request(c.Name, w.Warrant, x)
 	}, nil
 }

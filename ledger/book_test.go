@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"writ/charter"
 	"writ/charter/chartertest"
 	"writ/internal/wire"
+	"writ/notice/beacon"
 	"writ/warrant"
 )
 
@@ -91,7 +93,7 @@ func (w *world) request(at uint64, leaves ...byte) *Request {
 	if !ok {
 		w.t.Fatalf("no warrant at %d", at)
 	}
-	x := &Request{WarrantIndex: at, Warrant: lw.Hash}
+	x := &Request{WarrantIndex: at, Warrant: lw.Hash, Round: 5, Timelock: make([]byte, beacon.TimelockSize)}
 	for _, l := range leaves {
 		x.Leaves = append(x.Leaves, [32]byte{l})
 	}
@@ -223,10 +225,21 @@ func TestBookRefuses(t *testing.T) {
 	for name, leaves := range map[string][]byte{"unsorted": {2, 1}, "twice": {1, 1}, "none": nil} {
 		w.refused("leaves "+name, "leaves", w.request(at, leaves...).Entry())
 	}
+	for name, change := range map[string]func(*Request){
+		"no round":       func(x *Request) { x.Round = 0 },
+		"no timelock":    func(x *Request) { x.Timelock = nil },
+		"short timelock": func(x *Request) { x.Timelock = x.Timelock[1:] },
+		"long timelock":  func(x *Request) { x.Timelock = append(x.Timelock, 0) },
+	} {
+		r = w.request(at, 1)
+		change(r)
+		r.Sign(w.docket())
+		w.refused(name, "malformed", r.Entry())
+	}
 	r = w.request(at, 1)
-	r.Round = 1
+	r.Round = math.MaxUint64
 	r.Sign(w.docket())
-	w.refused("round", "unsupported", r.Entry())
+	w.refused("round at the end of time", "never comes", r.Entry())
 
 	r = w.request(at, 1, 2)
 	w.mustApply(r.Entry())
@@ -338,6 +351,7 @@ func TestEntryPublicFieldsR15(t *testing.T) {
 		{Cancellation{}, "WarrantIndex Warrant Approval"},
 		{Review{}, "WarrantIndex Warrant Outcome Approvals"},
 		{Error{}, "RequestIndex Request Kind Approval"},
+		{Round{}, "Round Signature"},
 	} {
 		var got []string
 		typ := reflect.TypeOf(c.v)
@@ -642,7 +656,7 @@ func TestStatisticsR23(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"entries":13,"findings":1,"laws":{"Testland Communications Warrants":{"versions":1,"custodian_keys":17,"destructions":1,` +
+	const want = `{"entries":13,"findings":1,"rounds":0,"laws":{"Testland Communications Warrants":{"versions":1,"custodian_keys":17,"destructions":1,` +
 		`"real":{"warrants":2,"emergencies":1,"renewals":0,"privileged":0,"cancellations":1,"reviews_confirmed":0,"reviews_refused":0,"errors":{"wrong person":1},"warrants_by_case_type":{"serious-crime":2},"requests":1,"compartments":3,"releases_by_custodian":{"judicial/judicial-1":1},"readings":1,"exports":0},` +
 		`"test":{"warrants":1,"emergencies":0,"renewals":0,"privileged":0,"cancellations":0,"reviews_confirmed":0,"reviews_refused":0,"errors":{},"warrants_by_case_type":{"missing-person":1},"requests":0,"compartments":0,"releases_by_custodian":{},"readings":0,"exports":0},` +
 		`"refusals_by_reason":{"4":1},"refusals_by_custodian":{"oversight/oversight-1":1}}}}`
@@ -707,9 +721,10 @@ func reencode(e *Entry) []byte {
 		return e.Review.Entry()
 	case e.Error != nil:
 		return e.Error.Entry()
-	}
-	if e.Reading != nil {
+	case e.Reading != nil:
 		return e.Reading.Entry()
+	case e.Round != nil:
+		return e.Round.Entry()
 	}
 	return e.Destruction.Entry()
 }

@@ -29,23 +29,26 @@ const (
 	TypeReview       Type = 9
 	TypeError        Type = 10
 	TypeReading      Type = 12
+	TypeRound        Type = 13
 )
 
-var typeNames = [...]string{"", "charter", "custodian key", "warrant", "request", "release", "refusal", "destruction",
-	"cancellation", "review", "error", TypeReading: "reading"}
+var typeNames = map[Type]string{TypeCharter: "charter", TypeCustodianKey: "custodian key", TypeWarrant: "warrant",
+	TypeRequest: "request", TypeRelease: "release", TypeRefusal: "refusal", TypeDestruction: "destruction",
+	TypeCancellation: "cancellation", TypeReview: "review", TypeError: "error", TypeReading: "reading", TypeRound: "round"}
 
 // String returns the name that the label of the entry's signature carries.
 func (t Type) String() string {
-	if int(t) >= len(typeNames) || typeNames[t] == "" {
-		return "unknown"
+	if name, ok := typeNames[t]; ok {
+		return name
 	}
-	return typeNames[t]
+	return "unknown"
 }
 
 // typeRules are the rules of spec/ledger.md by which an entry of each type
 // counts; what is no entry of a known type breaks the first.
-var typeRules = [...]string{"LED-50", "LED-52", "LED-53", "LED-54", "LED-56", "LED-57", "LED-58", "LED-59",
-	"LED-70", "LED-71", "LED-75", TypeReading: "LED-62"}
+var typeRules = map[Type]string{TypeCharter: "LED-52", TypeCustodianKey: "LED-53", TypeWarrant: "LED-54",
+	TypeRequest: "LED-56", TypeRelease: "LED-57", TypeRefusal: "LED-58", TypeDestruction: "LED-59",
+	TypeCancellation: "LED-70", TypeReview: "LED-71", TypeError: "LED-75", TypeReading: "LED-62", TypeRound: "LED-80"}
 
 // label is the name under which the entry's content is signed.
 func (t Type) label() string { return "entry " + t.String() }
@@ -70,6 +73,7 @@ type Entry struct {
 	Cancellation *Cancellation
 	Review       *Review
 	Error        *Error
+	Round        *Round
 
 	kind  Type
 	bytes []byte
@@ -129,6 +133,8 @@ func (e *Entry) parseBody(b []byte) (err error) {
 		e.Review, err = parseReview(b)
 	case TypeError:
 		e.Error, err = parseError(b)
+	case TypeRound:
+		e.Round, err = parseRound(b)
 	default:
 		return unsupported("entry type %d", e.kind)
 	}

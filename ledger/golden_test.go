@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"writ/charter"
+	"writ/notice/beacon"
+	"writ/notice/beacon/beacontest"
 	"writ/warrant"
 )
 
@@ -20,7 +22,8 @@ func TestGolden(t *testing.T) {
 		Renews: [32]byte{7, 8}, CaseType: "serious-crime", Offices: []string{"judicial", "oversight"}, Window: 86400,
 		NotBefore: 1_790_000_000, NotAfter: 1_790_003_600, Flags: warrant.IsEmergency, Readers: [][32]byte{{1}, {2}}}}
 	w.Sign(docket)
-	q := &Request{WarrantIndex: 7, Warrant: HashEntry(w.Entry()), Leaves: [][32]byte{{1}, {2}, {3}}}
+	q := &Request{WarrantIndex: 7, Warrant: HashEntry(w.Entry()), Leaves: [][32]byte{{1}, {2}, {3}},
+		Round: 40, Timelock: bytes.Repeat([]byte{5}, beacon.TimelockSize)}
 	q.Sign(docket)
 	r := &Release{RequestIndex: 8, Request: HashEntry(q.Entry()), Office: "judicial", Custodian: "judicial-1", Count: 3, Root: q.Root()}
 	r.Sign(custodian)
@@ -37,8 +40,9 @@ func TestGolden(t *testing.T) {
 	v.Approvals = []warrant.Approval{judge.Approve(v.Hash(), "judicial", "judge-1"), judge.Approve(v.Hash(), "oversight", "overseer-1")}
 	x := &Error{RequestIndex: 8, Request: HashEntry(q.Entry()), Kind: WrongPerson}
 	x.Approval = judge.Approve(x.Hash(), "judicial", "judge-1")
+	s := beacontest.New("golden", 1_790_000_000, 60, 2, 3).Sign(40)
 	var got bytes.Buffer
-	for _, b := range [][]byte{w.Entry(), q.Entry(), r.Entry(), n.Entry(), d.Entry(), p.Entry(), c.Entry(), v.Entry(), x.Entry()} {
+	for _, b := range [][]byte{w.Entry(), q.Entry(), r.Entry(), n.Entry(), d.Entry(), p.Entry(), c.Entry(), v.Entry(), x.Entry(), NewRound(s).Entry()} {
 		e, err := ParseEntry(b)
 		if err != nil {
 			t.Fatal(err)

@@ -87,10 +87,10 @@ func ruleOf(t Type, err error) string {
 	if b := (&brokenRule{}); errors.As(err, &b) {
 		return b.rule
 	}
-	if int(t) < len(typeRules) {
-		return typeRules[t]
+	if rule, ok := typeRules[t]; ok {
+		return rule
 	}
-	return typeRules[0]
+	return "LED-50"
 }
 
 // plain is an error's text for people, without the name of this package.

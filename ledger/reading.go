@@ -85,7 +85,9 @@ func (x *Reading) Sign(key PersonSigner) {
 }
 
 // Verify reports whether the signature is by the key it shows.
-func (x *Reading) Verify() bool { return x.Key.Verify(TypeReading.label(), x.content(), x.Signature[:]) }
+func (x *Reading) Verify() bool {
+	return x.Key.Verify(TypeReading.label(), x.content(), x.Signature[:])
+}
 
 // Entry returns the encoded entry.
 func (x *Reading) Entry() []byte { return signedEntry(TypeReading, x.content(), x.Signature) }

@@ -10,7 +10,8 @@ import (
 type Statistics struct {
 	Entries  uint64                    `json:"entries"`
 	Findings uint64                    `json:"findings"`
-	Laws     map[string]*LawStatistics `json:"laws"` // by charter name
+	Rounds   uint64                    `json:"rounds"` // of beacons, at which notices became readable
+	Laws     map[string]*LawStatistics `json:"laws"`   // by charter name
 }
 
 // LawStatistics are the numbers of all versions of a charter.
