@@ -803,9 +803,11 @@ type RequestReleaseRequest struct {
 	Agency      string                 `protobuf:"bytes,1,opt,name=agency,proto3" json:"agency,omitempty"`
 	WarrantHash []byte                 `protobuf:"bytes,2,opt,name=warrant_hash,json=warrantHash,proto3" json:"warrant_hash,omitempty"`
 	Leaves      [][]byte               `protobuf:"bytes,3,rep,name=leaves,proto3" json:"leaves,omitempty"` // 1 to 1024 notice leaves of 32 bytes, ascending, distinct
-	// sign("docket request", struct { opaque warrant_hash[32]; opaque leaves<V>; }),
-	// leaves being 32 bytes each.
+	// sign("docket request", struct { opaque warrant_hash[32]; opaque leaves<V>;
+	// uint64 round; opaque timelock<V>; }), leaves being 32 bytes each.
 	Signature     []byte `protobuf:"bytes,4,opt,name=signature,proto3" json:"signature,omitempty"`
+	Round         uint64 `protobuf:"varint,5,opt,name=round,proto3" json:"round,omitempty"`      // of the law's beacon, when the notice comes
+	Timelock      []byte `protobuf:"bytes,6,opt,name=timelock,proto3" json:"timelock,omitempty"` // 160 bytes: the salt of the leaves, locked to the round
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -864,6 +866,20 @@ func (x *RequestReleaseRequest) GetLeaves() [][]byte {
 func (x *RequestReleaseRequest) GetSignature() []byte {
 	if x != nil {
 		return x.Signature
+	}
+	return nil
+}
+
+func (x *RequestReleaseRequest) GetRound() uint64 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *RequestReleaseRequest) GetTimelock() []byte {
+	if x != nil {
+		return x.Timelock
 	}
 	return nil
 }
@@ -960,12 +976,14 @@ const file_docket_proto_rawDesc = "" +
 	"\fwarrant_hash\x18\x02 \x01(\fR\vwarrantHash\x12\x1c\n" +
 	"\tsignature\x18\x03 \x01(\fR\tsignature\"=\n" +
 	"\x0fPublishResponse\x12*\n" +
-	"\x05entry\x18\x01 \x01(\v2\x14.writ.v1.LoggedEntryR\x05entry\"\x88\x01\n" +
+	"\x05entry\x18\x01 \x01(\v2\x14.writ.v1.LoggedEntryR\x05entry\"\xba\x01\n" +
 	"\x15RequestReleaseRequest\x12\x16\n" +
 	"\x06agency\x18\x01 \x01(\tR\x06agency\x12!\n" +
 	"\fwarrant_hash\x18\x02 \x01(\fR\vwarrantHash\x12\x16\n" +
 	"\x06leaves\x18\x03 \x03(\fR\x06leaves\x12\x1c\n" +
-	"\tsignature\x18\x04 \x01(\fR\tsignature\"D\n" +
+	"\tsignature\x18\x04 \x01(\fR\tsignature\x12\x14\n" +
+	"\x05round\x18\x05 \x01(\x04R\x05round\x12\x1a\n" +
+	"\btimelock\x18\x06 \x01(\fR\btimelock\"D\n" +
 	"\x16RequestReleaseResponse\x12*\n" +
 	"\x05entry\x18\x01 \x01(\v2\x14.writ.v1.LoggedEntryR\x05entry*\x80\x01\n" +
 	"\fWarrantState\x12\x1d\n" +

@@ -134,6 +134,10 @@ func TestEveryCheck(t *testing.T) {
 			return c.open(c.request(func(x *ledger.Request) { x.WarrantIndex-- }), c.part)
 		}},
 		{checkRequest, "for another warrant", func(c *trial) Contents { return c.open(c.request(func(x *ledger.Request) { x.Warrant[0]++ }), c.part) }},
+		{checkRequest, "is due", func(c *trial) Contents { return c.open(c.request(func(x *ledger.Request) { x.Round++ }), c.part) }},
+		{checkRequest, "not the timelock", func(c *trial) Contents {
+			return c.open(c.request(func(x *ledger.Request) { x.Timelock[0] ^= 1 }), c.part)
+		}},
 		{checkRequest, "not the 1 of the request", func(c *trial) Contents { x := c.open(edits{}, c.part); x.NoticeSalt[0]++; return x }},
 		{checkRequest, "the 1 compartments here are not the 2", func(c *trial) Contents {
 			x := c.open(edits{order: both}, c.part, c.bob)

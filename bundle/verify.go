@@ -236,7 +236,7 @@ func (v *verifier) approvals() error {
 }
 
 // leaves recomputes what the request says: exactly one leaf for each
-// compartment of the bundle.
+// compartment of the bundle, and when their person is told.
 func (v *verifier) leaves() error {
 	leaves := make([][32]byte, len(v.c.Compartments))
 	for i, c := range v.c.Compartments {
@@ -245,6 +245,9 @@ func (v *verifier) leaves() error {
 	slices.SortFunc(leaves, func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
 	if want := v.requestIn.Entry().Request.Leaves; !slices.Equal(leaves, want) {
 		return fail(checkRequest, "", "the %d compartments here are not the %d of the request", len(leaves), len(want))
+	}
+	if err := notice.Check(v.law, v.warrant, v.requestIn.Entry().Request, v.c.NoticeSalt); err != nil {
+		return &CheckError{checkRequest, "", err}
 	}
 	v.passed(checkRequest, len(leaves))
 	return nil

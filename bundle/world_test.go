@@ -17,6 +17,7 @@ import (
 	"writ/ledger"
 	"writ/mls"
 	"writ/notice"
+	"writ/notice/beacon"
 	"writ/warrant"
 )
 
@@ -284,6 +285,8 @@ func (w *world) requestEntry(c *Contents, at uint64, e edits) []byte {
 		x.Leaves = append(x.Leaves, notice.Leaf(capsule.HashOf(p.Capsule), c.NoticeSalt))
 	}
 	slices.SortFunc(x.Leaves, func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
+	x.Round = w.Charter.Beacon.RoundFrom(must(warrant.Parse(c.Warrant)).NoticeDue)
+	x.Timelock = must(beacon.Lock(w.Charter.Beacon.Key, x.Round, c.NoticeSalt))
 	x.Sign(ledger.DocketSigner(w.Docket))
 	if e.request != nil {
 		e.request(x)

@@ -20,9 +20,11 @@ import (
 	"writ/capsule"
 	"writ/charter"
 	"writ/custodian"
+	"writ/internal/keyfile"
 	"writ/internal/testlaw"
 	"writ/ledger"
 	"writ/notice"
+	"writ/notice/beacon"
 	"writ/unseal"
 	"writ/warrant"
 )
@@ -78,6 +80,11 @@ func (q *asked) makeRequestEntry() {
 		x.Leaves = append(x.Leaves, notice.Leaf(c.Hash(), q.noticeSalt))
 	}
 	slices.SortFunc(x.Leaves, func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
+	x.Round = q.w.Charter.Beacon.RoundFrom(q.warrant.NoticeDue)
+	var err error
+	if x.Timelock, err = beacon.Lock(q.w.Charter.Beacon.Key, x.Round, q.noticeSalt); err != nil {
+		q.w.T.Fatal(err)
+	}
 	x.Sign(ledger.DocketSigner(q.w.Docket))
 	q.requestEntry = x.Entry()
 }
@@ -515,7 +522,7 @@ func TestKeysAtRest(t *testing.T) {
 	c := w.Custodians[0]
 	wrong := w.CustodianConfig(c)
 	wrong.Passphrase = []byte("wrong")
-	if _, err := custodian.Open(ctx, wrong); !errors.Is(err, custodian.ErrPassphrase) || !strings.Contains(err.Error(), "passphrase") {
+	if _, err := custodian.Open(ctx, wrong); !errors.Is(err, keyfile.ErrPassphrase) || !strings.Contains(err.Error(), "passphrase") {
 		t.Errorf("wrong passphrase: %v", err)
 	}
 	if _, err := custodian.CreateKeys(c.Dir, []byte("x"), 5, c.Names, charter.XWing, 1); err == nil {

@@ -219,7 +219,7 @@ func (s *Server) publishable(r *record) ([]byte, error) {
 
 // RequestRelease logs a request entry.
 func (h handler) RequestRelease(ctx context.Context, q *api.RequestReleaseRequest) (*api.RequestReleaseResponse, error) {
-	if err := h.agency(q.Agency, "docket request", requestContent(q.WarrantHash, q.Leaves), q.Signature); err != nil {
+	if err := h.agency(q.Agency, "docket request", requestContent(q), q.Signature); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.config.LogWait)
@@ -236,7 +236,7 @@ func (h handler) RequestRelease(ctx context.Context, q *api.RequestReleaseReques
 	if len(r.published.entry) == 0 {
 		return nil, fail(connect.CodeFailedPrecondition, "publish the warrant first", "refused: the warrant is not on the ledger")
 	}
-	entry, err := requestEntry(r, q.Leaves, h.config.Key)
+	entry, err := requestEntry(r, q, h.config.Key)
 	if err != nil {
 		return nil, fail(connect.CodeInvalidArgument, "", "%w", err)
 	}

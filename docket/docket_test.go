@@ -20,6 +20,7 @@ import (
 	"writ/internal/testlaw"
 	"writ/internal/wire"
 	"writ/ledger"
+	"writ/notice/beacon"
 	"writ/warrant"
 )
 
@@ -48,6 +49,9 @@ func code(t *testing.T, what string, err error, want connect.Code) {
 	}
 }
 
+// lock has the form of a timelock, which is all that a docket can check.
+var lock = make([]byte, beacon.TimelockSize)
+
 // The way of a warrant: lodged, approved by two offices, published, requested.
 // R30: the docket can't read it, and its directory names nobody.
 func TestLodgeApprovePublishRequest(t *testing.T) {
@@ -61,7 +65,7 @@ func TestLodgeApprovePublishRequest(t *testing.T) {
 	if _, err := a.Publish(ctx, h); true {
 		code(t, "published without approvals", err, connect.CodeFailedPrecondition)
 	}
-	if _, err := a.Request(ctx, h, [][]byte{make([]byte, 32)}); true {
+	if _, err := a.Request(ctx, h, [][]byte{make([]byte, 32)}, 1, lock); true {
 		code(t, "requested before publication", err, connect.CodeFailedPrecondition)
 	}
 	first := w.ReadAndApproveAs(d, h, "judicial", "judicial-approver-1")
@@ -83,11 +87,11 @@ func TestLodgeApprovePublishRequest(t *testing.T) {
 		t.Errorf("published again: %v, %v", again, err)
 	}
 	leaf := bytes.Repeat([]byte{7}, 32)
-	request, err := a.Request(ctx, h, [][]byte{leaf})
+	request, err := a.Request(ctx, h, [][]byte{leaf}, 1, lock)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := a.Request(ctx, h, [][]byte{leaf}); err != nil || again.Index != request.Index {
+	if again, err := a.Request(ctx, h, [][]byte{leaf}, 1, lock); err != nil || again.Index != request.Index {
 		t.Errorf("requested again: %v, %v", again, err)
 	}
 	book, entries := w.Book()
@@ -212,9 +216,14 @@ func TestRefuses(t *testing.T) {
 	}
 	for name, leaves := range map[string][][]byte{"none": nil, "short": {{1}}, "twice": {make([]byte, 32), make([]byte, 32)},
 		"too many": slices.Repeat([][]byte{make([]byte, 32)}, ledger.MaxLeaves+1)} {
-		_, err := a.Request(ctx, h, leaves)
+		_, err := a.Request(ctx, h, leaves, 1, lock)
 		code(t, "leaves: "+name, err, connect.CodeInvalidArgument)
 	}
+	leaves := [][]byte{make([]byte, 32)}
+	_, err = a.Request(ctx, h, leaves, 0, lock)
+	code(t, "no round", err, connect.CodeInvalidArgument)
+	_, err = a.Request(ctx, h, leaves, 1, lock[1:])
+	code(t, "no timelock", err, connect.CodeInvalidArgument)
 }
 
 // One agency's key doesn't act on another's warrant: it could publish it before its
@@ -237,7 +246,7 @@ func TestOtherAgency(t *testing.T) {
 	if _, err := a.Publish(ctx, h); err != nil {
 		t.Fatal(err)
 	}
-	_, err = b.Request(ctx, h, [][]byte{bytes.Repeat([]byte{7}, 32)})
+	_, err = b.Request(ctx, h, [][]byte{bytes.Repeat([]byte{7}, 32)}, 1, lock)
 	code(t, "request under another agency's warrant", err, connect.CodePermissionDenied)
 	if _, entries := w.Book(); len(entries) != 2 {
 		t.Errorf("%d entries on the ledger, want charter and warrant", len(entries))
@@ -262,7 +271,7 @@ func TestRequestsAtOnce(t *testing.T) {
 	errs := make(chan error, 4)
 	for i := range cap(errs) {
 		go func() {
-			_, err := a.Request(ctx, h, [][]byte{bytes.Repeat([]byte{byte(i + 1)}, 32)})
+			_, err := a.Request(ctx, h, [][]byte{bytes.Repeat([]byte{byte(i + 1)}, 32)}, 1, lock)
 			errs <- err
 		}()
 	}

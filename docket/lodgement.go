@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"writ/api"
 	"writ/internal/wire"
 	"writ/ledger"
 	"writ/warrant"
@@ -50,14 +51,16 @@ func (l *Lodgement) entry(key ledger.DocketSigner) []byte {
 	return x.Entry()
 }
 
-// requestEntry returns the signed request entry for leaves, which must be 32
-// bytes each, ascending and distinct.
-func requestEntry(r *record, leaves [][]byte, key ledger.DocketSigner) ([]byte, error) {
-	x := &ledger.Request{WarrantIndex: r.published.index, Warrant: ledger.HashEntry(r.published.entry)}
-	if len(leaves) > ledger.MaxLeaves {
-		return nil, fmt.Errorf("%w: %d leaves", wire.ErrMalformed, len(leaves))
+// requestEntry returns the signed request entry of a call, whose leaves must be
+// 32 bytes each, ascending and distinct. It can't know what the timelock holds:
+// custodians recompute it.
+func requestEntry(r *record, q *api.RequestReleaseRequest, key ledger.DocketSigner) ([]byte, error) {
+	x := &ledger.Request{WarrantIndex: r.published.index, Warrant: ledger.HashEntry(r.published.entry),
+		Round: q.Round, Timelock: q.Timelock}
+	if len(q.Leaves) > ledger.MaxLeaves {
+		return nil, fmt.Errorf("%w: %d leaves", wire.ErrMalformed, len(q.Leaves))
 	}
-	for _, l := range leaves {
+	for _, l := range q.Leaves {
 		if len(l) != 32 {
 			return nil, fmt.Errorf("%w: leaf of %d bytes", wire.ErrMalformed, len(l))
 		}
@@ -69,9 +72,11 @@ func requestEntry(r *record, leaves [][]byte, key ledger.DocketSigner) ([]byte, 
 }
 
 // requestContent is what an agency signs to request a release.
-func requestContent(h []byte, leaves [][]byte) []byte {
+func requestContent(q *api.RequestReleaseRequest) []byte {
 	var w wire.Writer
-	w.Fixed(h)
-	w.Opaque(bytes.Join(leaves, nil))
+	w.Fixed(q.WarrantHash)
+	w.Opaque(bytes.Join(q.Leaves, nil))
+	w.Uint64(q.Round)
+	w.Opaque(q.Timelock)
 	return w.Bytes()
 }

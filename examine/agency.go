@@ -86,14 +86,16 @@ func (a *Agency) Publish(ctx context.Context, h warrant.Hash) (*api.LoggedEntry,
 	return out.Entry, nil
 }
 
-// Request puts a request for compartments on the ledger. Leaves are ascending
-// and distinct.
-func (a *Agency) Request(ctx context.Context, h warrant.Hash, leaves [][]byte) (*api.LoggedEntry, error) {
+// Request puts a request for compartments on the ledger, with the round and
+// timelock of its notice. Leaves are ascending and distinct.
+func (a *Agency) Request(ctx context.Context, h warrant.Hash, leaves [][]byte, round uint64, timelock []byte) (*api.LoggedEntry, error) {
 	var b wire.Writer
 	b.Fixed(h[:])
 	b.Opaque(bytes.Join(leaves, nil))
+	b.Uint64(round)
+	b.Opaque(timelock)
 	out, err := a.Docket.RequestRelease(ctx, &api.RequestReleaseRequest{Agency: a.Name, WarrantHash: h[:], Leaves: leaves,
-		Signature: a.sign("docket request", b.Bytes())})
+		Round: round, Timelock: timelock, Signature: a.sign("docket request", b.Bytes())})
 	if err != nil {
 		return nil, err
 	}

@@ -119,7 +119,11 @@ func (x *examiner) request(ctx context.Context) error {
 		leaves[i] = leaf[:]
 	}
 	slices.SortFunc(leaves, bytes.Compare)
-	logged, err := x.Agency.Request(ctx, x.hash, leaves)
+	round, timelock, err := notice.Lock(x.law, x.c.Warrant, x.out.NoticeSalt)
+	if err != nil {
+		return fmt.Errorf("examine: %w", err)
+	}
+	logged, err := x.Agency.Request(ctx, x.hash, leaves, round, timelock)
 	if err != nil {
 		return err
 	}

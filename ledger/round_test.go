@@ -12,8 +12,8 @@ import (
 // round returns the entry of a round's true signature.
 func (w *world) round(n uint64) []byte { return NewRound(w.Beacon.Sign(n)).Entry() }
 
-// asked logs a request that is locked to a round.
-func (w *world) asked(at uint64, leaf byte, round uint64) *LoggedRequest {
+// lockedTo logs a request that is locked to a round.
+func (w *world) lockedTo(at uint64, leaf byte, round uint64) *LoggedRequest {
 	w.t.Helper()
 	x := w.request(at, leaf)
 	x.Round = round
@@ -29,7 +29,7 @@ func TestRoundCounts(t *testing.T) {
 	w := newWorld(t)
 	at := w.mustApply(w.warrant(1, nil).Entry())
 	w.refused("nobody waits", "waits for", w.round(70))
-	first, second, other := w.asked(at, 1, 70), w.asked(at, 2, 70), w.asked(at, 3, 71)
+	first, second, other := w.lockedTo(at, 1, 70), w.lockedTo(at, 2, 70), w.lockedTo(at, 3, 71)
 
 	stranger := beacontest.New("stranger", 0, 60, 2, 2)
 	w.refused("another beacon", "waits for", NewRound(stranger.Sign(70)).Entry())
@@ -63,9 +63,9 @@ func TestRoundCounts(t *testing.T) {
 func TestRequestAfterItsRound(t *testing.T) {
 	w := newWorld(t)
 	at := w.mustApply(w.warrant(1, nil).Entry())
-	w.asked(at, 1, 70)
+	w.lockedTo(at, 1, 70)
 	told := w.mustApply(w.round(70))
-	late := w.asked(at, 2, 70)
+	late := w.lockedTo(at, 2, 70)
 	n := w.book.Notices(told + 1)
 	if len(n) != 1 || n[0].Request != late || n[0].Told != late.Index || n[0].Signature == nil {
 		t.Fatalf("told: %+v", n)
@@ -77,14 +77,14 @@ func TestRequestAfterItsRound(t *testing.T) {
 func TestRoundOfTheWarrantsVersion(t *testing.T) {
 	w := newWorld(t)
 	at := w.mustApply(w.warrant(1, nil).Entry())
-	old := w.asked(at, 1, 70)
+	old := w.lockedTo(at, 1, 70)
 	next := *w.Charter
 	next.Number, next.Previous = 2, w.Charter.Hash()
 	stranger := beacontest.New("stranger", 1_700_000_000, 60, 2, 2)
 	next.Beacon = stranger.Beacon()
 	w.mustApply(CharterEntry(w.Sign(&next)))
 	index := w.mustApply(w.warrant(2, func(x *Warrant) { x.Charter = next.Hash() }).Entry())
-	fresh := w.asked(index, 2, 70)
+	fresh := w.lockedTo(index, 2, 70)
 	if w.mustApply(NewRound(stranger.Sign(70)).Entry()); w.book.Notices(0)[0].Request != fresh {
 		t.Error("the new beacon does not tell the new request")
 	}
@@ -98,8 +98,8 @@ func TestRoundOfTheWarrantsVersion(t *testing.T) {
 func TestOverdueNotices(t *testing.T) {
 	w := newWorld(t)
 	at := w.mustApply(w.warrant(1, nil).Entry())
-	w.asked(at, 1, 70)
-	w.asked(at, 2, 90)
+	w.lockedTo(at, 1, 70)
+	w.lockedTo(at, 2, 90)
 	due, err := w.Charter.Beacon.Time(70)
 	if err != nil {
 		t.Fatal(err)

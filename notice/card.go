@@ -59,22 +59,14 @@ type Order struct {
 	Necessity                         string
 }
 
-// Beacon returns the beacon of a charter, which must name exactly one.
-func Beacon(law *charter.Charter) (*beacon.Beacon, error) {
-	if len(law.BeaconKeys) != 1 {
-		return nil, fmt.Errorf("notice: %w: the charter names %d beacons, not one", ErrInvalid, len(law.BeaconKeys))
-	}
-	return beacon.Parse(law.BeaconKeys[0])
-}
-
 // NewCard makes the card of a request, or refuses what doesn't belong together:
 // the charter the warrant entry names, the two entries, the verified signature of the
 // request's round, and at least one compartment, each listed by the request.
 func NewCard(law *charter.Charter, w *ledger.LoggedWarrant, r *ledger.LoggedRequest, sig *beacon.Signature,
 	opened []Compartment) (*Card, error) {
-	b, err := Beacon(law)
-	if err != nil {
-		return nil, err
+	b := law.Beacon
+	if b == nil {
+		return nil, fmt.Errorf("notice: %w: the charter has no exceptional access", ErrInvalid)
 	}
 	due, err := b.Time(r.Round)
 	switch {

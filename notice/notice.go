@@ -33,7 +33,7 @@
 //	sig, err := b.Key.Verify(request.Round, signature)
 //	salt, err := beacon.Unlock(request.Timelock, sig)
 //	mine := notice.Match(request.Leaves, salt, hashes)
-//	card, err := notice.NewCard(law, b, warrant, request, sig, opened) // opened: those of mine
+//	card, err := notice.NewCard(law, warrant, request, sig, opened) // opened: those of mine
 //	for _, line := range card.Lines() { fmt.Println(line) }
 package notice
 

@@ -1,11 +1,9 @@
 package notice_test
 
 import (
-	"crypto/ed25519"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +17,7 @@ import (
 	"writ/ledger"
 	"writ/notice"
 	"writ/notice/beacon"
+	"writ/notice/beacon/beacontest"
 	"writ/warrant"
 )
 
@@ -79,8 +78,7 @@ type world struct {
 	order   *warrant.Warrant
 	salt    [32]byte // of the commitment
 	opened  []notice.Compartment
-	group   *beacon.Group
-	shares  []*beacon.Share
+	clock   *beacontest.World
 }
 
 const round = 40
@@ -88,15 +86,15 @@ const round = 40
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{law: chartertest.New("card").Charter, salt: [32]byte{5}}
-	w.group, w.shares = ceremony(t)
-	w.law.BeaconKeys = [][]byte{w.group.Beacon().Encode()}
+	w.clock = beacontest.New("card", 1_790_000_000, 3600, 2, 3)
+	w.law.Beacon = w.clock.Beacon()
 	w.order = &warrant.Warrant{Reference: "12 Gs 34/26", LegalType: "order", LegalEntity: "the police of Testland",
 		WindowStart: "2026-10-01T00:00:00Z", WindowEnd: "2026-10-08T00:00:00Z", Necessity: "Nothing else helps."}
 	w.warrant = &ledger.LoggedWarrant{Index: 7, Hash: ledger.EntryHash{1}, Warrant: &ledger.Warrant{Public: warrant.Public{
 		Commitment: warrant.Commitment(w.salt, w.order.Hash()), Charter: w.law.Hash(), CaseType: "homicide",
 		Offices: []string{"judicial", "oversight"}, Window: 7 * 86400, NotBefore: 1_790_000_000, NotAfter: 1_790_600_000}}}
 	salt := [32]byte{8}
-	lock, err := beacon.Lock(w.group.Beacon().Key, round, salt)
+	lock, err := beacon.Lock(w.law.Beacon.Key, round, salt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,89 +109,13 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-// ceremony shares a key by the public means of package beacon.
-func ceremony(t testing.TB) (*beacon.Group, []*beacon.Share) {
-	t.Helper()
-	c := &beacon.Ceremony{Genesis: 1_790_000_000, Period: 3600, Threshold: 2}
-	var all []*beacon.Operator
-	for i := range byte(3) {
-		mail, err := beacon.NewMailOpener()
-		if err != nil {
-			t.Fatal(err)
-		}
-		o := &beacon.Operator{Signer: beacon.OperatorSigner(ed25519.NewKeyFromSeed(append([]byte{i}, make([]byte, 31)...))), Mail: mail, Seed: [32]byte{i}}
-		all = append(all, o)
-		c.Members = append(c.Members, beacon.Member{Name: fmt.Sprintf("witness-%d", i), Key: o.Signer.Public(), Mail: mail.Public()})
-	}
-	b, err := beacon.NewBoard(c, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, step := range []func(o *beacon.Operator) ([]byte, error){
-		func(o *beacon.Operator) ([]byte, error) { return o.Deal(b, nil) },
-		func(o *beacon.Operator) ([]byte, error) { return o.Respond(b) },
-	} {
-		for _, o := range all {
-			doc, err := step(o)
-			if err == nil {
-				err = b.Post(doc)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := b.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	g, err := b.Group()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var shares []*beacon.Share
-	for _, o := range all {
-		s, err := o.Share(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		shares = append(shares, s)
-	}
-	return g, shares
-}
-
-// sign has two operators sign a round.
-func (w *world) sign(t testing.TB, n uint64) *beacon.Signature {
-	t.Helper()
-	var partials []*beacon.Partial
-	for _, s := range w.shares[1:] {
-		b, err := s.Sign(n, 1<<40)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := w.group.VerifyPartial(n, b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		partials = append(partials, p)
-	}
-	sig, err := w.group.Combine(partials)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sig
-}
-
 // R16: with the public entries, the round's signature and the capsules' hashes
 // alone, a device finds its openings and makes the card.
 func TestNoticeBySignatureAlone(t *testing.T) {
 	w := newWorld(t)
-	published := w.sign(t, round).Bytes()
+	published := w.clock.Sign(round).Bytes()
 
-	b, err := notice.Beacon(w.law)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sig, err := b.Key.Verify(w.request.Round, published)
+	sig, err := w.law.Beacon.Key.Verify(w.request.Round, published)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +143,7 @@ func TestNoticeBySignatureAlone(t *testing.T) {
 // R17: the card says which order, when, what, by whom, why late, what now.
 func TestCardSaysEnough(t *testing.T) {
 	w := newWorld(t)
-	card, err := notice.NewCard(w.law, w.warrant, w.request, w.sign(t, round), w.opened[:3])
+	card, err := notice.NewCard(w.law, w.warrant, w.request, w.clock.Sign(round), w.opened[:3])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +203,7 @@ func TestCardFlags(t *testing.T) {
 	w.law.Limits.MaxNoticeDelay = 3600
 	w.warrant.Charter = w.law.Hash()
 	w.warrant.Window, w.warrant.Offices = 90, []string{"unknown"}
-	card, err := notice.NewCard(w.law, w.warrant, w.request, w.sign(t, round), w.opened[:1])
+	card, err := notice.NewCard(w.law, w.warrant, w.request, w.clock.Sign(round), w.opened[:1])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,9 +217,9 @@ func TestCardFlags(t *testing.T) {
 
 func TestCardRefuses(t *testing.T) {
 	good := newWorld(t)
-	sig, later := good.sign(t, round), good.sign(t, round+1)
-	stranger, strangers := ceremony(t)
-	foreign := (&world{group: stranger, shares: strangers}).sign(t, round)
+	sig, later := good.clock.Sign(round), good.clock.Sign(round+1)
+	stranger := beacontest.New("stranger", 1_790_000_000, 3600, 2, 3)
+	foreign := stranger.Sign(round)
 	for name, c := range map[string]struct {
 		change func(w *world) (*beacon.Signature, []notice.Compartment)
 		want   error
@@ -337,20 +259,10 @@ func TestCardRefuses(t *testing.T) {
 		"not listed":     {func(w *world) (*beacon.Signature, []notice.Compartment) { return sig, w.opened[2:] }, notice.ErrRefused},
 		"no compartment": {func(w *world) (*beacon.Signature, []notice.Compartment) { return sig, nil }, notice.ErrRefused},
 		"no beacon": {func(w *world) (*beacon.Signature, []notice.Compartment) {
-			w.law.BeaconKeys = nil
+			w.law.Beacon = nil
 			w.warrant.Charter = w.law.Hash()
 			return sig, w.opened[:1]
 		}, notice.ErrInvalid},
-		"two beacons": {func(w *world) (*beacon.Signature, []notice.Compartment) {
-			w.law.BeaconKeys = append(w.law.BeaconKeys, stranger.Beacon().Encode())
-			w.warrant.Charter = w.law.Hash()
-			return sig, w.opened[:1]
-		}, notice.ErrInvalid},
-		"a beacon that is none": {func(w *world) (*beacon.Signature, []notice.Compartment) {
-			w.law.BeaconKeys = [][]byte{{1}}
-			w.warrant.Charter = w.law.Hash()
-			return sig, w.opened[:1]
-		}, wire.ErrMalformed},
 	} {
 		w := *good
 		law, order, request, in := *good.law, *good.warrant, *good.request, *good.request.Request
@@ -371,10 +283,10 @@ func TestCardRefuses(t *testing.T) {
 // unlocking each (of 100 that differ), and matching it with 100 capsules.
 func BenchmarkCheck10000Notices(b *testing.B) {
 	w := newWorld(b)
-	sig := w.sign(b, round)
+	sig := w.clock.Sign(round)
 	locks := make([][]byte, 100)
 	for i := range locks {
-		lock, err := beacon.Lock(w.group.Beacon().Key, round, [32]byte{31: byte(i)})
+		lock, err := beacon.Lock(w.law.Beacon.Key, round, [32]byte{31: byte(i)})
 		if err != nil {
 			b.Fatal(err)
 		}

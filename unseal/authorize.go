@@ -62,7 +62,7 @@ func Authorize(q *Request, f Facts) (*Authorization, *Refusal) {
 	v := &vetting{q: q, f: f, periods: map[lawPeriod]*period{}}
 	for _, step := range []func() *fault{
 		v.parse, v.law, v.approvals, v.inclusion, v.copyOfLedger, v.requestFits, v.entryFits,
-		v.life, v.standing, v.renewal, v.cap, v.notice, v.compartments, v.shares,
+		v.life, v.standing, v.renewal, v.cap, v.notice, v.round, v.compartments, v.shares,
 	} {
 		if f := step(); f != nil {
 			request := ledger.HashEntry(q.RequestEntry)
@@ -278,6 +278,15 @@ func (v *vetting) notice() *fault {
 	slices.SortFunc(leaves, func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
 	if !slices.Equal(leaves, v.requestEntry.Request.Leaves) {
 		return fail(ReasonNotice, "%d compartments, %d leaves", len(leaves), len(v.requestEntry.Request.Leaves))
+	}
+	return nil
+}
+
+// round recomputes when the person is told, and the timelock that tells them,
+// byte for byte: no share is released without a notice that works (R16).
+func (v *vetting) round() *fault {
+	if err := notice.Check(v.charter, v.warrant, v.requestEntry.Request, v.q.NoticeSalt); err != nil {
+		return fail(ReasonRound, "%v", err)
 	}
 	return nil
 }

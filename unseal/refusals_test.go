@@ -10,6 +10,8 @@ import (
 	"writ/charter/chartertest"
 	"writ/directory"
 	"writ/ledger"
+	"writ/notice/beacon"
+	"writ/notice/beacon/beacontest"
 	"writ/warrant"
 )
 
@@ -37,6 +39,10 @@ func part(change func(*capsule.Label)) func(*world) []Compartment {
 
 func order(change func(*world, *warrant.Warrant)) func(*world) edits {
 	return func(w *world) edits { return edits{order: func(o *warrant.Warrant) { change(w, o) }} }
+}
+
+func request(change func(*world, *ledger.Request)) func(*world) edits {
+	return func(w *world) edits { return edits{request: func(r *ledger.Request) { change(w, r) }} }
 }
 
 func entry(change func(*ledger.Warrant)) func(*world) edits {
@@ -214,6 +220,28 @@ var refusals = []refusal{
 		edits: pack(func(_ *world, q *Request) { q.Compartments = append(q.Compartments, q.Compartments[0]) })},
 	{name: "no compartment", want: ReasonNotice,
 		edits: pack(func(_ *world, q *Request) { q.Compartments = nil })},
+
+	{name: "R16 told a round later than due", want: ReasonRound,
+		edits: request(func(w *world, r *ledger.Request) { w.lock(r, r.Round+1, w.noticeSalt) })},
+	{name: "R16 told a round before it is due", want: ReasonRound,
+		edits: request(func(w *world, r *ledger.Request) { w.lock(r, r.Round-1, w.noticeSalt) })},
+	{name: "R16 round says another than the timelock", want: ReasonRound,
+		edits: request(func(w *world, r *ledger.Request) { due := r.Round; w.lock(r, due+1, w.noticeSalt); r.Round = due })},
+	{name: "R16 timelock of another salt", want: ReasonRound,
+		edits: request(func(w *world, r *ledger.Request) { w.lock(r, r.Round, [32]byte{1}) })},
+	{name: "R16 timelock of junk", want: ReasonRound,
+		edits: request(func(_ *world, r *ledger.Request) { r.Timelock = make([]byte, beacon.TimelockSize) })},
+	{name: "R16 timelock with one bit changed", want: ReasonRound,
+		edits: request(func(_ *world, r *ledger.Request) { r.Timelock[beacon.TimelockSize-1] ^= 1 })},
+	{name: "R16 timelock to another beacon", want: ReasonRound,
+		edits: request(func(w *world, r *ledger.Request) {
+			r.Timelock = must(beacon.Lock(beacontest.New("another", 0, 60, 2, 2).Beacon().Key, r.Round, w.noticeSalt))
+		})},
+	{name: "R16 round comes after the longest delay", want: ReasonRound,
+		law: func(c *charter.Charter) {
+			c.Beacon = &beacon.Beacon{Key: c.Beacon.Key, Genesis: c.Beacon.Genesis + 1, Period: 60}
+		},
+		edits: order(func(w *world, o *warrant.Warrant) { o.NoticeDue = o.LatestNotice(w.Charter.Limits) })},
 
 	{name: "capsule is junk", want: ReasonCapsule, parts: func(*world) []Compartment { return []Compartment{{Capsule: []byte("junk")}} }},
 	{name: "capsule of fewer custodians", want: ReasonCapsule, parts: func(w *world) []Compartment {

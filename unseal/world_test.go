@@ -24,6 +24,7 @@ import (
 	"writ/internal/wire"
 	"writ/ledger"
 	"writ/notice"
+	"writ/notice/beacon"
 	"writ/warrant"
 )
 
@@ -47,6 +48,8 @@ type world struct {
 	reader *ReaderKey
 	access *charter.Access
 	sealer *capsule.Sealer
+
+	noticeSalt [32]byte // of the request filed last
 }
 
 var roster = []string{"alice", "bob"}
@@ -179,6 +182,7 @@ func (w *world) file(o *warrant.Warrant, parts []Compartment, e edits) *Request 
 	q := &Request{Warrant: o.Encode(), Approvals: warrant.EncodeApprovals(w.approve(o)), Compartments: parts}
 	rand.Read(q.WarrantSalt[:])
 	rand.Read(q.NoticeSalt[:])
+	w.noticeSalt = q.NoticeSalt
 	entry := &ledger.Warrant{Public: o.Public(q.WarrantSalt, w.Charter)}
 	if e.entry != nil {
 		e.entry(entry)
@@ -191,6 +195,7 @@ func (w *world) file(o *warrant.Warrant, parts []Compartment, e edits) *Request 
 		request.Leaves = append(request.Leaves, notice.Leaf(capsule.HashOf(p.Capsule), q.NoticeSalt))
 	}
 	slices.SortFunc(request.Leaves, func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
+	w.lock(request, w.Charter.Beacon.RoundFrom(o.NoticeDue), q.NoticeSalt)
 	if e.request != nil {
 		e.request(request)
 	}
@@ -202,6 +207,16 @@ func (w *world) file(o *warrant.Warrant, parts []Compartment, e edits) *Request 
 		e.parcel(q)
 	}
 	return q
+}
+
+// lock gives a request its round and timelock.
+func (w *world) lock(r *ledger.Request, round uint64, salt [32]byte) {
+	w.t.Helper()
+	lock, err := beacon.Lock(w.Charter.Beacon.Key, round, salt)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.Round, r.Timelock = round, lock
 }
 
 func (w *world) approve(o *warrant.Warrant) (list []warrant.Approval) {

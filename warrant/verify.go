@@ -114,18 +114,23 @@ func (w *Warrant) checkLimits(l charter.Limits) error {
 		longest = l.Urgent.MaxLife
 	}
 	start, end := w.Window()
-	// The delay of notice runs from the window's end; for a window that lies in
-	// the past from the begin of life, for one beyond the life from its end.
-	from := min(max(uint64(end.Unix()), w.NotBefore), w.NotAfter)
-	switch {
+	switch latest := w.LatestNotice(l); {
 	case w.NotAfter-w.NotBefore > longest:
 		return broken(RuleLifeLength, "a life of %d s is longer than %d s", w.NotAfter-w.NotBefore, longest)
 	case uint64(end.Unix()-start.Unix()) > l.MaxWindow:
 		return broken(RuleWindow, "a window of %d s is longer than %d s", end.Unix()-start.Unix(), l.MaxWindow)
-	case w.NoticeDue > from+l.MaxNoticeDelay:
-		return broken(RuleNotice, "notice is due %d s later than allowed", w.NoticeDue-from-l.MaxNoticeDelay)
+	case w.NoticeDue > latest:
+		return broken(RuleNotice, "notice is due %d s later than allowed", w.NoticeDue-latest)
 	}
 	return nil
+}
+
+// LatestNotice returns the latest Unix time at which limits let the person be
+// told. The delay runs from the window's end; for a window that lies in the past
+// from the begin of life, for one beyond the life from its end.
+func (w *Warrant) LatestNotice(l charter.Limits) uint64 {
+	_, end := w.Window()
+	return min(max(uint64(end.Unix()), w.NotBefore), w.NotAfter) + l.MaxNoticeDelay
 }
 
 // checkApprovals verifies every approval, counts each approver once, and asks

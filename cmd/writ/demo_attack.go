@@ -163,7 +163,11 @@ func (s *story) neighbour(cmd *cobra.Command, part []byte) (*examine.Package, er
 		return nil, callError(err)
 	}
 	leaf := notice.Leaf(capsule.HashOf(part), c.NoticeSalt)
-	e, err := s.agency.agency.Request(cmd.Context(), h, [][]byte{leaf[:]})
+	round, timelock, err := notice.Lock(s.law(), c.Warrant, c.NoticeSalt)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.agency.agency.Request(cmd.Context(), h, [][]byte{leaf[:]}, round, timelock)
 	if err != nil {
 		return nil, callError(err)
 	}
