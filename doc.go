@@ -26,13 +26,14 @@
 //
 //	room             may import
 //	internal/wire    -
+//	internal/keyfile -
 //	mls              -
 //	directory        internal/wire
-//	charter          internal/wire
-//	capsule          internal/wire charter
 //	notice/beacon    internal/wire
+//	charter          internal/wire notice/beacon
+//	capsule          internal/wire charter
 //	warrant          internal/wire charter
-//	ledger           internal/wire charter warrant
+//	ledger           internal/wire charter notice/beacon warrant
 //	notice           internal/wire capsule charter ledger notice/beacon warrant
 //	audit            charter directory ledger warrant
 //	unseal           internal/wire capsule charter directory ledger notice warrant
@@ -46,12 +47,13 @@
 //	notary           charter ledger scribe
 //	registry         api directory engine internal/wire ledger scribe
 //	witness          -
+//	operator         internal/keyfile internal/wire notice/beacon
 //	delivery         internal/wire api capsule charter directory engine ledger mls warrant
 //	docket           internal/wire api charter engine ledger replica warrant
-//	custodian        internal/wire api charter engine ledger replica unseal warrant
+//	custodian        internal/keyfile internal/wire api charter engine ledger replica unseal warrant
 //	client           internal/wire api capsule charter directory mls
 //	examine          internal/wire api capsule charter follower ledger mls notice unseal warrant
-//	setup            charter custodian directory examine warrant witness
+//	setup            charter custodian directory examine notice/beacon operator warrant witness
 //	cmd/writ         *
 //	spec/model       -
 //

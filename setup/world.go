@@ -16,15 +16,18 @@ import (
 
 	"writ/charter"
 	"writ/custodian"
+	"writ/notice/beacon"
+	"writ/operator"
 	"writ/witness"
 )
 
 // WorldOptions say what a world on one machine is like.
 type WorldOptions struct {
-	Cap        uint32        // warrants a day; 0: 5
-	EpochAge   time.Duration // longest age of an epoch; 0: a day
-	Freshness  time.Duration // oldest checkpoint that counts; 0: a minute
-	WorkFactor int           // of the custodians' key files; 0: as custodian.CreateKeys
+	Cap          uint32        // warrants a day; 0: 5
+	EpochAge     time.Duration // longest age of an epoch; 0: a day
+	Freshness    time.Duration // oldest checkpoint that counts; 0: a minute
+	BeaconPeriod time.Duration // between rounds of the beacon; 0: a second
+	WorkFactor   int           // of the custodians' key files; 0: as custodian.CreateKeys
 }
 
 // World is a whole deployment in one directory: a subdirectory for each
@@ -37,7 +40,8 @@ type WorldOptions struct {
 //	DIR/charter.json     the law, to read
 //	DIR/charter.signed   the law, signed by its approvers
 //	DIR/notary  DIR/directory  DIR/delivery  DIR/docket  DIR/witness/NAME
-//	DIR/custodian/NAME   with its passphrase in the file "passphrase"
+//	DIR/beacon           the ceremony in which the witnesses made the beacon's key
+//	DIR/custodian/NAME   with its passphrase in the file "passphrase", as in DIR/witness/NAME
 //	DIR/keys             of approvers
 //	DIR/agency           of the one agency, with its reader's key
 type World struct {
@@ -73,9 +77,10 @@ func BuildWorld(dir string, o WorldOptions) (*World, error) {
 		return nil, fmt.Errorf("setup: refused: there is a world in %s already", dir)
 	}
 	o.Freshness = cmp.Or(o.Freshness, time.Minute)
+	o.BeaconPeriod = cmp.Or(o.BeaconPeriod, time.Second)
 	b := &builder{dir: dir, options: o}
 	for _, step := range []func() error{
-		b.makeDirs, b.makeLogs, b.makeServices, b.makeApprovers, b.makeCustodians, b.makeCharter, b.configure,
+		b.makeDirs, b.makeLogs, b.makeBeacon, b.makeServices, b.makeApprovers, b.makeCustodians, b.makeCharter, b.configure,
 	} {
 		if err := step(); err != nil {
 			return nil, err
@@ -110,6 +115,7 @@ type builder struct {
 	agency     ed25519.PublicKey
 	logs       []string // vkeys of ledger and directory
 	policies   []string // and their witness policies
+	group      *beacon.Group
 	signed     *charter.Signed
 	deployment Deployment
 }
@@ -179,6 +185,41 @@ func (b *builder) makePolicy(k *KeyFile, file string, watch []string) error {
 	policy := "log " + vkey + "\n" + strings.Join(watch, "\n")
 	b.logs, b.policies = append(b.logs, vkey), append(b.policies, policy)
 	return Write(b.path(file), []byte(policy), 0o644)
+}
+
+// makeBeacon holds the ceremony of the witnesses in one go.
+func (b *builder) makeBeacon() error {
+	c := &beacon.Ceremony{Genesis: uint64(time.Now().Unix()), Period: uint64(b.options.BeaconPeriod / time.Second),
+		Threshold: uint8(len(worldWitnesses)/2 + 1)}
+	rand.Read(c.Nonce[:])
+	var operators []*operator.Keys
+	for _, name := range worldWitnesses {
+		k, err := b.makeOperator(b.path("witness", name), name)
+		if err != nil {
+			return err
+		}
+		defer k.Erase()
+		operators = append(operators, k)
+		c.Members = append(c.Members, *k.Member())
+	}
+	slices.SortFunc(c.Members, func(x, y beacon.Member) int { return cmp.Compare(x.Name, y.Name) })
+	board, err := operator.CreateBoard(b.path("beacon"), c, nil)
+	if err != nil {
+		return err
+	}
+	b.group, err = operator.HoldCeremony(board, operators)
+	return err
+}
+
+func (b *builder) makeOperator(dir, name string) (*operator.Keys, error) {
+	phrase := []byte(rand.Text())
+	if err := WriteNew(filepath.Join(dir, "passphrase"), append(phrase, '\n'), 0o600); err != nil {
+		return nil, err
+	}
+	if _, err := operator.CreateKeys(dir, phrase, b.options.WorkFactor, name); err != nil {
+		return nil, err
+	}
+	return operator.OpenKeys(dir, phrase, b.options.WorkFactor)
 }
 
 func (b *builder) makeServices() error {
@@ -291,7 +332,7 @@ func (b *builder) law() *charter.Charter {
 	c := &charter.Charter{
 		Name: worldLaw, Jurisdiction: "Localnet", LegalBasis: "Localnet Communications Act, section 1",
 		Language: "en", Number: 1, Review: uint64(time.Now().AddDate(1, 0, 0).Unix()), Mode: charter.AccountableAccess,
-		CaseTypes: []string{"serious-crime", "missing-person"}, Policy: b.policies[0], Limits: UsualLimits(),
+		CaseTypes: []string{"serious-crime", "missing-person"}, Policy: b.policies[0], Beacon: b.group.Beacon(), Limits: UsualLimits(),
 		Directory: charter.Directory{Policy: b.policies[1]},
 	}
 	const day = 24 * 3600
