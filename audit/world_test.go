@@ -14,6 +14,7 @@ import (
 	"writ/charter"
 	"writ/charter/chartertest"
 	"writ/ledger"
+	"writ/notice/beacon"
 	"writ/warrant"
 )
 
@@ -107,7 +108,7 @@ func (w *world) warrant(from time.Time, change func(*ledger.Warrant)) (index uin
 // request logs a request for n compartments.
 func (w *world) request(warrant uint64, hash ledger.EntryHash, n int) *ledger.Request {
 	w.serial++
-	x := &ledger.Request{WarrantIndex: warrant, Warrant: hash}
+	x := &ledger.Request{WarrantIndex: warrant, Warrant: hash, Round: 1_000_000, Timelock: make([]byte, beacon.TimelockSize)}
 	for i := range n {
 		x.Leaves = append(x.Leaves, [32]byte{byte(i >> 8), byte(i), byte(w.serial), byte(w.serial >> 8)})
 	}

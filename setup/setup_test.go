@@ -111,7 +111,7 @@ func TestWorld(t *testing.T) {
 		}
 		seen[port] = true
 	}
-	if len(seen) != 13 {
+	if len(seen) != 14 {
 		t.Errorf("%d services", len(seen))
 	}
 	keys, err := filepath.Glob(filepath.Join(dir, "custodian", "*", "*"))

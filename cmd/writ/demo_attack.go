@@ -55,6 +55,9 @@ func (s *story) unlogged(cmd *cobra.Command) (*examine.Package, error) {
 	w.Sign(ledger.DocketSigner(key))
 	r := &ledger.Request{WarrantIndex: 1, Warrant: ledger.HashEntry(w.Entry()),
 		Leaves: [][32]byte{notice.Leaf(capsule.HashOf(part), c.NoticeSalt)}}
+	if r.Round, r.Timelock, err = notice.Lock(law, c.Warrant, c.NoticeSalt); err != nil {
+		return nil, err
+	}
 	r.Sign(ledger.DocketSigner(key))
 	f, err := follower.New(follower.Config{URL: s.world.Deployment.Ledger, Policy: s.agency.trust.policy})
 	if err != nil {
