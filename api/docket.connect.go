@@ -72,6 +72,10 @@ const (
 	DocketPublishProcedure = "/writ.v1.Docket/Publish"
 	// DocketRequestReleaseProcedure is the fully-qualified name of the Docket's RequestRelease RPC.
 	DocketRequestReleaseProcedure = "/writ.v1.Docket/RequestRelease"
+	// DocketKeepPartProcedure is the fully-qualified name of the Docket's KeepPart RPC.
+	DocketKeepPartProcedure = "/writ.v1.Docket/KeepPart"
+	// DocketGivePartProcedure is the fully-qualified name of the Docket's GivePart RPC.
+	DocketGivePartProcedure = "/writ.v1.Docket/GivePart"
 )
 
 // DocketClient is a client for the writ.v1.Docket service.
@@ -89,6 +93,13 @@ type DocketClient interface {
 	Publish(context.Context, *PublishRequest) (*PublishResponse, error)
 	// RequestRelease puts a request entry on the ledger: the compartments asked for.
 	RequestRelease(context.Context, *RequestReleaseRequest) (*RequestReleaseResponse, error)
+	// KeepPart keeps one part of a sealed bundle's key for an agency.
+	KeepPart(context.Context, *KeepPartRequest) (*KeepPartResponse, error)
+	// GivePart gives that part to whoever logged a reading of the bundle, sealed
+	// to the key that the reading entry names. The entry is its own proof: it
+	// needs no signature beside. failed_precondition: the ledger does not show the
+	// reading, or it does not count.
+	GivePart(context.Context, *GivePartRequest) (*GivePartResponse, error)
 }
 
 // NewDocketClient constructs a client for the writ.v1.Docket service. By default, it uses the
@@ -138,6 +149,18 @@ func NewDocketClient(httpClient connect.HTTPClient, baseURL string, opts ...conn
 			connect.WithSchema(docketMethods.ByName("RequestRelease")),
 			connect.WithClientOptions(opts...),
 		),
+		keepPart: connect.NewClient[KeepPartRequest, KeepPartResponse](
+			httpClient,
+			baseURL+DocketKeepPartProcedure,
+			connect.WithSchema(docketMethods.ByName("KeepPart")),
+			connect.WithClientOptions(opts...),
+		),
+		givePart: connect.NewClient[GivePartRequest, GivePartResponse](
+			httpClient,
+			baseURL+DocketGivePartProcedure,
+			connect.WithSchema(docketMethods.ByName("GivePart")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -149,6 +172,8 @@ type docketClient struct {
 	approve        *connect.Client[ApproveRequest, ApproveResponse]
 	publish        *connect.Client[PublishRequest, PublishResponse]
 	requestRelease *connect.Client[RequestReleaseRequest, RequestReleaseResponse]
+	keepPart       *connect.Client[KeepPartRequest, KeepPartResponse]
+	givePart       *connect.Client[GivePartRequest, GivePartResponse]
 }
 
 // Lodge calls writ.v1.Docket.Lodge.
@@ -205,6 +230,24 @@ func (c *docketClient) RequestRelease(ctx context.Context, req *RequestReleaseRe
 	return nil, err
 }
 
+// KeepPart calls writ.v1.Docket.KeepPart.
+func (c *docketClient) KeepPart(ctx context.Context, req *KeepPartRequest) (*KeepPartResponse, error) {
+	response, err := c.keepPart.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GivePart calls writ.v1.Docket.GivePart.
+func (c *docketClient) GivePart(ctx context.Context, req *GivePartRequest) (*GivePartResponse, error) {
+	response, err := c.givePart.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // DocketHandler is an implementation of the writ.v1.Docket service.
 type DocketHandler interface {
 	// Lodge hands in a warrant for approval.
@@ -220,6 +263,13 @@ type DocketHandler interface {
 	Publish(context.Context, *PublishRequest) (*PublishResponse, error)
 	// RequestRelease puts a request entry on the ledger: the compartments asked for.
 	RequestRelease(context.Context, *RequestReleaseRequest) (*RequestReleaseResponse, error)
+	// KeepPart keeps one part of a sealed bundle's key for an agency.
+	KeepPart(context.Context, *KeepPartRequest) (*KeepPartResponse, error)
+	// GivePart gives that part to whoever logged a reading of the bundle, sealed
+	// to the key that the reading entry names. The entry is its own proof: it
+	// needs no signature beside. failed_precondition: the ledger does not show the
+	// reading, or it does not count.
+	GivePart(context.Context, *GivePartRequest) (*GivePartResponse, error)
 }
 
 // NewDocketHandler builds an HTTP handler from the service implementation. It returns the path on
@@ -265,6 +315,18 @@ func NewDocketHandler(svc DocketHandler, opts ...connect.HandlerOption) (string,
 		connect.WithSchema(docketMethods.ByName("RequestRelease")),
 		connect.WithHandlerOptions(opts...),
 	)
+	docketKeepPartHandler := connect.NewUnaryHandlerSimple(
+		DocketKeepPartProcedure,
+		svc.KeepPart,
+		connect.WithSchema(docketMethods.ByName("KeepPart")),
+		connect.WithHandlerOptions(opts...),
+	)
+	docketGivePartHandler := connect.NewUnaryHandlerSimple(
+		DocketGivePartProcedure,
+		svc.GivePart,
+		connect.WithSchema(docketMethods.ByName("GivePart")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/writ.v1.Docket/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case DocketLodgeProcedure:
@@ -279,6 +341,10 @@ func NewDocketHandler(svc DocketHandler, opts ...connect.HandlerOption) (string,
 			docketPublishHandler.ServeHTTP(w, r)
 		case DocketRequestReleaseProcedure:
 			docketRequestReleaseHandler.ServeHTTP(w, r)
+		case DocketKeepPartProcedure:
+			docketKeepPartHandler.ServeHTTP(w, r)
+		case DocketGivePartProcedure:
+			docketGivePartHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -310,4 +376,12 @@ func (UnimplementedDocketHandler) Publish(context.Context, *PublishRequest) (*Pu
 
 func (UnimplementedDocketHandler) RequestRelease(context.Context, *RequestReleaseRequest) (*RequestReleaseResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("writ.v1.Docket.RequestRelease is not implemented"))
+}
+
+func (UnimplementedDocketHandler) KeepPart(context.Context, *KeepPartRequest) (*KeepPartResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("writ.v1.Docket.KeepPart is not implemented"))
+}
+
+func (UnimplementedDocketHandler) GivePart(context.Context, *GivePartRequest) (*GivePartResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("writ.v1.Docket.GivePart is not implemented"))
 }

@@ -102,6 +102,223 @@ func (WarrantState) EnumDescriptor() ([]byte, []int) {
 	return file_docket_proto_rawDescGZIP(), []int{0}
 }
 
+type KeepPartRequest struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Agency       string                 `protobuf:"bytes,1,opt,name=agency,proto3" json:"agency,omitempty"`
+	WarrantHash  []byte                 `protobuf:"bytes,2,opt,name=warrant_hash,json=warrantHash,proto3" json:"warrant_hash,omitempty"`
+	RequestIndex uint64                 `protobuf:"varint,3,opt,name=request_index,json=requestIndex,proto3" json:"request_index,omitempty"` // of a request entry of this warrant
+	Bundle       []byte                 `protobuf:"bytes,4,opt,name=bundle,proto3" json:"bundle,omitempty"`                                  // the sealed bundle's id, 32 bytes
+	Part         []byte                 `protobuf:"bytes,5,opt,name=part,proto3" json:"part,omitempty"`                                      // 32 bytes
+	// sign("docket keep", struct { opaque warrant_hash[32]; uint64 request_index; opaque bundle[32]; opaque part[32]; })
+	Signature     []byte `protobuf:"bytes,6,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeepPartRequest) Reset() {
+	*x = KeepPartRequest{}
+	mi := &file_docket_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeepPartRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeepPartRequest) ProtoMessage() {}
+
+func (x *KeepPartRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_docket_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeepPartRequest.ProtoReflect.Descriptor instead.
+func (*KeepPartRequest) Descriptor() ([]byte, []int) {
+	return file_docket_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *KeepPartRequest) GetAgency() string {
+	if x != nil {
+		return x.Agency
+	}
+	return ""
+}
+
+func (x *KeepPartRequest) GetWarrantHash() []byte {
+	if x != nil {
+		return x.WarrantHash
+	}
+	return nil
+}
+
+func (x *KeepPartRequest) GetRequestIndex() uint64 {
+	if x != nil {
+		return x.RequestIndex
+	}
+	return 0
+}
+
+func (x *KeepPartRequest) GetBundle() []byte {
+	if x != nil {
+		return x.Bundle
+	}
+	return nil
+}
+
+func (x *KeepPartRequest) GetPart() []byte {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *KeepPartRequest) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+type KeepPartResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeepPartResponse) Reset() {
+	*x = KeepPartResponse{}
+	mi := &file_docket_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeepPartResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeepPartResponse) ProtoMessage() {}
+
+func (x *KeepPartResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_docket_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeepPartResponse.ProtoReflect.Descriptor instead.
+func (*KeepPartResponse) Descriptor() ([]byte, []int) {
+	return file_docket_proto_rawDescGZIP(), []int{1}
+}
+
+type GivePartRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reading       []byte                 `protobuf:"bytes,1,opt,name=reading,proto3" json:"reading,omitempty"`                      // the reading entry, as it stands on the ledger
+	AnswerKey     []byte                 `protobuf:"bytes,2,opt,name=answer_key,json=answerKey,proto3" json:"answer_key,omitempty"` // X-Wing public key; its hash stands in the entry
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GivePartRequest) Reset() {
+	*x = GivePartRequest{}
+	mi := &file_docket_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GivePartRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GivePartRequest) ProtoMessage() {}
+
+func (x *GivePartRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_docket_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GivePartRequest.ProtoReflect.Descriptor instead.
+func (*GivePartRequest) Descriptor() ([]byte, []int) {
+	return file_docket_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *GivePartRequest) GetReading() []byte {
+	if x != nil {
+		return x.Reading
+	}
+	return nil
+}
+
+func (x *GivePartRequest) GetAnswerKey() []byte {
+	if x != nil {
+		return x.AnswerKey
+	}
+	return nil
+}
+
+type GivePartResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Envelope      []byte                 `protobuf:"bytes,1,opt,name=envelope,proto3" json:"envelope,omitempty"` // the part (warrant.Seal), to the one recipient "answer"
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GivePartResponse) Reset() {
+	*x = GivePartResponse{}
+	mi := &file_docket_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GivePartResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GivePartResponse) ProtoMessage() {}
+
+func (x *GivePartResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_docket_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GivePartResponse.ProtoReflect.Descriptor instead.
+func (*GivePartResponse) Descriptor() ([]byte, []int) {
+	return file_docket_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *GivePartResponse) GetEnvelope() []byte {
+	if x != nil {
+		return x.Envelope
+	}
+	return nil
+}
+
 type LodgeRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Agency string                 `protobuf:"bytes,1,opt,name=agency,proto3" json:"agency,omitempty"`
@@ -121,7 +338,7 @@ type LodgeRequest struct {
 
 func (x *LodgeRequest) Reset() {
 	*x = LodgeRequest{}
-	mi := &file_docket_proto_msgTypes[0]
+	mi := &file_docket_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -133,7 +350,7 @@ func (x *LodgeRequest) String() string {
 func (*LodgeRequest) ProtoMessage() {}
 
 func (x *LodgeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_proto_msgTypes[0]
+	mi := &file_docket_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -146,7 +363,7 @@ func (x *LodgeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LodgeRequest.ProtoReflect.Descriptor instead.
 func (*LodgeRequest) Descriptor() ([]byte, []int) {
-	return file_docket_proto_rawDescGZIP(), []int{0}
+	return file_docket_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *LodgeRequest) GetAgency() string {
@@ -185,7 +402,7 @@ type LodgeResponse struct {
 
 func (x *LodgeResponse) Reset() {
 	*x = LodgeResponse{}
-	mi := &file_docket_proto_msgTypes[1]
+	mi := &file_docket_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -197,7 +414,7 @@ func (x *LodgeResponse) String() string {
 func (*LodgeResponse) ProtoMessage() {}
 
 func (x *LodgeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_proto_msgTypes[1]
+	mi := &file_docket_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -210,7 +427,7 @@ func (x *LodgeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LodgeResponse.ProtoReflect.Descriptor instead.
 func (*LodgeResponse) Descriptor() ([]byte, []int) {
-	return file_docket_proto_rawDescGZIP(), []int{1}
+	return file_docket_proto_rawDescGZIP(), []int{5}
 }
 
 type ListWarrantsRequest struct {
@@ -222,7 +439,7 @@ type ListWarrantsRequest struct {
 
 func (x *ListWarrantsRequest) Reset() {
 	*x = ListWarrantsRequest{}
-	mi := &file_docket_proto_msgTypes[2]
+	mi := &file_docket_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -234,7 +451,7 @@ func (x *ListWarrantsRequest) String() string {
 func (*ListWarrantsRequest) ProtoMessage() {}
 
 func (x *ListWarrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_proto_msgTypes[2]
+	mi := &file_docket_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -247,7 +464,7 @@ func (x *ListWarrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWarrantsRequest.ProtoReflect.Descriptor instead.
 func (*ListWarrantsRequest) Descriptor() ([]byte, []int) {
-	return file_docket_proto_rawDescGZIP(), []int{2}
+	return file_docket_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListWarrantsRequest) GetAfter() uint64 {
@@ -267,7 +484,7 @@ type ListWarrantsResponse struct {
 
 func (x *ListWarrantsResponse) Reset() {
 	*x = ListWarrantsResponse{}
-	mi := &file_docket_proto_msgTypes[3]
+	mi := &file_docket_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -279,7 +496,7 @@ func (x *ListWarrantsResponse) String() string {
 func (*ListWarrantsResponse) ProtoMessage() {}
 
 func (x *ListWarrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_proto_msgTypes[3]
+	mi := &file_docket_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -292,7 +509,7 @@ func (x *ListWarrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWarrantsResponse.ProtoReflect.Descriptor instead.
 func (*ListWarrantsResponse) Descriptor() ([]byte, []int) {
-	return file_docket_proto_rawDescGZIP(), []int{3}
+	return file_docket_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListWarrantsResponse) GetWarrants() []*LodgedWarrant {
@@ -324,7 +541,7 @@ type LodgedWarrant struct {
 
 func (x *LodgedWarrant) Reset() {
 	*x = LodgedWarrant{}
-	mi := &file_docket_proto_msgTypes[4]
+	mi := &file_docket_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -336,7 +553,7 @@ func (x *LodgedWarrant) String() string {
 func (*LodgedWarrant) ProtoMessage() {}
 
 func (x *LodgedWarrant) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_proto_msgTypes[4]
+	mi := &file_docket_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -349,7 +566,7 @@ func (x *LodgedWarrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LodgedWarrant.ProtoReflect.Descriptor instead.
 func (*LodgedWarrant) Descriptor() ([]byte, []int) {
-	return file_docket_proto_rawDescGZIP(), []int{4}
+	return file_docket_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LodgedWarrant) GetNumber() uint64 {
@@ -410,7 +627,7 @@ type GetWarrantRequest struct {
 
 func (x *GetWarrantRequest) Reset() {
 	*x = GetWarrantRequest{}
-	mi := &file_docket_proto_msgTypes[5]
+	mi := &file_docket_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -422,7 +639,7 @@ func (x *GetWarrantRequest) String() string {
 func (*GetWarrantRequest) ProtoMessage() {}
 
 func (x *GetWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_proto_msgTypes[5]
+	mi := &file_docket_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -435,7 +652,7 @@ func (x *GetWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWarrantRequest.ProtoReflect.Descriptor instead.
 func (*GetWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_docket_proto_rawDescGZIP(), []int{5}
+	return file_docket_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetWarrantRequest) GetWarrantHash() []byte {
@@ -460,7 +677,7 @@ type GetWarrantResponse struct {
 
 func (x *GetWarrantResponse) Reset() {
 	*x = GetWarrantResponse{}
-	mi := &file_docket_proto_msgTypes[6]
+	mi := &file_docket_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -472,7 +689,7 @@ func (x *GetWarrantResponse) String() string {
 func (*GetWarrantResponse) ProtoMessage() {}
 
 func (x *GetWarrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_proto_msgTypes[6]
+	mi := &file_docket_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,7 +702,7 @@ func (x *GetWarrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWarrantResponse.ProtoReflect.Descriptor instead.
 func (*GetWarrantResponse) Descriptor() ([]byte, []int) {
-	return file_docket_proto_rawDescGZIP(), []int{6}
+	return file_docket_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetWarrantResponse) GetWarrant() *LodgedWarrant {
@@ -548,7 +765,7 @@ type LoggedEntry struct {
 
 func (x *LoggedEntry) Reset() {
 	*x = LoggedEntry{}
-	mi := &file_docket_proto_msgTypes[7]
+	mi := &file_docket_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -560,7 +777,7 @@ func (x *LoggedEntry) String() string {
 func (*LoggedEntry) ProtoMessage() {}
 
 func (x *LoggedEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_proto_msgTypes[7]
+	mi := &file_docket_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -573,7 +790,7 @@ func (x *LoggedEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoggedEntry.ProtoReflect.Descriptor instead.
 func (*LoggedEntry) Descriptor() ([]byte, []int) {
-	return file_docket_proto_rawDescGZIP(), []int{7}
+	return file_docket_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LoggedEntry) GetEntry() []byte {
@@ -600,7 +817,7 @@ type ApproveRequest struct {
 
 func (x *ApproveRequest) Reset() {
 	*x = ApproveRequest{}
-	mi := &file_docket_proto_msgTypes[8]
+	mi := &file_docket_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -612,7 +829,7 @@ func (x *ApproveRequest) String() string {
 func (*ApproveRequest) ProtoMessage() {}
 
 func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_proto_msgTypes[8]
+	mi := &file_docket_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -625,7 +842,7 @@ func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRequest.ProtoReflect.Descriptor instead.
 func (*ApproveRequest) Descriptor() ([]byte, []int) {
-	return file_docket_proto_rawDescGZIP(), []int{8}
+	return file_docket_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ApproveRequest) GetWarrantHash() []byte {
@@ -652,7 +869,7 @@ type ApproveResponse struct {
 
 func (x *ApproveResponse) Reset() {
 	*x = ApproveResponse{}
-	mi := &file_docket_proto_msgTypes[9]
+	mi := &file_docket_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +881,7 @@ func (x *ApproveResponse) String() string {
 func (*ApproveResponse) ProtoMessage() {}
 
 func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_proto_msgTypes[9]
+	mi := &file_docket_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +894,7 @@ func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveResponse.ProtoReflect.Descriptor instead.
 func (*ApproveResponse) Descriptor() ([]byte, []int) {
-	return file_docket_proto_rawDescGZIP(), []int{9}
+	return file_docket_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ApproveResponse) GetState() WarrantState {
@@ -705,7 +922,7 @@ type PublishRequest struct {
 
 func (x *PublishRequest) Reset() {
 	*x = PublishRequest{}
-	mi := &file_docket_proto_msgTypes[10]
+	mi := &file_docket_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -717,7 +934,7 @@ func (x *PublishRequest) String() string {
 func (*PublishRequest) ProtoMessage() {}
 
 func (x *PublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_proto_msgTypes[10]
+	mi := &file_docket_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -730,7 +947,7 @@ func (x *PublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRequest.ProtoReflect.Descriptor instead.
 func (*PublishRequest) Descriptor() ([]byte, []int) {
-	return file_docket_proto_rawDescGZIP(), []int{10}
+	return file_docket_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PublishRequest) GetAgency() string {
@@ -763,7 +980,7 @@ type PublishResponse struct {
 
 func (x *PublishResponse) Reset() {
 	*x = PublishResponse{}
-	mi := &file_docket_proto_msgTypes[11]
+	mi := &file_docket_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -775,7 +992,7 @@ func (x *PublishResponse) String() string {
 func (*PublishResponse) ProtoMessage() {}
 
 func (x *PublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_proto_msgTypes[11]
+	mi := &file_docket_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -788,7 +1005,7 @@ func (x *PublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResponse.ProtoReflect.Descriptor instead.
 func (*PublishResponse) Descriptor() ([]byte, []int) {
-	return file_docket_proto_rawDescGZIP(), []int{11}
+	return file_docket_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PublishResponse) GetEntry() *LoggedEntry {
@@ -814,7 +1031,7 @@ type RequestReleaseRequest struct {
 
 func (x *RequestReleaseRequest) Reset() {
 	*x = RequestReleaseRequest{}
-	mi := &file_docket_proto_msgTypes[12]
+	mi := &file_docket_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +1043,7 @@ func (x *RequestReleaseRequest) String() string {
 func (*RequestReleaseRequest) ProtoMessage() {}
 
 func (x *RequestReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_proto_msgTypes[12]
+	mi := &file_docket_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +1056,7 @@ func (x *RequestReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestReleaseRequest.ProtoReflect.Descriptor instead.
 func (*RequestReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_docket_proto_rawDescGZIP(), []int{12}
+	return file_docket_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RequestReleaseRequest) GetAgency() string {
@@ -893,7 +1110,7 @@ type RequestReleaseResponse struct {
 
 func (x *RequestReleaseResponse) Reset() {
 	*x = RequestReleaseResponse{}
-	mi := &file_docket_proto_msgTypes[13]
+	mi := &file_docket_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -905,7 +1122,7 @@ func (x *RequestReleaseResponse) String() string {
 func (*RequestReleaseResponse) ProtoMessage() {}
 
 func (x *RequestReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_proto_msgTypes[13]
+	mi := &file_docket_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -918,7 +1135,7 @@ func (x *RequestReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestReleaseResponse.ProtoReflect.Descriptor instead.
 func (*RequestReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_docket_proto_rawDescGZIP(), []int{13}
+	return file_docket_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RequestReleaseResponse) GetEntry() *LoggedEntry {
@@ -932,7 +1149,21 @@ var File_docket_proto protoreflect.FileDescriptor
 
 const file_docket_proto_rawDesc = "" +
 	"\n" +
-	"\fdocket.proto\x12\awrit.v1\"~\n" +
+	"\fdocket.proto\x12\awrit.v1\"\xbb\x01\n" +
+	"\x0fKeepPartRequest\x12\x16\n" +
+	"\x06agency\x18\x01 \x01(\tR\x06agency\x12!\n" +
+	"\fwarrant_hash\x18\x02 \x01(\fR\vwarrantHash\x12#\n" +
+	"\rrequest_index\x18\x03 \x01(\x04R\frequestIndex\x12\x16\n" +
+	"\x06bundle\x18\x04 \x01(\fR\x06bundle\x12\x12\n" +
+	"\x04part\x18\x05 \x01(\fR\x04part\x12\x1c\n" +
+	"\tsignature\x18\x06 \x01(\fR\tsignature\"\x12\n" +
+	"\x10KeepPartResponse\"J\n" +
+	"\x0fGivePartRequest\x12\x18\n" +
+	"\areading\x18\x01 \x01(\fR\areading\x12\x1d\n" +
+	"\n" +
+	"answer_key\x18\x02 \x01(\fR\tanswerKey\".\n" +
+	"\x10GivePartResponse\x12\x1a\n" +
+	"\benvelope\x18\x01 \x01(\fR\benvelope\"~\n" +
 	"\fLodgeRequest\x12\x16\n" +
 	"\x06agency\x18\x01 \x01(\tR\x06agency\x12\x1c\n" +
 	"\tlodgement\x18\x02 \x01(\fR\tlodgement\x12\x1a\n" +
@@ -990,7 +1221,7 @@ const file_docket_proto_rawDesc = "" +
 	"\x19WARRANT_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14WARRANT_STATE_LODGED\x10\x01\x12\x1a\n" +
 	"\x16WARRANT_STATE_APPROVED\x10\x02\x12\x1b\n" +
-	"\x17WARRANT_STATE_PUBLISHED\x10\x032\xa3\x03\n" +
+	"\x17WARRANT_STATE_PUBLISHED\x10\x032\xa5\x04\n" +
 	"\x06Docket\x126\n" +
 	"\x05Lodge\x12\x15.writ.v1.LodgeRequest\x1a\x16.writ.v1.LodgeResponse\x12K\n" +
 	"\fListWarrants\x12\x1c.writ.v1.ListWarrantsRequest\x1a\x1d.writ.v1.ListWarrantsResponse\x12E\n" +
@@ -998,7 +1229,9 @@ const file_docket_proto_rawDesc = "" +
 	"GetWarrant\x12\x1a.writ.v1.GetWarrantRequest\x1a\x1b.writ.v1.GetWarrantResponse\x12<\n" +
 	"\aApprove\x12\x17.writ.v1.ApproveRequest\x1a\x18.writ.v1.ApproveResponse\x12<\n" +
 	"\aPublish\x12\x17.writ.v1.PublishRequest\x1a\x18.writ.v1.PublishResponse\x12Q\n" +
-	"\x0eRequestRelease\x12\x1e.writ.v1.RequestReleaseRequest\x1a\x1f.writ.v1.RequestReleaseResponseB\x0eZ\fwrit/api;apib\x06proto3"
+	"\x0eRequestRelease\x12\x1e.writ.v1.RequestReleaseRequest\x1a\x1f.writ.v1.RequestReleaseResponse\x12?\n" +
+	"\bKeepPart\x12\x18.writ.v1.KeepPartRequest\x1a\x19.writ.v1.KeepPartResponse\x12?\n" +
+	"\bGivePart\x12\x18.writ.v1.GivePartRequest\x1a\x19.writ.v1.GivePartResponseB\x0eZ\fwrit/api;apib\x06proto3"
 
 var (
 	file_docket_proto_rawDescOnce sync.Once
@@ -1013,46 +1246,54 @@ func file_docket_proto_rawDescGZIP() []byte {
 }
 
 var file_docket_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_docket_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_docket_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_docket_proto_goTypes = []any{
 	(WarrantState)(0),              // 0: writ.v1.WarrantState
-	(*LodgeRequest)(nil),           // 1: writ.v1.LodgeRequest
-	(*LodgeResponse)(nil),          // 2: writ.v1.LodgeResponse
-	(*ListWarrantsRequest)(nil),    // 3: writ.v1.ListWarrantsRequest
-	(*ListWarrantsResponse)(nil),   // 4: writ.v1.ListWarrantsResponse
-	(*LodgedWarrant)(nil),          // 5: writ.v1.LodgedWarrant
-	(*GetWarrantRequest)(nil),      // 6: writ.v1.GetWarrantRequest
-	(*GetWarrantResponse)(nil),     // 7: writ.v1.GetWarrantResponse
-	(*LoggedEntry)(nil),            // 8: writ.v1.LoggedEntry
-	(*ApproveRequest)(nil),         // 9: writ.v1.ApproveRequest
-	(*ApproveResponse)(nil),        // 10: writ.v1.ApproveResponse
-	(*PublishRequest)(nil),         // 11: writ.v1.PublishRequest
-	(*PublishResponse)(nil),        // 12: writ.v1.PublishResponse
-	(*RequestReleaseRequest)(nil),  // 13: writ.v1.RequestReleaseRequest
-	(*RequestReleaseResponse)(nil), // 14: writ.v1.RequestReleaseResponse
+	(*KeepPartRequest)(nil),        // 1: writ.v1.KeepPartRequest
+	(*KeepPartResponse)(nil),       // 2: writ.v1.KeepPartResponse
+	(*GivePartRequest)(nil),        // 3: writ.v1.GivePartRequest
+	(*GivePartResponse)(nil),       // 4: writ.v1.GivePartResponse
+	(*LodgeRequest)(nil),           // 5: writ.v1.LodgeRequest
+	(*LodgeResponse)(nil),          // 6: writ.v1.LodgeResponse
+	(*ListWarrantsRequest)(nil),    // 7: writ.v1.ListWarrantsRequest
+	(*ListWarrantsResponse)(nil),   // 8: writ.v1.ListWarrantsResponse
+	(*LodgedWarrant)(nil),          // 9: writ.v1.LodgedWarrant
+	(*GetWarrantRequest)(nil),      // 10: writ.v1.GetWarrantRequest
+	(*GetWarrantResponse)(nil),     // 11: writ.v1.GetWarrantResponse
+	(*LoggedEntry)(nil),            // 12: writ.v1.LoggedEntry
+	(*ApproveRequest)(nil),         // 13: writ.v1.ApproveRequest
+	(*ApproveResponse)(nil),        // 14: writ.v1.ApproveResponse
+	(*PublishRequest)(nil),         // 15: writ.v1.PublishRequest
+	(*PublishResponse)(nil),        // 16: writ.v1.PublishResponse
+	(*RequestReleaseRequest)(nil),  // 17: writ.v1.RequestReleaseRequest
+	(*RequestReleaseResponse)(nil), // 18: writ.v1.RequestReleaseResponse
 }
 var file_docket_proto_depIdxs = []int32{
-	5,  // 0: writ.v1.ListWarrantsResponse.warrants:type_name -> writ.v1.LodgedWarrant
+	9,  // 0: writ.v1.ListWarrantsResponse.warrants:type_name -> writ.v1.LodgedWarrant
 	0,  // 1: writ.v1.LodgedWarrant.state:type_name -> writ.v1.WarrantState
-	5,  // 2: writ.v1.GetWarrantResponse.warrant:type_name -> writ.v1.LodgedWarrant
-	8,  // 3: writ.v1.GetWarrantResponse.requests:type_name -> writ.v1.LoggedEntry
+	9,  // 2: writ.v1.GetWarrantResponse.warrant:type_name -> writ.v1.LodgedWarrant
+	12, // 3: writ.v1.GetWarrantResponse.requests:type_name -> writ.v1.LoggedEntry
 	0,  // 4: writ.v1.ApproveResponse.state:type_name -> writ.v1.WarrantState
-	8,  // 5: writ.v1.PublishResponse.entry:type_name -> writ.v1.LoggedEntry
-	8,  // 6: writ.v1.RequestReleaseResponse.entry:type_name -> writ.v1.LoggedEntry
-	1,  // 7: writ.v1.Docket.Lodge:input_type -> writ.v1.LodgeRequest
-	3,  // 8: writ.v1.Docket.ListWarrants:input_type -> writ.v1.ListWarrantsRequest
-	6,  // 9: writ.v1.Docket.GetWarrant:input_type -> writ.v1.GetWarrantRequest
-	9,  // 10: writ.v1.Docket.Approve:input_type -> writ.v1.ApproveRequest
-	11, // 11: writ.v1.Docket.Publish:input_type -> writ.v1.PublishRequest
-	13, // 12: writ.v1.Docket.RequestRelease:input_type -> writ.v1.RequestReleaseRequest
-	2,  // 13: writ.v1.Docket.Lodge:output_type -> writ.v1.LodgeResponse
-	4,  // 14: writ.v1.Docket.ListWarrants:output_type -> writ.v1.ListWarrantsResponse
-	7,  // 15: writ.v1.Docket.GetWarrant:output_type -> writ.v1.GetWarrantResponse
-	10, // 16: writ.v1.Docket.Approve:output_type -> writ.v1.ApproveResponse
-	12, // 17: writ.v1.Docket.Publish:output_type -> writ.v1.PublishResponse
-	14, // 18: writ.v1.Docket.RequestRelease:output_type -> writ.v1.RequestReleaseResponse
-	13, // [13:19] is the sub-list for method output_type
-	7,  // [7:13] is the sub-list for method input_type
+	12, // 5: writ.v1.PublishResponse.entry:type_name -> writ.v1.LoggedEntry
+	12, // 6: writ.v1.RequestReleaseResponse.entry:type_name -> writ.v1.LoggedEntry
+	5,  // 7: writ.v1.Docket.Lodge:input_type -> writ.v1.LodgeRequest
+	7,  // 8: writ.v1.Docket.ListWarrants:input_type -> writ.v1.ListWarrantsRequest
+	10, // 9: writ.v1.Docket.GetWarrant:input_type -> writ.v1.GetWarrantRequest
+	13, // 10: writ.v1.Docket.Approve:input_type -> writ.v1.ApproveRequest
+	15, // 11: writ.v1.Docket.Publish:input_type -> writ.v1.PublishRequest
+	17, // 12: writ.v1.Docket.RequestRelease:input_type -> writ.v1.RequestReleaseRequest
+	1,  // 13: writ.v1.Docket.KeepPart:input_type -> writ.v1.KeepPartRequest
+	3,  // 14: writ.v1.Docket.GivePart:input_type -> writ.v1.GivePartRequest
+	6,  // 15: writ.v1.Docket.Lodge:output_type -> writ.v1.LodgeResponse
+	8,  // 16: writ.v1.Docket.ListWarrants:output_type -> writ.v1.ListWarrantsResponse
+	11, // 17: writ.v1.Docket.GetWarrant:output_type -> writ.v1.GetWarrantResponse
+	14, // 18: writ.v1.Docket.Approve:output_type -> writ.v1.ApproveResponse
+	16, // 19: writ.v1.Docket.Publish:output_type -> writ.v1.PublishResponse
+	18, // 20: writ.v1.Docket.RequestRelease:output_type -> writ.v1.RequestReleaseResponse
+	2,  // 21: writ.v1.Docket.KeepPart:output_type -> writ.v1.KeepPartResponse
+	4,  // 22: writ.v1.Docket.GivePart:output_type -> writ.v1.GivePartResponse
+	15, // [15:23] is the sub-list for method output_type
+	7,  // [7:15] is the sub-list for method input_type
 	7,  // [7:7] is the sub-list for extension type_name
 	7,  // [7:7] is the sub-list for extension extendee
 	0,  // [0:7] is the sub-list for field type_name
@@ -1069,7 +1310,7 @@ func file_docket_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_docket_proto_rawDesc), len(file_docket_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   14,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,6 +19,7 @@
 //	    Proven warrant_entry, request_entry;
 //	    opaque notice_salt[32];
 //	    Proven releases<V>;                       custodians' logged intents
+//	    Proven readings<V>;                       logged readings that are known
 //	    Compartment compartments<V>;              1 to 1024
 //	} Contents;
 //	opaque checksum[32];                          SHA-256 of all before
@@ -84,6 +85,7 @@ type Contents struct {
 	RequestEntry Proven
 	NoticeSalt   [32]byte
 	Releases     []Proven // custodians' intents to release
+	Readings     []Proven // of bundles of this request, in the log's order
 
 	Compartments []Compartment // those of the request, in any order
 }

@@ -17,6 +17,7 @@ const (
 	MaxCompartments = ledger.MaxLeaves // 1024
 	MaxMessages     = 1 << 16          // of a compartment
 	MaxAllMessages  = 1 << 20
+	MaxReadings     = 4096
 )
 
 const (
@@ -34,7 +35,7 @@ const (
 // size is about the encoding's size: the parts that can be large.
 func (c *Contents) size() int {
 	n := len(c.Warrant) + len(c.Approvals)
-	for _, list := range [][]Proven{c.Charters, c.Keys, c.Releases, {c.WarrantEntry, c.RequestEntry}} {
+	for _, list := range [][]Proven{c.Charters, c.Keys, c.Releases, c.Readings, {c.WarrantEntry, c.RequestEntry}} {
 		for _, p := range list {
 			n += len(p.Entry) + len(p.Proof)
 		}
@@ -60,6 +61,7 @@ func (c *Contents) encode() []byte {
 	c.RequestEntry.write(&w)
 	w.Fixed(c.NoticeSalt[:])
 	encodeList(&w, c.Releases, Proven.write)
+	encodeList(&w, c.Readings, Proven.write)
 	encodeList(&w, c.Compartments, Compartment.write)
 	return seal(w.Bytes())
 }
@@ -129,7 +131,7 @@ func parse(b []byte) (*Contents, error) {
 		Charters: readList(r, maxCharters, readProven), Keys: readList(r, maxKeys, readProven),
 		Warrant: r.Opaque(warrant.MaxSize), Approvals: r.Opaque(maxApprovals), WarrantSalt: r.Array32(),
 		WarrantEntry: readProven(r), RequestEntry: readProven(r), NoticeSalt: r.Array32(),
-		Releases: readList(r, maxReleases, readProven),
+		Releases: readList(r, maxReleases, readProven), Readings: readList(r, MaxReadings, readProven),
 	}
 	messages := 0
 	c.Compartments = readList(r, MaxCompartments, func(r *wire.Reader) Compartment {

@@ -24,6 +24,7 @@ type Report struct {
 	Charter      CharterFacts        `json:"charter"`
 	Log          LogFacts            `json:"log"`
 	Releases     []ReleaseFacts      `json:"releases"`
+	Readings     []ReadingFacts      `json:"readings"` // those known when the file was made
 	Compartments []CompartmentReport `json:"compartments"`
 	Checks       []Check             `json:"checks"`
 	Limits       []string            `json:"limits"` // what no check of this file can show
@@ -168,6 +169,7 @@ const (
 	checkRequest    = "request"
 	checkApprovals  = "approvals"
 	checkReleases   = "releases"
+	checkReadings   = "readings"
 	checkScope      = "scope"
 	checkCapsules   = "capsules"
 	checkSenders    = "senders"
@@ -184,6 +186,7 @@ var shows = map[string]string{
 	checkRequest:    "The request on the log was for exactly the compartments in this file, no more and no fewer.",
 	checkApprovals:  "The approvers the charter demands signed this warrant, and it was within its limits and its life when custodians released.",
 	checkReleases:   "Enough custodians, by the charter, put on the log that they release for this request before they did so.",
+	checkReadings:   "Each reading listed was put on the log before it was shown, signed by the person whom the warrant names.",
 	checkScope:      "Each compartment is one the warrant names: the subject, the conversation, the time.",
 	checkCapsules:   "The keys in this file are those the sender had sealed to the custodians: sealed again they give the same bytes.",
 	checkSenders:    "The device that sent is the one named, in this conversation at this time, under this law.",
@@ -199,6 +202,7 @@ var limits = []string{
 	"That delivery listed the last messages of a compartment: a hole in the middle shows, one at the end only if delivery states the true number.",
 	"That the keys in it came out of the custodians' releases: every member of the conversation has them too.",
 	"What messages mean, and what others said, unless it is in this file.",
+	"Who read it after this file was made, or read a copy in the clear: the public log shows readings of the sealed file.",
 	"How many warrants there were in all: the public log shows that to an auditor.",
 }
 
@@ -224,6 +228,9 @@ func (v *verifier) conclude() {
 		r.Warrant.Conversations = append(r.Warrant.Conversations, fmt.Sprintf("%x", id))
 	}
 	r.Missing = []string{}
+	if r.Readings == nil {
+		r.Readings = []ReadingFacts{}
+	}
 	for i := range r.Compartments {
 		r.Missing = append(r.Missing, r.Compartments[i].missing(i+1)...)
 	}

@@ -167,6 +167,9 @@ func (r *Report) facts() []fact {
 	for _, x := range r.Releases {
 		list = append(list, fact{"Released by", fmt.Sprintf("%s of %s, log entry %d, on the log by %s", x.Custodian, x.Office, x.Index, x.Logged)})
 	}
+	for _, x := range r.Readings {
+		list = append(list, fact{"Read by", fmt.Sprintf("%s (%s), log entry %d, on the log by %s", x.Reader, x.Purpose, x.Index, x.Logged)})
+	}
 	return append(list,
 		fact{"Law", fmt.Sprintf("%s, version %d (%s)", c.Name, c.Version, c.LegalBasis)},
 		fact{"Law's fingerprint", c.Hash},

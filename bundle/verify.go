@@ -55,7 +55,7 @@ func Verify(b []byte, policy *ledger.Policy, firsts ...charter.Hash) (*Report, e
 	sum := sha256.Sum256(b)
 	v := &verifier{c: c, policy: policy, firsts: firsts, released: map[string]bool{}, sealers: map[sealedUnder]*capsule.Sealer{},
 		report: &Report{SHA256: hex.EncodeToString(sum[:]), Size: len(b), Limits: limits}}
-	for _, step := range []func() error{v.charters, v.keys, v.entries, v.fields, v.releases, v.approvals, v.leaves, v.compartments} {
+	for _, step := range []func() error{v.charters, v.keys, v.entries, v.fields, v.releases, v.approvals, v.readings, v.leaves, v.compartments} {
 		if err := step(); err != nil {
 			return nil, err
 		}
