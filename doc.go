@@ -54,6 +54,8 @@
 //	client           internal/wire api capsule charter directory mls
 //	examine          internal/wire api capsule charter follower ledger mls notice unseal warrant
 //	setup            charter custodian directory examine notice/beacon operator warrant witness
+//	reading          api bundle ledger replica warrant
+//	setup            charter custodian directory examine warrant witness
 //	cmd/writ         *
 //	spec/model       -
 //
@@ -75,6 +77,7 @@
 //   - notary, registry, witness, delivery, docket and custodian are services, which
 //     different institutions run. They never import one another.
 //   - client is a person's device, examine the requesting authority's tool.
+//   - reading is how one person reads a sealed bundle, and is recorded.
 //   - setup is what lies in the directories of those who run all this.
 //   - spec/model searches every state of the release protocol.
 //   - internal/testlaw, internal/testenv and charter/chartertest hold several

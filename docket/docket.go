@@ -24,6 +24,11 @@
 // opens anything. Its signing key alone publishes nothing that custodians act
 // on: they verify the approvals themselves.
 //
+// It also keeps one part of the key of each sealed bundle, and gives it out only
+// against a reading that its own copy of the ledger counts, sealed to the key
+// which that reading named. A part alone opens nothing. Who loses it opens the
+// case again.
+//
 // # What it does not do
 //
 // It doesn't check the warrant behind a commitment, nor the cap: each custodian

@@ -33,7 +33,7 @@ const (
 // record is one warrant's state. Encoded: uint64 number || uint64 lodged ||
 // agency<V> || lodgement<V> || uint8 approved || approvals<V> || Logged
 // published || Logged requests<V>, Logged being entry<V> || uint64 index and
-// its entry empty if not there yet.
+// its entry empty if not there yet, || uint32 parts.
 type record struct {
 	number    uint64
 	lodged    uint64 // Unix seconds
@@ -43,6 +43,7 @@ type record struct {
 	approvals []warrant.Approval
 	published logged
 	requests  []logged
+	parts     uint32 // how many sealed bundles it keeps a part of
 }
 
 // logged is an entry and where it stands on the ledger.
@@ -74,6 +75,7 @@ func (r *record) encode() []byte {
 			l.write(w)
 		}
 	})
+	w.Uint32(r.parts)
 	return w.Bytes()
 }
 
@@ -96,6 +98,7 @@ func parseRecord(b []byte) (*record, error) {
 		r.requests = append(r.requests, readLogged(requests))
 	}
 	in.Check(requests.Done())
+	r.parts = in.Uint32()
 	if err := in.Done(); err != nil {
 		return nil, err
 	}

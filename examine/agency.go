@@ -101,3 +101,16 @@ func (a *Agency) Request(ctx context.Context, h warrant.Hash, leaves [][]byte, r
 	}
 	return out.Entry, nil
 }
+
+// KeepPart has the docket keep one part of a sealed bundle's key. The bundle is
+// of a request entry of the warrant.
+func (a *Agency) KeepPart(ctx context.Context, h warrant.Hash, requestIndex uint64, bundle, part [32]byte) error {
+	var b wire.Writer
+	b.Fixed(h[:])
+	b.Uint64(requestIndex)
+	b.Fixed(bundle[:])
+	b.Fixed(part[:])
+	_, err := a.Docket.KeepPart(ctx, &api.KeepPartRequest{Agency: a.Name, WarrantHash: h[:], RequestIndex: requestIndex,
+		Bundle: bundle[:], Part: part[:], Signature: a.sign("docket keep", b.Bytes())})
+	return err
+}
