@@ -23,7 +23,7 @@ func WithReadings(b []byte, readings []Proven) ([]byte, error) {
 	return c.encode(), nil
 }
 
-// readings is BUN-14: each reading is of this request, by one whom the warrant
+// readings is BUN-15: each reading is of this request, by one whom the warrant
 // names, signed with that person's key.
 func (v *verifier) readings() error {
 	named := map[warrant.PersonKey]string{}
