@@ -116,8 +116,15 @@ func (h handler) GivePart(ctx context.Context, q *api.GivePartRequest) (*api.Giv
 	if err := h.ledger.Refresh(ctx); err != nil {
 		return nil, fail(connect.CodeUnavailable, "try the same call again", "ledger: %w", err)
 	}
-	counts := false
-	h.ledger.View(func(b *ledger.Book) { _, counts = b.Find(e.Hash()) })
+	var counts, sealed bool
+	var why string
+	h.ledger.View(func(b *ledger.Book) {
+		_, counts = b.Find(e.Hash())
+		why, sealed = b.Sealed(x.Request, h.config.Now())
+	})
+	if counts && sealed {
+		return nil, fail(connect.CodePermissionDenied, "", "refused: this bundle must not be read any more: %s", why)
+	}
 	if !counts {
 		return nil, fail(connect.CodeFailedPrecondition, "log the reading first", "refused: the ledger does not show this reading, or it does not count")
 	}

@@ -3,6 +3,7 @@ package ledger
 import (
 	"crypto/ed25519"
 	"slices"
+	"time"
 
 	"writ/internal/wire"
 	"writ/warrant"
@@ -115,7 +116,11 @@ func (b *Book) reading(e *Entry, index uint64) (func(), error) {
 		return nil, invalid("reading under a request that is not entry %d", x.RequestIndex)
 	}
 	w := b.warrants[r.WarrantIndex]
+	// Of what seals a bundle the book knows all but the clock.
+	why, sealed := b.Sealed(x.Request, time.Time{})
 	switch {
+	case sealed:
+		return nil, invalid("reading of what is not to be read any more: %s", why)
 	case !w.Names(x):
 		return nil, invalid("reading by a key that the warrant does not name")
 	case !x.Verify():

@@ -71,6 +71,8 @@ func TestReadingR24(t *testing.T) {
 	x := *forged.Reading
 	x.Key, x.Salt = anna.Public(), warrant.ReaderSalt(salt, anna.Public())
 	w.refused("another's signature", "not signed", x.Entry())
+	w.mustApply(w.mistake(HashEntry(elsewhere), WrongPerson).Entry())
+	w.refused("after an error", "not to be read any more", w.reading(elsewhere, other, [32]byte{43}, nil))
 	if len(w.book.Readings(HashEntry(request))) != 2 {
 		t.Error("a refused reading is in the list")
 	}

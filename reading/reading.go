@@ -123,6 +123,8 @@ func (r *reader) allowed(ctx context.Context) (err error) {
 	r.Ledger.View(func(b *ledger.Book) {
 		if q, ok := b.Request(r.sealed.Request); !ok || q.Index != r.sealed.RequestIndex {
 			err = fmt.Errorf("%w: the request that this bundle names is not on the ledger", ErrRefused)
+		} else if why, sealed := b.Sealed(r.sealed.Request, r.Now()); sealed {
+			err = fmt.Errorf("%w: it must not be read any more: %s", ErrRefused, why)
 		}
 	})
 	return err

@@ -195,6 +195,31 @@ func TestNothingShownWithoutARecord(t *testing.T) {
 	}
 }
 
+// R22: what an error seals nobody reads any more, not even with a record that
+// was made before it.
+func TestErrorSealsWhatWasOpened(t *testing.T) {
+	r := newRoom(t)
+	if _, err := r.read(r.ann, ledger.PurposeRead); err != nil {
+		t.Fatal(err)
+	}
+	x := &ledger.Error{RequestIndex: r.sealed.RequestIndex, Request: r.sealed.Request, Kind: ledger.WrongPerson}
+	key, err := warrant.ParseApproverKey(r.Approvers["oversight-approver-1"].Seed())
+	r.Must(err)
+	x.Approval = key.Approve(x.Hash(), "oversight", "oversight-approver-1")
+	r.Add(x.Entry())
+	if got, err := r.read(r.ann, ledger.PurposeRead); !errors.Is(err, ErrRefused) || got != nil {
+		t.Errorf("read after the error: %v", err)
+	}
+	if n := len(r.logged()); n != 1 {
+		t.Errorf("%d readings", n)
+	}
+	old := r.logged()[0].Reading
+	_, err = r.config.Docket.GivePart(ctx, &api.GivePartRequest{Reading: old.Entry(), AnswerKey: []byte("not the key")})
+	if connect.CodeOf(err) != connect.CodePermissionDenied {
+		t.Errorf("the docket: %v", err)
+	}
+}
+
 // stop ends the reader's process when it asks for the part.
 type stop struct {
 	api.DocketClient
