@@ -55,7 +55,6 @@
 //	examine          internal/wire api capsule charter follower ledger mls notice unseal warrant
 //	setup            charter custodian directory examine notice/beacon operator warrant witness
 //	reading          api bundle ledger replica warrant
-//	setup            charter custodian directory examine warrant witness
 //	cmd/writ         *
 //	spec/model       -
 //

@@ -23,7 +23,8 @@
 //	permission_denied   unknown agency, or the signature doesn't verify
 //	not_found           no such warrant
 //	already_exists      the warrant is lodged with other content
-//	failed_precondition approvals are missing (Publish), not yet published (Request)
+//	failed_precondition approvals are missing (Publish), not yet published (Request),
+//	                    no such request (KeepPart), no such reading (GivePart)
 //	resource_exhausted  the bound of requests of one warrant is reached
 //	unavailable         the ledger can't be reached: the same call again later
 //
