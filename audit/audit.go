@@ -155,7 +155,7 @@ func (a *Auditor) opens(o *order, q *request) bool {
 	for _, x := range q.releases {
 		released[[2]string{x.Office, x.Custodian}] = true
 	}
-	for _, c := range a.book.Versions(o.law.Hash()) {
+	for _, c := range a.book.Versions(o.Charter) {
 		if c.Opens(func(office, custodian string) bool { return released[[2]string{office, custodian}] }) {
 			return true
 		}
