@@ -67,7 +67,8 @@ const (
 type CustodianClient interface {
 	// Release checks a request, logs the custodian's intent and answers with its
 	// shares, sealed to the warrant's reader key; or refuses. A repeated request
-	// gets the same release.
+	// gets the same release. Under a warrant that preserves it keeps its shares and
+	// answers that it does.
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
 	// Status tells what is public of this custodian.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
@@ -127,7 +128,8 @@ func (c *custodianClient) Status(ctx context.Context, req *StatusRequest) (*Stat
 type CustodianHandler interface {
 	// Release checks a request, logs the custodian's intent and answers with its
 	// shares, sealed to the warrant's reader key; or refuses. A repeated request
-	// gets the same release.
+	// gets the same release. Under a warrant that preserves it keeps its shares and
+	// answers that it does.
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
 	// Status tells what is public of this custodian.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)

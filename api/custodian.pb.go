@@ -91,6 +91,7 @@ type ReleaseResponse struct {
 	//
 	//	*ReleaseResponse_Granted
 	//	*ReleaseResponse_Refused
+	//	*ReleaseResponse_Kept
 	Answer        isReleaseResponse_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -151,6 +152,15 @@ func (x *ReleaseResponse) GetRefused() *Refused {
 	return nil
 }
 
+func (x *ReleaseResponse) GetKept() *Kept {
+	if x != nil {
+		if x, ok := x.Answer.(*ReleaseResponse_Kept); ok {
+			return x.Kept
+		}
+	}
+	return nil
+}
+
 type isReleaseResponse_Answer interface {
 	isReleaseResponse_Answer()
 }
@@ -163,9 +173,15 @@ type ReleaseResponse_Refused struct {
 	Refused *Refused `protobuf:"bytes,2,opt,name=refused,proto3,oneof"`
 }
 
+type ReleaseResponse_Kept struct {
+	Kept *Kept `protobuf:"bytes,3,opt,name=kept,proto3,oneof"`
+}
+
 func (*ReleaseResponse_Granted) isReleaseResponse_Answer() {}
 
 func (*ReleaseResponse_Refused) isReleaseResponse_Answer() {}
+
+func (*ReleaseResponse_Kept) isReleaseResponse_Answer() {}
 
 type Granted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -227,6 +243,67 @@ func (x *Granted) GetIntentProof() []byte {
 	return nil
 }
 
+// Kept answers a request under a warrant that preserves: nothing is released.
+type Kept struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Intent        []byte                 `protobuf:"bytes,1,opt,name=intent,proto3" json:"intent,omitempty"`                              // the preservation entry, logged before
+	IntentProof   []byte                 `protobuf:"bytes,2,opt,name=intent_proof,json=intentProof,proto3" json:"intent_proof,omitempty"` // tlog-proof of it under the policy of the charter
+	Until         uint64                 `protobuf:"varint,3,opt,name=until,proto3" json:"until,omitempty"`                               // Unix seconds; then it is destroyed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Kept) Reset() {
+	*x = Kept{}
+	mi := &file_custodian_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Kept) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Kept) ProtoMessage() {}
+
+func (x *Kept) ProtoReflect() protoreflect.Message {
+	mi := &file_custodian_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Kept.ProtoReflect.Descriptor instead.
+func (*Kept) Descriptor() ([]byte, []int) {
+	return file_custodian_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Kept) GetIntent() []byte {
+	if x != nil {
+		return x.Intent
+	}
+	return nil
+}
+
+func (x *Kept) GetIntentProof() []byte {
+	if x != nil {
+		return x.IntentProof
+	}
+	return nil
+}
+
+func (x *Kept) GetUntil() uint64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
 type Refused struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Refusal       []byte                 `protobuf:"bytes,1,opt,name=refusal,proto3" json:"refusal,omitempty"`   // the refusal entry, signed by the custodian
@@ -239,7 +316,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_custodian_proto_msgTypes[3]
+	mi := &file_custodian_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -251,7 +328,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_custodian_proto_msgTypes[3]
+	mi := &file_custodian_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -264,7 +341,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_custodian_proto_rawDescGZIP(), []int{3}
+	return file_custodian_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Refused) GetRefusal() []byte {
@@ -303,7 +380,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_custodian_proto_msgTypes[4]
+	mi := &file_custodian_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -315,7 +392,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_custodian_proto_msgTypes[4]
+	mi := &file_custodian_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -328,7 +405,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_custodian_proto_rawDescGZIP(), []int{4}
+	return file_custodian_proto_rawDescGZIP(), []int{5}
 }
 
 type StatusResponse struct {
@@ -344,13 +421,14 @@ type StatusResponse struct {
 	Released       uint64                 `protobuf:"varint,9,opt,name=released,proto3" json:"released,omitempty"`                                   // requests
 	Refused        uint64                 `protobuf:"varint,10,opt,name=refused,proto3" json:"refused,omitempty"`
 	Objections     uint64                 `protobuf:"varint,11,opt,name=objections,proto3" json:"objections,omitempty"`
+	Holds          uint64                 `protobuf:"varint,12,opt,name=holds,proto3" json:"holds,omitempty"` // requests whose shares it keeps
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_custodian_proto_msgTypes[5]
+	mi := &file_custodian_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -362,7 +440,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_custodian_proto_msgTypes[5]
+	mi := &file_custodian_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -375,7 +453,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_custodian_proto_rawDescGZIP(), []int{5}
+	return file_custodian_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *StatusResponse) GetCharter() string {
@@ -455,6 +533,13 @@ func (x *StatusResponse) GetObjections() uint64 {
 	return 0
 }
 
+func (x *StatusResponse) GetHolds() uint64 {
+	if x != nil {
+		return x.Holds
+	}
+	return 0
+}
+
 type ObjectRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	WarrantIndex  uint64                 `protobuf:"varint,1,opt,name=warrant_index,json=warrantIndex,proto3" json:"warrant_index,omitempty"` // of the warrant entry on the ledger
@@ -465,7 +550,7 @@ type ObjectRequest struct {
 
 func (x *ObjectRequest) Reset() {
 	*x = ObjectRequest{}
-	mi := &file_custodian_proto_msgTypes[6]
+	mi := &file_custodian_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -477,7 +562,7 @@ func (x *ObjectRequest) String() string {
 func (*ObjectRequest) ProtoMessage() {}
 
 func (x *ObjectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_custodian_proto_msgTypes[6]
+	mi := &file_custodian_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -490,7 +575,7 @@ func (x *ObjectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectRequest.ProtoReflect.Descriptor instead.
 func (*ObjectRequest) Descriptor() ([]byte, []int) {
-	return file_custodian_proto_rawDescGZIP(), []int{6}
+	return file_custodian_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ObjectRequest) GetWarrantIndex() uint64 {
@@ -515,7 +600,7 @@ type ObjectResponse struct {
 
 func (x *ObjectResponse) Reset() {
 	*x = ObjectResponse{}
-	mi := &file_custodian_proto_msgTypes[7]
+	mi := &file_custodian_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -527,7 +612,7 @@ func (x *ObjectResponse) String() string {
 func (*ObjectResponse) ProtoMessage() {}
 
 func (x *ObjectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_custodian_proto_msgTypes[7]
+	mi := &file_custodian_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -540,7 +625,7 @@ func (x *ObjectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectResponse.ProtoReflect.Descriptor instead.
 func (*ObjectResponse) Descriptor() ([]byte, []int) {
-	return file_custodian_proto_rawDescGZIP(), []int{7}
+	return file_custodian_proto_rawDescGZIP(), []int{8}
 }
 
 type DestroyRequest struct {
@@ -552,7 +637,7 @@ type DestroyRequest struct {
 
 func (x *DestroyRequest) Reset() {
 	*x = DestroyRequest{}
-	mi := &file_custodian_proto_msgTypes[8]
+	mi := &file_custodian_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +649,7 @@ func (x *DestroyRequest) String() string {
 func (*DestroyRequest) ProtoMessage() {}
 
 func (x *DestroyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_custodian_proto_msgTypes[8]
+	mi := &file_custodian_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +662,7 @@ func (x *DestroyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyRequest.ProtoReflect.Descriptor instead.
 func (*DestroyRequest) Descriptor() ([]byte, []int) {
-	return file_custodian_proto_rawDescGZIP(), []int{8}
+	return file_custodian_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DestroyRequest) GetPeriod() uint32 {
@@ -596,7 +681,7 @@ type DestroyResponse struct {
 
 func (x *DestroyResponse) Reset() {
 	*x = DestroyResponse{}
-	mi := &file_custodian_proto_msgTypes[9]
+	mi := &file_custodian_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +693,7 @@ func (x *DestroyResponse) String() string {
 func (*DestroyResponse) ProtoMessage() {}
 
 func (x *DestroyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_custodian_proto_msgTypes[9]
+	mi := &file_custodian_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -621,7 +706,7 @@ func (x *DestroyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyResponse.ProtoReflect.Descriptor instead.
 func (*DestroyResponse) Descriptor() ([]byte, []int) {
-	return file_custodian_proto_rawDescGZIP(), []int{9}
+	return file_custodian_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DestroyResponse) GetIndex() uint64 {
@@ -639,7 +724,7 @@ type RotateRequest struct {
 
 func (x *RotateRequest) Reset() {
 	*x = RotateRequest{}
-	mi := &file_custodian_proto_msgTypes[10]
+	mi := &file_custodian_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -651,7 +736,7 @@ func (x *RotateRequest) String() string {
 func (*RotateRequest) ProtoMessage() {}
 
 func (x *RotateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_custodian_proto_msgTypes[10]
+	mi := &file_custodian_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -664,7 +749,7 @@ func (x *RotateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateRequest.ProtoReflect.Descriptor instead.
 func (*RotateRequest) Descriptor() ([]byte, []int) {
-	return file_custodian_proto_rawDescGZIP(), []int{10}
+	return file_custodian_proto_rawDescGZIP(), []int{11}
 }
 
 type RotateResponse struct {
@@ -676,7 +761,7 @@ type RotateResponse struct {
 
 func (x *RotateResponse) Reset() {
 	*x = RotateResponse{}
-	mi := &file_custodian_proto_msgTypes[11]
+	mi := &file_custodian_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +773,7 @@ func (x *RotateResponse) String() string {
 func (*RotateResponse) ProtoMessage() {}
 
 func (x *RotateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_custodian_proto_msgTypes[11]
+	mi := &file_custodian_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +786,7 @@ func (x *RotateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateResponse.ProtoReflect.Descriptor instead.
 func (*RotateResponse) Descriptor() ([]byte, []int) {
-	return file_custodian_proto_rawDescGZIP(), []int{11}
+	return file_custodian_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RotateResponse) GetPeriods() []uint32 {
@@ -717,21 +802,26 @@ const file_custodian_proto_rawDesc = "" +
 	"\n" +
 	"\x0fcustodian.proto\x12\awrit.v1\"7\n" +
 	"\x0eReleaseRequest\x12%\n" +
-	"\x0esealed_request\x18\x01 \x01(\fR\rsealedRequest\"w\n" +
+	"\x0esealed_request\x18\x01 \x01(\fR\rsealedRequest\"\x9c\x01\n" +
 	"\x0fReleaseResponse\x12,\n" +
 	"\agranted\x18\x01 \x01(\v2\x10.writ.v1.GrantedH\x00R\agranted\x12,\n" +
-	"\arefused\x18\x02 \x01(\v2\x10.writ.v1.RefusedH\x00R\arefusedB\b\n" +
+	"\arefused\x18\x02 \x01(\v2\x10.writ.v1.RefusedH\x00R\arefused\x12#\n" +
+	"\x04kept\x18\x03 \x01(\v2\r.writ.v1.KeptH\x00R\x04keptB\b\n" +
 	"\x06answer\"^\n" +
 	"\aGranted\x12\x18\n" +
 	"\arelease\x18\x01 \x01(\fR\arelease\x12\x16\n" +
 	"\x06intent\x18\x02 \x01(\fR\x06intent\x12!\n" +
-	"\fintent_proof\x18\x03 \x01(\fR\vintentProof\"o\n" +
+	"\fintent_proof\x18\x03 \x01(\fR\vintentProof\"W\n" +
+	"\x04Kept\x12\x16\n" +
+	"\x06intent\x18\x01 \x01(\fR\x06intent\x12!\n" +
+	"\fintent_proof\x18\x02 \x01(\fR\vintentProof\x12\x14\n" +
+	"\x05until\x18\x03 \x01(\x04R\x05until\"o\n" +
 	"\aRefused\x12\x18\n" +
 	"\arefusal\x18\x01 \x01(\fR\arefusal\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\rR\x06reason\x12\x1a\n" +
 	"\bsentence\x18\x03 \x01(\tR\bsentence\x12\x16\n" +
 	"\x06logged\x18\x04 \x01(\bR\x06logged\"\x0f\n" +
-	"\rStatusRequest\"\xc2\x02\n" +
+	"\rStatusRequest\"\xd8\x02\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\acharter\x18\x01 \x01(\tR\acharter\x12\x16\n" +
 	"\x06office\x18\x02 \x01(\tR\x06office\x12\x1c\n" +
@@ -747,7 +837,8 @@ const file_custodian_proto_rawDesc = "" +
 	" \x01(\x04R\arefused\x12\x1e\n" +
 	"\n" +
 	"objections\x18\v \x01(\x04R\n" +
-	"objections\"L\n" +
+	"objections\x12\x14\n" +
+	"\x05holds\x18\f \x01(\x04R\x05holds\"L\n" +
 	"\rObjectRequest\x12#\n" +
 	"\rwarrant_index\x18\x01 \x01(\x04R\fwarrantIndex\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x10\n" +
@@ -779,39 +870,41 @@ func file_custodian_proto_rawDescGZIP() []byte {
 	return file_custodian_proto_rawDescData
 }
 
-var file_custodian_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_custodian_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_custodian_proto_goTypes = []any{
 	(*ReleaseRequest)(nil),  // 0: writ.v1.ReleaseRequest
 	(*ReleaseResponse)(nil), // 1: writ.v1.ReleaseResponse
 	(*Granted)(nil),         // 2: writ.v1.Granted
-	(*Refused)(nil),         // 3: writ.v1.Refused
-	(*StatusRequest)(nil),   // 4: writ.v1.StatusRequest
-	(*StatusResponse)(nil),  // 5: writ.v1.StatusResponse
-	(*ObjectRequest)(nil),   // 6: writ.v1.ObjectRequest
-	(*ObjectResponse)(nil),  // 7: writ.v1.ObjectResponse
-	(*DestroyRequest)(nil),  // 8: writ.v1.DestroyRequest
-	(*DestroyResponse)(nil), // 9: writ.v1.DestroyResponse
-	(*RotateRequest)(nil),   // 10: writ.v1.RotateRequest
-	(*RotateResponse)(nil),  // 11: writ.v1.RotateResponse
+	(*Kept)(nil),            // 3: writ.v1.Kept
+	(*Refused)(nil),         // 4: writ.v1.Refused
+	(*StatusRequest)(nil),   // 5: writ.v1.StatusRequest
+	(*StatusResponse)(nil),  // 6: writ.v1.StatusResponse
+	(*ObjectRequest)(nil),   // 7: writ.v1.ObjectRequest
+	(*ObjectResponse)(nil),  // 8: writ.v1.ObjectResponse
+	(*DestroyRequest)(nil),  // 9: writ.v1.DestroyRequest
+	(*DestroyResponse)(nil), // 10: writ.v1.DestroyResponse
+	(*RotateRequest)(nil),   // 11: writ.v1.RotateRequest
+	(*RotateResponse)(nil),  // 12: writ.v1.RotateResponse
 }
 var file_custodian_proto_depIdxs = []int32{
 	2,  // 0: writ.v1.ReleaseResponse.granted:type_name -> writ.v1.Granted
-	3,  // 1: writ.v1.ReleaseResponse.refused:type_name -> writ.v1.Refused
-	0,  // 2: writ.v1.Custodian.Release:input_type -> writ.v1.ReleaseRequest
-	4,  // 3: writ.v1.Custodian.Status:input_type -> writ.v1.StatusRequest
-	6,  // 4: writ.v1.CustodianDesk.Object:input_type -> writ.v1.ObjectRequest
-	8,  // 5: writ.v1.CustodianDesk.Destroy:input_type -> writ.v1.DestroyRequest
-	10, // 6: writ.v1.CustodianDesk.Rotate:input_type -> writ.v1.RotateRequest
-	1,  // 7: writ.v1.Custodian.Release:output_type -> writ.v1.ReleaseResponse
-	5,  // 8: writ.v1.Custodian.Status:output_type -> writ.v1.StatusResponse
-	7,  // 9: writ.v1.CustodianDesk.Object:output_type -> writ.v1.ObjectResponse
-	9,  // 10: writ.v1.CustodianDesk.Destroy:output_type -> writ.v1.DestroyResponse
-	11, // 11: writ.v1.CustodianDesk.Rotate:output_type -> writ.v1.RotateResponse
-	7,  // [7:12] is the sub-list for method output_type
-	2,  // [2:7] is the sub-list for method input_type
-	2,  // [2:2] is the sub-list for extension type_name
-	2,  // [2:2] is the sub-list for extension extendee
-	0,  // [0:2] is the sub-list for field type_name
+	4,  // 1: writ.v1.ReleaseResponse.refused:type_name -> writ.v1.Refused
+	3,  // 2: writ.v1.ReleaseResponse.kept:type_name -> writ.v1.Kept
+	0,  // 3: writ.v1.Custodian.Release:input_type -> writ.v1.ReleaseRequest
+	5,  // 4: writ.v1.Custodian.Status:input_type -> writ.v1.StatusRequest
+	7,  // 5: writ.v1.CustodianDesk.Object:input_type -> writ.v1.ObjectRequest
+	9,  // 6: writ.v1.CustodianDesk.Destroy:input_type -> writ.v1.DestroyRequest
+	11, // 7: writ.v1.CustodianDesk.Rotate:input_type -> writ.v1.RotateRequest
+	1,  // 8: writ.v1.Custodian.Release:output_type -> writ.v1.ReleaseResponse
+	6,  // 9: writ.v1.Custodian.Status:output_type -> writ.v1.StatusResponse
+	8,  // 10: writ.v1.CustodianDesk.Object:output_type -> writ.v1.ObjectResponse
+	10, // 11: writ.v1.CustodianDesk.Destroy:output_type -> writ.v1.DestroyResponse
+	12, // 12: writ.v1.CustodianDesk.Rotate:output_type -> writ.v1.RotateResponse
+	8,  // [8:13] is the sub-list for method output_type
+	3,  // [3:8] is the sub-list for method input_type
+	3,  // [3:3] is the sub-list for extension type_name
+	3,  // [3:3] is the sub-list for extension extendee
+	0,  // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_custodian_proto_init() }
@@ -822,6 +915,7 @@ func file_custodian_proto_init() {
 	file_custodian_proto_msgTypes[1].OneofWrappers = []any{
 		(*ReleaseResponse_Granted)(nil),
 		(*ReleaseResponse_Refused)(nil),
+		(*ReleaseResponse_Kept)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -829,7 +923,7 @@ func file_custodian_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_custodian_proto_rawDesc), len(file_custodian_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

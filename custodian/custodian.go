@@ -127,7 +127,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{config: c, keys: keys, records: records, ledger: copied,
 		deciding: newTurn(), wake: make(chan struct{}, 1), requests: map[ledger.EntryHash]*held{}}
-	if err := errors.Join(s.finishDestructions(ctx), s.destroyDue(ctx)); err != nil {
+	if err := errors.Join(s.finishDestructions(ctx), s.destroyDue(ctx), s.endHolds(ctx)); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil

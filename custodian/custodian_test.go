@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -105,6 +107,13 @@ func (q *asked) request(t testing.TB) *unseal.Request {
 		r.Compartments = append(r.Compartments, unseal.Compartment{Capsule: c.Bytes()})
 	}
 	return r
+}
+
+// serve answers a custodian's callers.
+func serve(t testing.TB, s *custodian.Server) api.CustodianClient {
+	srv := httptest.NewServer(s.Handler())
+	t.Cleanup(srv.Close)
+	return api.NewCustodianClient(http.DefaultClient, srv.URL)
 }
 
 // send seals a request to a custodian and asks for its release.

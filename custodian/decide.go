@@ -45,7 +45,7 @@ func (s *Server) turnAway(ctx context.Context, req *unseal.Request) (*api.Releas
 	if s.ledger.Fresh() != nil || s.knowing(req) {
 		return nil, nil
 	}
-	if _, refusal := s.authorize(req); refusal != nil {
+	if _, refusal := s.authorize(ctx, req); refusal != nil {
 		return s.refuse(ctx, req, refusal)
 	}
 	return nil, nil
@@ -57,8 +57,8 @@ func (s *Server) answer(ctx context.Context, id ledger.EntryHash, req *unseal.Re
 	if err != nil {
 		return nil, s.storeError(err)
 	}
-	if d != nil && len(d.release) > 0 {
-		return granted(d), nil
+	if d != nil && len(d.proof) > 0 {
+		return done(d), nil
 	}
 	r, err := s.decide(ctx, id, req, d != nil)
 	if err != nil {
@@ -70,10 +70,14 @@ func (s *Server) answer(ctx context.Context, id ledger.EntryHash, req *unseal.Re
 	if d, err = s.carryOut(ctx, id, r); err != nil {
 		return nil, err
 	}
-	return granted(d), nil
+	return done(d), nil
 }
 
-func granted(d *decision) *api.ReleaseResponse {
+// done answers with what was decided and carried out.
+func done(d *decision) *api.ReleaseResponse {
+	if d.until > 0 {
+		return &api.ReleaseResponse{Answer: &api.ReleaseResponse_Kept{Kept: &api.Kept{Intent: d.intent, IntentProof: d.proof, Until: d.until}}}
+	}
 	return &api.ReleaseResponse{Answer: &api.ReleaseResponse_Granted{Granted: &api.Granted{
 		Release: d.release, Intent: d.intent, IntentProof: d.proof}}}
 }
@@ -98,7 +102,7 @@ func (s *Server) decide(ctx context.Context, id ledger.EntryHash, req *unseal.Re
 	if err := s.ledger.Refresh(ctx); err != nil {
 		return nil, notNow(err)
 	}
-	a, refusal := s.authorize(req)
+	a, refusal := s.authorize(ctx, req)
 	if refusal != nil {
 		return &ruling{refusal: refusal}, nil
 	}
@@ -107,10 +111,9 @@ func (s *Server) decide(ctx context.Context, id ledger.EntryHash, req *unseal.Re
 		return nil, fail(connect.CodeInternal, "", "%w", err)
 	}
 	order := a.Warrant()
-	intent := a.Intent()
-	intent.Sign(ledger.CustodianSigner(s.keys.signing))
+	intent := a.SignIntent(ledger.CustodianSigner(s.keys.signing))
 	if pending {
-		return &ruling{granted: a, intent: intent.Entry()}, nil
+		return &ruling{granted: a, intent: intent}, nil
 	}
 	objected, err := s.objected(ctx, under, order.Hash())
 	switch {
@@ -120,25 +123,28 @@ func (s *Server) decide(ctx context.Context, id ledger.EntryHash, req *unseal.Re
 		n := s.keys.names
 		return &ruling{refusal: unseal.Refuse(id, n.Office, n.Custodian, "the operator objects")}, nil
 	}
-	d := &decision{intent: intent.Entry()}
+	d := &decision{intent: intent}
 	if err := s.records.Apply(ctx, engine.Insert(decisions, id[:], d.encode()), engine.Put(used, indexKey(under), nil)); err != nil {
 		return nil, s.storeError(err)
 	}
 	return &ruling{granted: a, intent: d.intent}, nil
 }
 
-// carryOut logs the intent, waits for its proof, opens the shares and stores
-// the release.
+// carryOut logs the intent, waits for its proof, and releases or keeps.
 func (s *Server) carryOut(ctx context.Context, id ledger.EntryHash, r *ruling) (*decision, error) {
 	in, proof, err := s.ledger.Add(ctx, r.intent)
 	if err != nil {
 		return nil, notNow(err)
 	}
+	d := &decision{intent: r.intent, proof: proof}
+	if r.granted.Preserves() {
+		return d, s.keep(ctx, id, r.granted, in, d)
+	}
 	release, err := unseal.NewRelease(r.granted, in, s.keys.ring(), ledger.CustodianSigner(s.keys.signing), s.config.Now())
 	if err != nil {
 		return nil, notNow(err)
 	}
-	d := &decision{intent: r.intent, proof: proof, release: release.Encode()}
+	d.release = release.Encode()
 	if err := s.records.Apply(ctx, engine.Put(decisions, id[:], d.encode())); err != nil {
 		return nil, s.storeError(err)
 	}

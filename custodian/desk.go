@@ -18,7 +18,7 @@ func (h handler) Status(ctx context.Context, _ *api.StatusRequest) (*api.StatusR
 	if !checkpoint.IsZero() {
 		out.CheckpointTime = uint64(checkpoint.Unix())
 	}
-	for bucket, n := range map[engine.Bucket]*uint64{decisions: &out.Released, refusals: &out.Refused, objections: &out.Objections} {
+	for bucket, n := range map[engine.Bucket]*uint64{decisions: &out.Released, refusals: &out.Refused, objections: &out.Objections, holds: &out.Holds} {
 		count, err := h.records.Count(ctx, bucket)
 		if err != nil {
 			return nil, h.storeError(err)

@@ -18,7 +18,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer pause.Stop()
 	told := ""
 	for {
-		err := errors.Join(s.finishDestructions(ctx), s.destroyDue(ctx), s.keepPeriods(ctx), s.logWaiting(ctx))
+		err := errors.Join(s.finishDestructions(ctx), s.destroyDue(ctx), s.endHolds(ctx), s.keepPeriods(ctx), s.logWaiting(ctx))
 		if text := sentence(err); text != told && ctx.Err() == nil {
 			told = text
 			s.config.Log.Warn("duty", "error", err)

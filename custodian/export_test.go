@@ -5,8 +5,10 @@ import (
 	"slices"
 	"testing"
 
+	"writ/capsule"
 	"writ/charter"
 	"writ/engine"
+	"writ/ledger"
 )
 
 // TakeTurn keeps the server from deciding anything.
@@ -71,4 +73,32 @@ func SignStatement(t *testing.T, dir string, passphrase []byte, k *charter.KeySt
 		t.Fatal(err)
 	}
 	k.Sign(keys.signing)
+}
+
+// HoldKey returns the key of a hold in a key file, nil if there is none.
+func HoldKey(t *testing.T, dir string, passphrase []byte, request ledger.EntryHash) []byte {
+	t.Helper()
+	k, err := openKeys(dir, passphrase, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, ok := k.hold(request); ok {
+		return key[:]
+	}
+	return nil
+}
+
+// EraseHold erases a hold's key from the key file, and does nothing else.
+func EraseHold(t *testing.T, s *Server, request ledger.EntryHash) {
+	t.Helper()
+	if err := s.keys.endHold(request); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Keeps reports whether anything is left of a hold of a compartment.
+func (s *Server) Keeps(c capsule.Hash) bool {
+	list, _ := s.records.Scan(context.Background(), keptUnder, nil, 9)
+	held, _ := s.records.Scan(context.Background(), holds, nil, 9)
+	return len(list)+len(held) > 0 || s.kept(context.Background(), c) != nil
 }

@@ -1,7 +1,9 @@
 package custodian
 
 import (
+	"bytes"
 	"crypto/ed25519"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,6 +15,7 @@ import (
 	"writ/charter"
 	"writ/internal/keyfile"
 	"writ/internal/wire"
+	"writ/ledger"
 	"writ/unseal"
 	"writ/warrant"
 )
@@ -36,7 +39,8 @@ type Public struct {
 // keyring holds the private keys of one custodian, in memory and in the key
 // file. The two are the same whenever mu is free. Encoded: uint16 version = 1
 // || charter<V> || office<V> || custodian<V> || signing[32] || mail[32] ||
-// Period periods<V>, Period being uint32 period || uint16 kem || key<V>.
+// Period periods<V> || Hold holds<V>, Period being uint32 period || uint16 kem || key<V>,
+// Hold request[32] || key[32].
 type keyring struct {
 	dir        string
 	passphrase []byte
@@ -46,8 +50,14 @@ type keyring struct {
 	signing ed25519.PrivateKey
 	mail    *warrant.MailKey
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	secrets
+}
+
+// secrets are the keys that come and go. Their maps are replaced, never changed.
+type secrets struct {
 	periods map[uint32]*unseal.CustodianKey
+	holds   map[ledger.EntryHash][32]byte // that seal what is kept for a request
 }
 
 const keyringVersion = 1
@@ -72,7 +82,7 @@ func CreateKeys(dir string, passphrase []byte, work int, n Names, kem charter.KE
 		return nil, fmt.Errorf("custodian: %w", err)
 	}
 	k := &keyring{dir: dir, passphrase: passphrase, work: work, names: n, signing: signing, mail: mail,
-		periods: map[uint32]*unseal.CustodianKey{}}
+		secrets: noSecrets()}
 	defer k.erase()
 	if err := k.generate(kem, periods...); err != nil {
 		return nil, err
@@ -87,7 +97,7 @@ func openKeys(dir string, passphrase []byte, work int) (*keyring, error) {
 		return nil, err
 	}
 	defer clear(plain)
-	k := &keyring{dir: dir, passphrase: passphrase, work: work, periods: map[uint32]*unseal.CustodianKey{}}
+	k := &keyring{dir: dir, passphrase: passphrase, work: work, secrets: noSecrets()}
 	if err := k.parse(plain); err != nil {
 		k.erase()
 		return nil, fmt.Errorf("custodian: %s: %w", keyFile, err)
@@ -119,6 +129,15 @@ func (k *keyring) parse(b []byte) error {
 		k.periods[number] = key
 	}
 	r.Check(periods.Done())
+	list := r.Vector(keyfile.MaxSize)
+	for before := []byte(nil); list.More(); {
+		request := ledger.EntryHash(list.Array32())
+		if before != nil && bytes.Compare(before, request[:]) >= 0 {
+			list.Fail("holds not in ascending order")
+		}
+		k.holds[request], before = list.Array32(), request[:]
+	}
+	r.Check(list.Done())
 	if err := r.Done(); err != nil {
 		return err
 	}
@@ -128,78 +147,118 @@ func (k *keyring) parse(b []byte) error {
 	return err
 }
 
-// save writes the key file with these periods' keys. The caller holds mu.
-func (k *keyring) save(periods map[uint32]*unseal.CustodianKey) error {
-	plain, err := k.encode(periods)
+func noSecrets() secrets {
+	return secrets{map[uint32]*unseal.CustodianKey{}, map[ledger.EntryHash][32]byte{}}
+}
+
+// change saves changed copies of the secrets and takes them over, unless change says that
+// there is nothing to do.
+func (k *keyring) change(change func(*secrets) (bool, error)) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	next := secrets{maps.Clone(k.periods), maps.Clone(k.holds)}
+	if changed, err := change(&next); err != nil || !changed {
+		return err
+	}
+	plain, err := k.encode(&next)
 	if err != nil {
 		return fmt.Errorf("custodian: %w", err)
 	}
 	defer clear(plain)
-	return keyfile.Write(filepath.Join(k.dir, keyFile), k.passphrase, k.work, plain)
+	if err := keyfile.Write(filepath.Join(k.dir, keyFile), k.passphrase, k.work, plain); err != nil {
+		return err
+	}
+	k.secrets = next
+	return nil
 }
 
 // encode returns what the key file holds. The caller erases it.
-func (k *keyring) encode(periods map[uint32]*unseal.CustodianKey) ([]byte, error) {
-	var list wire.Writer
-	for _, number := range slices.Sorted(maps.Keys(periods)) {
-		secret, err := periods[number].Bytes()
+func (k *keyring) encode(s *secrets) ([]byte, error) {
+	var periods, list, w wire.Writer
+	defer func() { clear(periods.Bytes()); clear(list.Bytes()) }()
+	for _, number := range slices.Sorted(maps.Keys(s.periods)) {
+		secret, err := s.periods[number].Bytes()
 		if err != nil {
 			return nil, err
 		}
-		list.Uint32(number)
-		list.Uint16(uint16(periods[number].KEM()))
-		list.Opaque(secret)
+		periods.Uint32(number)
+		periods.Uint16(uint16(s.periods[number].KEM()))
+		periods.Opaque(secret)
 		clear(secret)
 	}
-	defer clear(list.Bytes())
-	var w wire.Writer
+	byHash := func(a, b ledger.EntryHash) int { return bytes.Compare(a[:], b[:]) }
+	for _, request := range slices.SortedFunc(maps.Keys(s.holds), byHash) {
+		key := s.holds[request]
+		list.Fixed(request[:])
+		list.Fixed(key[:])
+	}
 	w.Uint16(keyringVersion)
 	w.String(k.names.Charter)
 	w.String(k.names.Office)
 	w.String(k.names.Custodian)
 	w.Fixed(k.signing.Seed())
 	w.Fixed(k.mail.Bytes())
+	w.Opaque(periods.Bytes())
 	w.Opaque(list.Bytes())
 	return w.Bytes(), nil
 }
 
 // generate makes the keys of periods that have none, and saves them.
 func (k *keyring) generate(kem charter.KEM, periods ...uint32) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	more := maps.Clone(k.periods)
-	for _, number := range periods {
-		if _, ok := more[number]; ok {
-			continue
+	return k.change(func(s *secrets) (bool, error) {
+		for _, number := range periods {
+			if _, ok := s.periods[number]; ok {
+				continue
+			}
+			key, err := unseal.NewCustodianKey(kem)
+			if err != nil {
+				return false, fmt.Errorf("custodian: %w", err)
+			}
+			s.periods[number] = key
 		}
-		key, err := unseal.NewCustodianKey(kem)
-		if err != nil {
-			return fmt.Errorf("custodian: %w", err)
-		}
-		more[number] = key
-	}
-	if err := k.save(more); err != nil {
-		return err
-	}
-	k.periods = more
-	return nil
+		return true, nil
+	})
 }
 
 // destroy erases a period's key in memory and in the key file. Without such a
 // key it does nothing.
 func (k *keyring) destroy(period uint32) error {
+	return k.change(func(s *secrets) (bool, error) {
+		_, there := s.periods[period]
+		delete(s.periods, period)
+		return there, nil
+	})
+}
+
+// holdKey returns the key that seals what is kept for a request, and makes it if there
+// is none.
+func (k *keyring) holdKey(request ledger.EntryHash) (key [32]byte, err error) {
+	err = k.change(func(s *secrets) (bool, error) {
+		old, there := s.holds[request]
+		if key = old; !there {
+			rand.Read(key[:])
+			s.holds[request] = key
+		}
+		return !there, nil
+	})
+	return key, err
+}
+
+// endHold erases a hold's key in memory and in the key file.
+func (k *keyring) endHold(request ledger.EntryHash) error {
+	return k.change(func(s *secrets) (bool, error) {
+		_, there := s.holds[request]
+		delete(s.holds, request)
+		return there, nil
+	})
+}
+
+// hold returns the key of a hold.
+func (k *keyring) hold(request ledger.EntryHash) (key [32]byte, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if _, ok := k.periods[period]; !ok {
-		return nil
-	}
-	fewer := maps.Clone(k.periods)
-	delete(fewer, period)
-	if err := k.save(fewer); err != nil {
-		return err
-	}
-	k.periods = fewer
-	return nil
+	key, ok = k.holds[request]
+	return key, ok
 }
 
 // statement returns the signed statement of a period's public key: the same

@@ -1,9 +1,11 @@
 package custodian
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
+	"writ/capsule"
 	"writ/charter"
 	"writ/ledger"
 	"writ/unseal"
@@ -11,11 +13,11 @@ import (
 )
 
 // authorize runs the checks on the custodian's own copy, clock and keys.
-func (s *Server) authorize(req *unseal.Request) (a *unseal.Authorization, refusal *unseal.Refusal) {
+func (s *Server) authorize(ctx context.Context, req *unseal.Request) (a *unseal.Authorization, refusal *unseal.Refusal) {
 	ring := s.keys.ring()
 	s.ledger.View(func(b *ledger.Book) {
 		a, refusal = unseal.Authorize(req, unseal.Facts{Charter: s.keys.names.Charter, Book: b, Policy: s.ledger.Policy(),
-			Now: s.config.Now(), Keys: ring})
+			Now: s.config.Now(), Keys: ring, Kept: func(h capsule.Hash) []byte { return s.kept(ctx, h) }})
 	})
 	return a, refusal
 }

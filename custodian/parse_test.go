@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"writ/capsule"
 	"writ/charter"
 	"writ/internal/keyfile"
-	"writ/unseal"
 )
 
 func FuzzParseDecision(f *testing.F) {
@@ -32,12 +32,13 @@ func FuzzParseKeys(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(plain)
+	f.Add(append(plain[:len(plain)-1:len(plain)-1], append([]byte{64}, make([]byte, 64)...)...)) // with a hold
 	f.Fuzz(func(t *testing.T, b []byte) {
-		k := &keyring{periods: map[uint32]*unseal.CustodianKey{}}
+		k := &keyring{secrets: noSecrets()}
 		if k.parse(b) != nil {
 			return
 		}
-		again, err := k.encode(k.periods)
+		again, err := k.encode(&k.secrets)
 		if err != nil || !bytes.Equal(again, b) {
 			t.Fatalf("%x encodes as %x, %v", b, again, err)
 		}
@@ -80,4 +81,14 @@ func TestKeyFile(t *testing.T) {
 	if _, err := openKeys(dir, []byte("x"), 2); err == nil || errors.Is(err, keyfile.ErrPassphrase) {
 		t.Errorf("damaged file: %v", err)
 	}
+}
+
+func FuzzParseHold(f *testing.F) {
+	f.Add((&hold{until: 7, capsules: []capsule.Hash{{1}, {2}}, shares: make([]byte, 80)}).encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, err := parseHold(b)
+		if err == nil && !bytes.Equal(h.encode(), b) {
+			t.Fatalf("%x encodes as %x", b, h.encode())
+		}
+	})
 }

@@ -16,10 +16,12 @@ import (
 //
 //	decisions     request entry hash -> decision, from the intent on
 //	refusals      request entry hash -> the refusal entry that was first signed
-//	unlogged      entry hash -> refusal or destruction entry that the ledger lacks
+//	unlogged      entry hash -> refusal, destruction or hold end that the ledger lacks
 //	objections    warrant entry's index, eight bytes -> reason
 //	objected      warrant hash -> nothing: a request under it met an objection
 //	used          warrant entry's index -> nothing: an intent was decided under it
+//	holds         request entry hash -> what is kept for it: see hold
+//	kept          capsule hash || request entry hash -> nothing: the hold has its share
 //	destructions  period, four bytes -> destruction entry of a key that is being erased
 const (
 	decisions    engine.Bucket = "decisions"
@@ -29,18 +31,21 @@ const (
 	objectedTo   engine.Bucket = "objected"
 	used         engine.Bucket = "used"
 	destructions engine.Bucket = "destructions"
+	holds        engine.Bucket = "holds"
+	keptUnder    engine.Bucket = "kept"
 )
 
 // maxRelease bounds a stored release: 1,024 shares of about 80 bytes and the
 // envelope around them.
 const maxRelease = 1 << 20
 
-// decision is what the custodian does about a request: release. Without a
-// release it is pending. Encoded: intent<V> || intent_proof<V> || release<V>.
+// decision is what the custodian does about a request: release, or keep. Without a
+// proof it is pending. Encoded: intent<V> || intent_proof<V> || release<V> || uint64 until.
 type decision struct {
-	intent  []byte // the release entry
+	intent  []byte // the release or preservation entry
 	proof   []byte
-	release []byte
+	release []byte // empty for a hold
+	until   uint64 // when a hold ends; 0 for a release
 }
 
 func (d *decision) encode() []byte {
@@ -48,6 +53,7 @@ func (d *decision) encode() []byte {
 	w.Opaque(d.intent)
 	w.Opaque(d.proof)
 	w.Opaque(d.release)
+	w.Uint64(d.until)
 	return w.Bytes()
 }
 
@@ -69,7 +75,7 @@ func (s *Server) decision(ctx context.Context, request ledger.EntryHash) (*decis
 
 func parseDecision(b []byte) (*decision, error) {
 	r := wire.NewReader(b)
-	d := &decision{r.Opaque(ledger.MaxEntry), r.Opaque(ledger.MaxProof), r.Opaque(maxRelease)}
+	d := &decision{r.Opaque(ledger.MaxEntry), r.Opaque(ledger.MaxProof), r.Opaque(maxRelease), r.Uint64()}
 	if err := r.Done(); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"writ/charter"
+	"writ/warrant"
 )
 
 // Book is a reader's copy of what the log says: every entry, replayed in
@@ -33,6 +34,7 @@ type Book struct {
 	refusals    map[answer]uint8              // reason
 	readings    map[EntryHash][]LoggedReading // by request
 	notices     notices
+	holds       map[answer]*hold
 
 	findings   []Finding
 	statistics Statistics
@@ -52,7 +54,7 @@ type LoggedWarrant struct {
 	*Warrant
 	Index uint64
 	Hash  EntryHash
-	// Rank counts the warrants of the same law and test flag up to this one,
+	// Rank counts the warrants of the same law, test flag and action up to this one,
 	// in that cap period touched by its life in which they are most: 1 is the
 	// first. One whose rank exceeds CapSubjects of its charter must not be
 	// acted on.
@@ -114,6 +116,7 @@ func NewBook(firsts ...charter.Hash) *Book {
 		refusals:    map[answer]uint8{},
 		readings:    map[EntryHash][]LoggedReading{},
 		notices:     notices{byRound: map[uint64][]*clock{}},
+		holds:       map[answer]*hold{},
 		statistics:  Statistics{Laws: map[string]*LawStatistics{}},
 	}
 }
@@ -175,7 +178,7 @@ func (b *Book) WarrantsInPeriod(h charter.Hash, at time.Time, test bool) int {
 	if !ok || at.Unix() < 0 {
 		return 0
 	}
-	t := b.tallies[tallyKey{l.charter.Name, test}]
+	t := b.tallies[tallyKey{l.charter.Name, test, false}]
 	return t.count(l.charter.Limits.CapPeriod, uint64(at.Unix()))
 }
 
@@ -186,7 +189,7 @@ func (b *Book) RankUnder(index uint64, h charter.Hash) int {
 	if w == nil || l == nil || l.charter.Mode == charter.NoAccess {
 		return 0
 	}
-	lives := b.tally(l.charter.Name, w.IsTest()).lives
+	lives := b.tally(l.charter.Name, w.Warrant).lives
 	return rankOf(lives[:w.place+1], l.charter.Limits.CapPeriod)
 }
 
@@ -239,6 +242,10 @@ func (b *Book) examine(e *Entry, index uint64, seen time.Time) (record func(), e
 		return b.mistake(e.Error)
 	case TypeRound:
 		return b.round(e.Round, index)
+	case TypePreservation:
+		return b.preservation(e.Preservation)
+	case TypeHoldEnd:
+		return b.holdEnd(e.HoldEnd)
 	}
 	return nil, unsupported("entry type %d", e.kind)
 }
@@ -263,7 +270,7 @@ func (b *Book) warrant(e *Entry, index uint64) (func(), error) {
 	return func() {
 		b.commitments[x.Commitment] = index
 		b.used[l.charter.Name] = l.charter.Number
-		t := b.tally(l.charter.Name, x.IsTest())
+		t := b.tally(l.charter.Name, x)
 		place, rank := len(t.lives), t.add(l.charter.Limits.CapPeriod, life{x.NotBefore, x.NotAfter})
 		b.warrants[index] = &LoggedWarrant{Warrant: x, Index: index, Hash: e.Hash(), Rank: rank, place: place}
 		b.statistics.warrant(l.charter.Name, x)
@@ -295,18 +302,12 @@ func (b *Book) request(e *Entry, index uint64) (func(), error) {
 }
 
 func (b *Book) release(x *Release, index uint64) (func(), error) {
-	r, ok := b.requests[x.Request]
-	if !ok || r.Index != x.RequestIndex {
-		return nil, invalid("release for a request that is not entry %d", x.RequestIndex)
+	c, w, err := b.answers(x, warrant.Disclose, x.Verify)
+	if err != nil {
+		return nil, err
 	}
-	w := b.warrants[r.WarrantIndex]
-	c := b.laws[w.Charter].charter
 	a := answer{x.Request, x.Office, x.Custodian}
 	switch at, again := b.releases[a]; {
-	case b.signedUnder(x.Office, x.Custodian, x.Verify, []*law{b.laws[w.Charter]}) == nil:
-		return nil, invalid("release not signed by a custodian of the charter")
-	case int(x.Count) != len(r.Leaves) || x.Root != r.Root:
-		return nil, invalid("release of other compartments than requested")
 	case again:
 		return nil, invalid("release of entry %d again", at)
 	case w.stopped() != "":
@@ -319,6 +320,26 @@ func (b *Book) release(x *Release, index uint64) (func(), error) {
 			b.find(index, TypeRelease, breaks("LED-55", invalid("release for warrant %d of a cap of %d", w.Rank, c.Limits.CapSubjects)))
 		}
 	}, nil
+}
+
+// answers returns the charter and the warrant to which a release or preservation belongs,
+// or why it answers no request on the log.
+func (b *Book) answers(x *Release, action warrant.Action, verify func(charter.CustodianKey) bool) (*charter.Charter, *LoggedWarrant, error) {
+	r, ok := b.requests[x.Request]
+	if !ok || r.Index != x.RequestIndex {
+		return nil, nil, invalid("for a request that is not entry %d", x.RequestIndex)
+	}
+	w := b.warrants[r.WarrantIndex]
+	l := b.laws[w.Charter]
+	switch {
+	case b.signedUnder(x.Office, x.Custodian, verify, []*law{l}) == nil:
+		return nil, nil, invalid("not signed by a custodian of the charter")
+	case int(x.Count) != len(r.Leaves) || x.Root != r.Root:
+		return nil, nil, invalid("for other compartments than requested")
+	case w.Action != action:
+		return nil, nil, invalid("under a warrant that asks for something else")
+	}
+	return l.charter, w, nil
 }
 
 // refusal finds the law through the request or, if that is not on the log,

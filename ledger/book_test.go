@@ -657,8 +657,8 @@ func TestStatisticsR23(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{"entries":13,"findings":1,"rounds":0,"laws":{"Testland Communications Warrants":{"versions":1,"custodian_keys":17,"destructions":1,` +
-		`"real":{"warrants":2,"emergencies":1,"renewals":0,"privileged":0,"cancellations":1,"reviews_confirmed":0,"reviews_refused":0,"errors":{"wrong person":1},"warrants_by_case_type":{"serious-crime":2},"requests":1,"compartments":3,"releases_by_custodian":{"judicial/judicial-1":1},"readings":1,"exports":0},` +
-		`"test":{"warrants":1,"emergencies":0,"renewals":0,"privileged":0,"cancellations":0,"reviews_confirmed":0,"reviews_refused":0,"errors":{},"warrants_by_case_type":{"missing-person":1},"requests":0,"compartments":0,"releases_by_custodian":{},"readings":0,"exports":0},` +
+		`"real":{"warrants":2,"emergencies":1,"holds":0,"preservations":0,"renewals":0,"privileged":0,"cancellations":1,"reviews_confirmed":0,"reviews_refused":0,"errors":{"wrong person":1},"warrants_by_case_type":{"serious-crime":2},"requests":1,"compartments":3,"releases_by_custodian":{"judicial/judicial-1":1},"readings":1,"exports":0},` +
+		`"test":{"warrants":1,"emergencies":0,"holds":0,"preservations":0,"renewals":0,"privileged":0,"cancellations":0,"reviews_confirmed":0,"reviews_refused":0,"errors":{},"warrants_by_case_type":{"missing-person":1},"requests":0,"compartments":0,"releases_by_custodian":{},"readings":0,"exports":0},` +
 		`"refusals_by_reason":{"4":1},"refusals_by_custodian":{"oversight/oversight-1":1}}}}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -721,6 +721,10 @@ func reencode(e *Entry) []byte {
 		return e.Review.Entry()
 	case e.Error != nil:
 		return e.Error.Entry()
+	case e.Preservation != nil:
+		return e.Preservation.Entry()
+	case e.HoldEnd != nil:
+		return e.HoldEnd.Entry()
 	case e.Reading != nil:
 		return e.Reading.Entry()
 	case e.Round != nil:

@@ -28,27 +28,38 @@ const (
 	TypeCancellation Type = 8
 	TypeReview       Type = 9
 	TypeError        Type = 10
+	TypePreservation Type = 11
 	TypeReading      Type = 12
 	TypeRound        Type = 13
+	TypeHoldEnd      Type = 14
 )
 
-var typeNames = map[Type]string{TypeCharter: "charter", TypeCustodianKey: "custodian key", TypeWarrant: "warrant",
-	TypeRequest: "request", TypeRelease: "release", TypeRefusal: "refusal", TypeDestruction: "destruction",
-	TypeCancellation: "cancellation", TypeReview: "review", TypeError: "error", TypeReading: "reading", TypeRound: "round"}
+// types are, for each type, the name and the rule of spec/ledger.md by which an entry
+// of it counts.
+var types = map[Type]struct{ name, rule string }{
+	TypeCharter:      {"charter", "LED-52"},
+	TypeCustodianKey: {"custodian key", "LED-53"},
+	TypeWarrant:      {"warrant", "LED-54"},
+	TypeRequest:      {"request", "LED-56"},
+	TypeRelease:      {"release", "LED-57"},
+	TypeRefusal:      {"refusal", "LED-58"},
+	TypeDestruction:  {"destruction", "LED-59"},
+	TypeCancellation: {"cancellation", "LED-70"},
+	TypeReview:       {"review", "LED-71"},
+	TypeError:        {"error", "LED-75"},
+	TypePreservation: {"preservation", "LED-90"},
+	TypeReading:      {"reading", "LED-62"},
+	TypeRound:        {"round", "LED-80"},
+	TypeHoldEnd:      {"hold end", "LED-91"},
+}
 
 // String returns the name that the label of the entry's signature carries.
 func (t Type) String() string {
-	if name, ok := typeNames[t]; ok {
-		return name
+	if known, ok := types[t]; ok {
+		return known.name
 	}
 	return "unknown"
 }
-
-// typeRules are the rules of spec/ledger.md by which an entry of each type
-// counts; what is no entry of a known type breaks the first.
-var typeRules = map[Type]string{TypeCharter: "LED-52", TypeCustodianKey: "LED-53", TypeWarrant: "LED-54",
-	TypeRequest: "LED-56", TypeRelease: "LED-57", TypeRefusal: "LED-58", TypeDestruction: "LED-59",
-	TypeCancellation: "LED-70", TypeReview: "LED-71", TypeError: "LED-75", TypeReading: "LED-62", TypeRound: "LED-80"}
 
 // label is the name under which the entry's content is signed.
 func (t Type) label() string { return "entry " + t.String() }
@@ -74,6 +85,8 @@ type Entry struct {
 	Review       *Review
 	Error        *Error
 	Round        *Round
+	Preservation *Preservation
+	HoldEnd      *HoldEnd
 
 	kind  Type
 	bytes []byte
@@ -135,6 +148,10 @@ func (e *Entry) parseBody(b []byte) (err error) {
 		e.Error, err = parseError(b)
 	case TypeRound:
 		e.Round, err = parseRound(b)
+	case TypePreservation:
+		e.Preservation, err = parsePreservation(b)
+	case TypeHoldEnd:
+		e.HoldEnd, err = parseHoldEnd(b)
 	default:
 		return unsupported("entry type %d", e.kind)
 	}

@@ -41,8 +41,12 @@ func TestGolden(t *testing.T) {
 	x := &Error{RequestIndex: 8, Request: HashEntry(q.Entry()), Kind: WrongPerson}
 	x.Approval = judge.Approve(x.Hash(), "judicial", "judge-1")
 	s := beacontest.New("golden", 1_790_000_000, 60, 2, 3).Sign(40)
+	k := &Preservation{*r}
+	k.Sign(custodian)
+	h := &HoldEnd{Request: r.Request, Office: "judicial", Custodian: "judicial-1"}
+	h.Sign(custodian)
 	var got bytes.Buffer
-	for _, b := range [][]byte{w.Entry(), q.Entry(), r.Entry(), n.Entry(), d.Entry(), p.Entry(), c.Entry(), v.Entry(), x.Entry(), NewRound(s).Entry()} {
+	for _, b := range [][]byte{w.Entry(), q.Entry(), r.Entry(), n.Entry(), d.Entry(), p.Entry(), c.Entry(), v.Entry(), x.Entry(), NewRound(s).Entry(), k.Entry(), h.Entry()} {
 		e, err := ParseEntry(b)
 		if err != nil {
 			t.Fatal(err)

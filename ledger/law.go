@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"writ/charter"
+	"writ/warrant"
 )
 
 // law is a version of a charter that counts.
@@ -135,8 +136,8 @@ func (b *Book) DestroyBy(name string, period uint32, now time.Time) (at uint64, 
 	return 0, false
 }
 
-// Overdue returns a finding for each key that should have been destroyed by
-// now and is not stated to be. The statement has the charter's freshness to get on the
+// Overdue returns a finding for each key, and each hold, that should have been destroyed
+// by now and is not stated to be. The statement has the charter's freshness to get on the
 // log.
 func (b *Book) Overdue(now time.Time) []Finding {
 	var late []Finding
@@ -154,7 +155,7 @@ func (b *Book) Overdue(now time.Time) []Finding {
 		}
 	}
 	slices.SortFunc(late, func(x, y Finding) int { return cmp.Compare(x.Problem, y.Problem) })
-	return slices.Compact(late)
+	return append(slices.Compact(late), b.overdueHolds(now)...)
 }
 
 func (b *Book) charter(s *charter.Signed, index uint64, seen time.Time) (func(), error) {
@@ -349,6 +350,8 @@ func (b *Book) permits(l *law, x *Warrant) error {
 		return invalid("urgent life of %d s, at most %d are allowed", life, c.Limits.Urgent.MaxLife)
 	case x.NotBefore >= c.Review:
 		return invalid("warrant after the charter's review date")
+	case x.Action == warrant.Preserve && c.Limits.MaxHold == 0:
+		return invalid("the charter has nothing preserved")
 	case x.IsPrivileged() && len(c.Privilege) == 0:
 		return invalid("the charter knows no privileged conversations")
 	case !slices.Equal(x.Offices, c.WarrantRules(x.IsPrivileged()).Offices()):

@@ -87,8 +87,8 @@ func ruleOf(t Type, err error) string {
 	if b := (&brokenRule{}); errors.As(err, &b) {
 		return b.rule
 	}
-	if rule, ok := typeRules[t]; ok {
-		return rule
+	if known, ok := types[t]; ok {
+		return known.rule
 	}
 	return "LED-50"
 }

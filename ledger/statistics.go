@@ -3,6 +3,8 @@ package ledger
 import (
 	"maps"
 	"strconv"
+
+	"writ/warrant"
 )
 
 // Statistics are the numbers of the public report. They depend on the entries
@@ -31,8 +33,10 @@ type LawStatistics struct {
 type Activity struct {
 	Warrants            int            `json:"warrants"`
 	Emergencies         int            `json:"emergencies"` // of the warrants
-	Renewals            int            `json:"renewals"`    // of the warrants
-	Privileged          int            `json:"privileged"`  // of the warrants
+	Holds               int            `json:"holds"`       // of the warrants: those that preserve and open nothing
+	Preservations       int            `json:"preservations"`
+	Renewals            int            `json:"renewals"`   // of the warrants
+	Privileged          int            `json:"privileged"` // of the warrants
 	Cancellations       int            `json:"cancellations"`
 	Confirmed           int            `json:"reviews_confirmed"` // of the emergencies
 	Refused             int            `json:"reviews_refused"`   // of the emergencies
@@ -100,6 +104,9 @@ func (s *Statistics) warrant(name string, w *Warrant) {
 	if w.IsPrivileged() {
 		a.Privileged++
 	}
+	if w.Action == warrant.Preserve {
+		a.Holds++
+	}
 }
 
 func (a *Activity) review(o Outcome) {
@@ -135,8 +142,8 @@ func (s *Statistics) refusal(name string, x *Refusal) {
 }
 
 type tallyKey struct {
-	charter string
-	test    bool
+	charter    string
+	test, hold bool // holds open nothing and are counted apart, under the same cap
 }
 
 // tally counts warrants by the cap periods that their lives touch: each counts
@@ -156,8 +163,8 @@ func (l life) periods(length uint64) (first, last uint64) {
 	return l.begin / length, (l.end - 1) / length
 }
 
-func (b *Book) tally(name string, test bool) *tally {
-	k := tallyKey{name, test}
+func (b *Book) tally(name string, w *Warrant) *tally {
+	k := tallyKey{name, w.IsTest(), w.Action == warrant.Preserve}
 	if b.tallies[k] == nil {
 		b.tallies[k] = &tally{counts: map[uint64]map[uint64]int{}}
 	}

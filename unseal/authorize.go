@@ -20,6 +20,9 @@ type Facts struct {
 	Policy  *ledger.Policy // its witness policy, the same text as the charter's
 	Now     time.Time      // its own clock
 	Keys    *Keyring       // its keys, with its office and name
+	// Kept returns this custodian's share of a compartment that a hold keeps at Now, or
+	// nil; it may be nil itself.
+	Kept func(capsule.Hash) []byte
 }
 
 // Authorization is a request that passed every check of one custodian. Only
@@ -30,6 +33,7 @@ type Authorization struct {
 	fresh    time.Duration // oldest cosignature accepted
 	signing  charter.CustodianKey
 	intent   ledger.Release
+	until    uint64        // when a hold ends, Unix seconds
 	compared []sealedShare // in the order of the request
 }
 
@@ -40,6 +44,7 @@ type sealedShare struct {
 	path   []byte
 	period lawPeriod
 	share  capsule.Share
+	kept   []byte // the share itself, if a hold keeps it and the key is gone
 }
 
 // Warrant returns the warrant, for the custodian's own record.
@@ -48,10 +53,30 @@ func (a *Authorization) Warrant() warrant.Warrant { return *a.warrant }
 // Compartments returns how many compartments are authorised.
 func (a *Authorization) Compartments() int { return len(a.compared) }
 
-// Intent returns the release entry to sign, log and prove to be logged.
+// Preserves reports whether the warrant asks to keep the compartments and to open
+// nothing; they are then kept until Until, in Unix seconds.
+func (a *Authorization) Preserves() bool { return a.warrant.Action == warrant.Preserve }
+
+// Until returns when the hold ends.
+func (a *Authorization) Until() uint64 { return a.until }
+
+// Intent returns what a release entry, or a preservation, says.
 func (a *Authorization) Intent() *ledger.Release {
 	intent := a.intent
 	return &intent
+}
+
+// SignIntent returns the entry to log and prove to be logged: a release, or a
+// preservation.
+func (a *Authorization) SignIntent(key ledger.CustodianSigner) []byte {
+	if a.Preserves() {
+		x := ledger.Preservation{Release: a.intent}
+		x.Sign(key)
+		return x.Entry()
+	}
+	x := a.intent
+	x.Sign(key)
+	return x.Entry()
 }
 
 // Authorize runs a custodian's checks (protocol, section 6) in the order of
@@ -62,7 +87,7 @@ func Authorize(q *Request, f Facts) (*Authorization, *Refusal) {
 	v := &vetting{q: q, f: f, periods: map[lawPeriod]*period{}}
 	for _, step := range []func() *fault{
 		v.parse, v.law, v.approvals, v.inclusion, v.copyOfLedger, v.requestFits, v.entryFits,
-		v.life, v.standing, v.renewal, v.cap, v.notice, v.round, v.compartments, v.shares,
+		v.life, v.standing, v.renewal, v.cap, v.action, v.notice, v.round, v.compartments, v.shares,
 	} {
 		if f := step(); f != nil {
 			request := ledger.HashEntry(q.RequestEntry)
@@ -101,6 +126,7 @@ type vetting struct {
 	warrantIn, requestIn *ledger.Included      // inclusion
 	logged               *ledger.LoggedWarrant // copyOfLedger
 
+	until   uint64                // action
 	periods map[lawPeriod]*period // compartments
 	sealed  []sealedShare
 }
@@ -268,6 +294,27 @@ func (v *vetting) cap() *fault {
 	return nil
 }
 
+// action: something is kept only if the law has holds, for as long as it says and every
+// version that sealed something of it (see narrow).
+func (v *vetting) action() *fault {
+	if v.warrant.Action == warrant.Preserve {
+		return v.hold(v.charter)
+	}
+	return nil
+}
+
+// hold shortens a hold to what a version of the charter allows.
+func (v *vetting) hold(c *charter.Charter) *fault {
+	until := ledger.HoldUntil(&v.warrantEntry.Warrant.Public, c)
+	if v.until == 0 || until < v.until {
+		v.until = until
+	}
+	if v.f.Now.Unix() >= int64(v.until) {
+		return fail(ReasonAction, "by version %d a hold would have ended at %d", c.Number, until)
+	}
+	return nil
+}
+
 // notice recomputes the leaves in the request entry byte for byte: exactly one
 // for each compartment.
 func (v *vetting) notice() *fault {
@@ -294,7 +341,7 @@ func (v *vetting) round() *fault {
 func (v *vetting) result() *Authorization {
 	r := v.requestEntry.Request
 	return &Authorization{
-		warrant: v.warrant, policy: v.f.Policy, fresh: freshness(v.charter), signing: v.signing, compared: v.sealed,
+		warrant: v.warrant, policy: v.f.Policy, fresh: freshness(v.charter), signing: v.signing, compared: v.sealed, until: v.until,
 		intent: ledger.Release{RequestIndex: v.requestIn.Index(), Request: v.requestEntry.Hash(),
 			Office: v.f.Keys.office, Custodian: v.f.Keys.custodian, Count: uint32(len(r.Leaves)), Root: r.Root()},
 	}

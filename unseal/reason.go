@@ -46,6 +46,7 @@ const (
 	ReasonCancelled    Reason = 30 // an office that approved the warrant cancelled it
 	ReasonUnconfirmed  Reason = 31 // R18: an emergency that was refused, or not confirmed in time
 	ReasonError        Reason = 32 // R22: an error stands against the warrant
+	ReasonAction       Reason = 35 // R28: the charter lets nothing be kept, or no longer
 	ReasonPrivilege    Reason = 33 // R35: privileged, without the office that must approve that
 	ReasonRound        Reason = 34 // R16: round or timelock of the notice is wrong; looked at after 19
 	ReasonRenewal      Reason = 36 // R20: what it renews is not a warrant of the same person
@@ -86,6 +87,7 @@ var sentences = map[Reason]string{
 	ReasonUnconfirmed:  "The warrant was urgent, and was refused or not confirmed in time.",
 	ReasonError:        "An error stands against the warrant.",
 	ReasonRenewal:      "What the warrant renews is not a warrant of the same person.",
+	ReasonAction:       "The charter lets nothing be kept under this warrant, or no longer.",
 	ReasonPrivilege:    "What is asked for is privileged, and the office that must agree to that has not.",
 	ReasonRound:        "The person would not be told at the time that the warrant sets.",
 }

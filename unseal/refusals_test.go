@@ -303,6 +303,10 @@ var refusals = []refusal{
 		d.Sign(w.signing("judicial-1"))
 		w.counted(d.Entry())
 	}},
+	{name: "R28 a hold that would have ended", want: ReasonAction, law: func(c *charter.Charter) { c.Limits.MaxHold = 3600 },
+		edits: order(func(w *world, o *warrant.Warrant) {
+			o.Action, o.NotBefore = warrant.Preserve, o.NotBefore-3600
+		})},
 	{name: "I have no key", want: ReasonKey,
 		edits: facts(func(w *world, f *Facts) { f.Keys.Forget(w.access.Period()) })},
 	{name: "I have another key", want: ReasonKey,

@@ -60,7 +60,7 @@ const (
 // checkpoint fresh at now, and that the warrant still lives. It is all or
 // nothing.
 func NewRelease(a *Authorization, intent *ledger.Included, keys *Keyring, signing ledger.CustodianSigner, now time.Time) (*Release, error) {
-	if err := a.allows(intent, now); err != nil {
+	if err := a.allows(intent, warrant.Disclose, now); err != nil {
 		return nil, err
 	}
 	if keys.office != a.intent.Office || keys.custodian != a.intent.Custodian {
@@ -82,41 +82,52 @@ func NewRelease(a *Authorization, intent *ledger.Included, keys *Keyring, signin
 	return r, nil
 }
 
-// allows checks the proof of the intent. The checkpoint is verified again,
-// under the policy and freshness of the authorisation.
-func (a *Authorization) allows(intent *ledger.Included, now time.Time) error {
-	if a == nil || len(a.compared) == 0 || intent == nil || intent.Entry().Release == nil {
+// allows checks the proof of the intent, and that it is for what is about to be done. The
+// checkpoint is verified again, under the policy and freshness of the authorisation.
+func (a *Authorization) allows(in *ledger.Included, action warrant.Action, now time.Time) error {
+	if a == nil || len(a.compared) == 0 || in == nil {
 		return refused("no authorisation or no logged intent")
 	}
-	logged, want := *intent.Entry().Release, a.intent
+	logged, verify := intentOf(in.Entry(), action)
+	if a.warrant.Action != action || logged == nil {
+		return refused("no authorisation, or no logged intent, for this")
+	}
+	want := a.intent
 	want.Signature = logged.Signature
 	life := uint64(max(now.Unix(), 0))
 	switch {
-	case logged != want:
+	case *logged != want:
 		return refused("the logged intent is another")
-	case !logged.Verify(a.signing):
+	case !verify(a.signing):
 		return refused("the logged intent is not signed by %s", want.Custodian)
-	case intent.Index() <= want.RequestIndex:
+	case in.Index() <= want.RequestIndex:
 		return refused("the logged intent stands before its request")
 	case life < a.warrant.NotBefore || life >= a.warrant.NotAfter:
 		return refused("the warrant's life is over")
 	}
-	if _, err := a.policy.Checkpoint(intent.Checkpoint().Signed(), now, a.fresh); err != nil {
+	if _, err := a.policy.Checkpoint(in.Checkpoint().Signed(), now, a.fresh); err != nil {
 		return refused("logged intent: %v", err)
 	}
 	return nil
+}
+
+// intentOf returns the intent in an entry that announces an action, with its signature's
+// check, or nil.
+func intentOf(e *ledger.Entry, action warrant.Action) (*ledger.Release, func(charter.CustodianKey) bool) {
+	switch {
+	case action == warrant.Disclose && e.Release != nil:
+		return e.Release, e.Release.Verify
+	case action == warrant.Preserve && e.Preservation != nil:
+		return &e.Preservation.Release, e.Preservation.Verify
+	}
+	return nil, nil
 }
 
 // openShares returns the plaintext of sealed.
 func (a *Authorization) openShares(keys *Keyring) ([]byte, error) {
 	content := make([]byte, 0, maxSealed)
 	for _, s := range a.compared {
-		key := keys.keys[s.period.n]
-		if key == nil {
-			clear(content)
-			return nil, refused("no key of period %d", s.period.n)
-		}
-		share, err := s.open(key)
+		share, err := s.openWith(keys)
 		if err != nil {
 			clear(content)
 			return nil, fmt.Errorf("unseal: capsule %s: %w", s.hash, err)

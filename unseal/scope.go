@@ -22,6 +22,7 @@ type period struct {
 	access *charter.Access
 	leaf   int
 	key    *CustodianKey
+	closed *fault // why the key is not there: the horizon passed, or it never was
 }
 
 // compartments checks that every label is within the warrant's scope, and keeps
@@ -43,7 +44,13 @@ func (v *vetting) compartments() *fault {
 		if n := len(p.access.Leaves()); len(parsed.Shares()) != n {
 			return fail(ReasonCapsule, "compartment %d: %d shares for %d custodians", i, len(parsed.Shares()), n)
 		}
-		v.sealed = append(v.sealed, keep(parsed, p))
+		sealed := keep(parsed, p)
+		if p.closed != nil {
+			if sealed.kept = v.kept(sealed.hash); sealed.kept == nil {
+				return p.closed
+			}
+		}
+		v.sealed = append(v.sealed, sealed)
 	}
 	return nil
 }
@@ -89,6 +96,15 @@ func (v *vetting) subject(l *capsule.Label, roster []byte) bool {
 		directory.VerifyRoster(l.Roster, v.warrant.Subject, roster) == nil
 }
 
+// kept returns the share of a compartment that a hold keeps. A hold is not made of
+// another: it would go on for ever.
+func (v *vetting) kept(h capsule.Hash) []byte {
+	if v.f.Kept == nil || v.warrant.Action == warrant.Preserve {
+		return nil
+	}
+	return v.f.Kept(h)
+}
+
 // period resolves a key period once: the structure with its public keys, this
 // custodian's place in it, and its private key. The horizon is that of the version in
 // force: no version has a longer one than those before it.
@@ -99,22 +115,31 @@ func (v *vetting) period(c *charter.Charter, at lawPeriod) (*period, *fault) {
 	if f := v.narrow(c); f != nil {
 		return nil, f
 	}
-	me := v.f.Keys
-	if v.f.Now.Unix() > int64(v.charter.DestroyBy(at.n)) || v.f.Book.Destroyed(c.Name, me.office, me.custodian, at.n) {
-		return nil, fail(ReasonHorizon, "key period %d", at.n)
-	}
 	access, err := c.Access(at.n, v.f.Book.Keys(c.Name, at.n))
 	if err != nil {
 		return nil, fail(ReasonCapsule, "%v", err)
 	}
-	p := &period{access: access, key: me.keys[at.n]}
+	me := v.f.Keys
 	for i, l := range access.Leaves() {
-		if l.Custodian == me.custodian && p.key != nil && bytes.Equal(l.PublicKey, p.key.Public()) {
-			p.leaf, v.periods[at] = i, p
+		if l.Office == me.office && l.Custodian == me.custodian {
+			p := &period{access: access, leaf: i, key: me.keys[at.n]}
+			p.closed = v.closed(c, at.n, p.key, l.PublicKey)
+			v.periods[at] = p
 			return p, nil
 		}
 	}
 	return nil, fail(ReasonKey, "key period %d", at.n)
+}
+
+// closed is why a period's key opens nothing any more, or never did.
+func (v *vetting) closed(c *charter.Charter, n uint32, key *CustodianKey, public []byte) *fault {
+	switch me := v.f.Keys; {
+	case v.f.Now.Unix() > int64(v.charter.DestroyBy(n)) || v.f.Book.Destroyed(c.Name, me.office, me.custodian, n):
+		return fail(ReasonHorizon, "key period %d", n)
+	case key == nil || !bytes.Equal(public, key.Public()):
+		return fail(ReasonKey, "key period %d", n)
+	}
+	return nil
 }
 
 // narrow: what was sealed under an earlier version keeps that version's limits
@@ -128,6 +153,9 @@ func (v *vetting) narrow(c *charter.Charter) *fault {
 	}
 	if rank, most := v.f.Book.RankUnder(v.logged.Index, c.Hash()), int(c.Limits.CapSubjects); rank > most {
 		return fail(ReasonCap, "by version %d, under which was sealed, it is number %d of at most %d", c.Number, rank, most)
+	}
+	if v.warrant.Action == warrant.Preserve {
+		return v.hold(c)
 	}
 	return nil
 }
@@ -145,13 +173,12 @@ func (v *vetting) shares() *fault {
 	return nil
 }
 
-// open opens a share under exactly its label, and compares its commitment (R4).
-func (s *sealedShare) open(k *CustodianKey) ([]byte, error) {
-	r, err := hpke.NewRecipient(s.share.Enc, k.private, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), s.ctx[:])
-	if err != nil {
-		return nil, err
+// open opens a share under exactly its label, or takes the one kept, and compares its
+// commitment (R4).
+func (s *sealedShare) open(k *CustodianKey) (share []byte, err error) {
+	if share = bytes.Clone(s.kept); share == nil {
+		share, err = s.unseal(k)
 	}
-	share, err := r.Open(s.share.Commitment[:], s.share.Ciphertext)
 	if err != nil {
 		return nil, err
 	}
@@ -161,4 +188,22 @@ func (s *sealedShare) open(k *CustodianKey) ([]byte, error) {
 		return nil, invalid("share does not match its commitment")
 	}
 	return share, nil
+}
+
+func (s *sealedShare) unseal(k *CustodianKey) ([]byte, error) {
+	r, err := hpke.NewRecipient(s.share.Enc, k.private, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), s.ctx[:])
+	if err != nil {
+		return nil, err
+	}
+	return r.Open(s.share.Commitment[:], s.share.Ciphertext)
+}
+
+// openWith opens a share with the keys as they are now: one may be gone since the request
+// was authorised.
+func (s *sealedShare) openWith(keys *Keyring) ([]byte, error) {
+	key := keys.keys[s.period.n]
+	if key == nil && s.kept == nil {
+		return nil, refused("no key of period %d", s.period.n)
+	}
+	return s.open(key)
 }

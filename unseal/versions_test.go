@@ -108,6 +108,11 @@ func TestEarlierVersionNarrows(t *testing.T) {
 		}})
 		return w.since()
 	}
+	preserve := func(w *world) *warrant.Warrant {
+		o := w.since()
+		o.Action, o.NotBefore = warrant.Preserve, o.NotBefore-10
+		return o
+	}
 	later := func(d time.Duration) func(w *world) *warrant.Warrant {
 		return func(w *world) *warrant.Warrant {
 			o := w.since()
@@ -132,6 +137,8 @@ func TestEarlierVersionNarrows(t *testing.T) {
 		{name: "cap, narrower before", first: func(l *charter.Limits) { l.CapSubjects = 1 }, order: twice, want: ReasonCap},
 		{name: "cap period, longer before", first: func(l *charter.Limits) { l.CapSubjects, l.CapPeriod = 1, 360*day }, order: apart, want: ReasonCap},
 		{name: "cap, narrower now", second: func(l *charter.Limits) { l.CapSubjects = 1 }, order: twice, want: ReasonCap},
+		{name: "hold", order: preserve},
+		{name: "hold, shorter before", first: func(l *charter.Limits) { l.MaxHold = 1 }, order: preserve, want: ReasonAction},
 		{name: "horizon", order: later(60 * day * time.Second)},
 		{name: "horizon, nearer now", second: func(l *charter.Limits) { l.Horizon = 20 * day }, order: later(60 * day * time.Second), want: ReasonHorizon},
 	} {

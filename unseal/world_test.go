@@ -110,7 +110,7 @@ func (w *world) keys(office, custodian string) *Keyring {
 }
 
 func (w *world) facts(office, custodian string) Facts {
-	return Facts{w.Charter.Name, w.book, w.policy, w.now, w.keys(office, custodian)}
+	return Facts{Charter: w.Charter.Name, Book: w.book, Policy: w.policy, Now: w.now, Keys: w.keys(office, custodian)}
 }
 
 func (w *world) signing(custodian string) ledger.CustodianSigner {

@@ -288,13 +288,14 @@ func (w *World) Approvals(x *warrant.Warrant) []warrant.Approval {
 	var list []warrant.Approval
 	for _, o := range w.Charter.Offices {
 		for _, a := range o.Approvers {
-			list = append(list, warrant.Approve(x, o.ID, a.ID, w.approver(a.ID)))
+			list = append(list, warrant.Approve(x, o.ID, a.ID, w.ApproverKey(a.ID)))
 		}
 	}
 	return list
 }
 
-func (w *World) approver(id string) *warrant.ApproverKey {
+// ApproverKey returns an approver's signing key.
+func (w *World) ApproverKey(id string) *warrant.ApproverKey {
 	k, err := warrant.ParseApproverKey(w.World.Approvers[id].Seed())
 	w.must(err)
 	return k
@@ -326,7 +327,7 @@ func (w *World) ReadAndApproveAs(d api.DocketClient, h warrant.Hash, office, id 
 	w.must(err)
 	x, err := warrant.Parse(content)
 	w.must(err)
-	approval := warrant.EncodeApprovals([]warrant.Approval{warrant.Approve(x, office, id, w.approver(id))})
+	approval := warrant.EncodeApprovals([]warrant.Approval{warrant.Approve(x, office, id, w.ApproverKey(id))})
 	out, err := d.Approve(context.Background(), &api.ApproveRequest{WarrantHash: h[:], Approval: approval})
 	w.must(err)
 	return out
