@@ -65,8 +65,11 @@ type lawEntry struct {
 // order is a warrant entry that counts and what followed it.
 type order struct {
 	*ledger.LoggedWarrant
-	law      *charter.Charter
-	requests []*request
+	law       *charter.Charter
+	requests  []*request
+	cancelled bool
+	review    ledger.Outcome // 0 before
+	reviewAt  uint64         // index
 }
 
 // request is a request entry that counts and what custodians answered.
@@ -75,6 +78,7 @@ type request struct {
 	releases []*ledger.Release
 	refusals []*ledger.Refusal
 	readings []*ledger.Reading
+	errors   []*ledger.Error
 	openedAt uint64 // index of the release that made the quorum, 0 before
 }
 
@@ -137,6 +141,14 @@ func (a *Auditor) file(index uint64, e *ledger.Entry) {
 	case e.Reading != nil:
 		q := a.requests[e.Reading.Request]
 		q.readings = append(q.readings, e.Reading)
+	case e.Cancellation != nil:
+		a.byIndex[e.Cancellation.WarrantIndex].cancelled = true
+	case e.Review != nil:
+		o := a.byIndex[e.Review.WarrantIndex]
+		o.review, o.reviewAt = e.Review.Outcome, index
+	case e.Error != nil:
+		q := a.requests[e.Error.Request]
+		q.errors = append(q.errors, e.Error)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 var checks = []func(*ledger.Book, time.Time) []ledger.Finding{
 	(*ledger.Book).Overdue,
 	(*ledger.Book).Unreviewed,
+	(*ledger.Book).OverdueNotices,
 }
 
 // Findings returns everything that is wrong under a checkpoint up to which the

@@ -17,6 +17,9 @@ type Numbers struct {
 	Renewals   int            `json:"renewals"`
 	Privileged int            `json:"privileged"`
 	Preserving int            `json:"preservations"` // that keep and open nothing
+	Cancelled  int            `json:"cancelled"`
+	Confirmed  int            `json:"reviews_confirmed"` // of the urgent
+	Refused    int            `json:"reviews_refused"`   // of the urgent
 	BeyondCap  int            `json:"beyond_cap"`
 	ByCaseType map[string]int `json:"by_case_type"`
 	ByOffice   map[string]int `json:"by_office"` // that approved
@@ -30,6 +33,9 @@ type Numbers struct {
 	Openings  int `json:"openings"`
 	Opened    int `json:"compartments_opened"`
 
+	Errors       int            `json:"errors"` // that an office found, in openings
+	ErrorsByKind map[string]int `json:"errors_by_kind"`
+
 	OrdersRefused       int            `json:"orders_refused"` // by at least one custodian
 	Refusals            int            `json:"refusals"`
 	RefusalsByReason    map[string]int `json:"refusals_by_reason"` // by code in decimal
@@ -42,6 +48,7 @@ type Numbers struct {
 
 	Cost map[string]uint64 `json:"cost"` // by currency
 
+	ToReview  *Lengths `json:"to_review"`  // from an urgent warrant's entry to its review's; nil if none was seen
 	ToOpening *Lengths `json:"to_opening"` // from the warrant's entry to its first opening's; nil if none was seen
 }
 
@@ -56,21 +63,25 @@ type Lengths struct {
 // count returns the numbers of orders, which are of one law and kind.
 func (a *Auditor) count(orders []*order) Numbers {
 	n := Numbers{ByCaseType: map[string]int{}, ByOffice: map[string]int{}, RefusalsByReason: map[string]int{},
-		RefusalsByCustodian: map[string]int{}, ReleasesByCustodian: map[string]int{}, Cost: map[string]uint64{}}
+		RefusalsByCustodian: map[string]int{}, ReleasesByCustodian: map[string]int{}, Cost: map[string]uint64{},
+		ErrorsByKind: map[string]int{}}
 	var lives, windows uint64
-	var lengths []uint64
+	var openings, reviews []uint64
 	for _, o := range orders {
 		life := o.NotAfter - o.NotBefore
 		lives, windows, n.LongestLife = lives+life, windows+o.Window, max(n.LongestLife, life)
 		n.order(o)
-		if length, ok := a.toOpening(o); ok {
-			lengths = append(lengths, length)
+		if at := o.openedAt(); at != 0 {
+			openings = append(openings, a.between(o.Index, at)...)
+		}
+		if o.reviewAt != 0 {
+			reviews = append(reviews, a.between(o.Index, o.reviewAt)...)
 		}
 	}
 	if n.Orders > 0 {
 		n.MeanLife, n.MeanWindow = lives/uint64(n.Orders), windows/uint64(n.Orders)
 	}
-	n.ToOpening = sum(lengths)
+	n.ToOpening, n.ToReview = sum(openings), sum(reviews)
 	return n
 }
 
@@ -84,6 +95,9 @@ func (n *Numbers) order(o *order) {
 	n.Renewals += one(o.IsRenewal())
 	n.Privileged += one(o.IsPrivileged())
 	n.Preserving += one(o.Action == warrant.Preserve)
+	n.Cancelled += one(o.cancelled)
+	n.Confirmed += one(o.review == ledger.ReviewConfirmed)
+	n.Refused += one(o.review == ledger.ReviewRefused)
 	n.BeyondCap += one(o.Rank > int(o.law.Limits.CapSubjects))
 	for _, q := range o.requests {
 		n.request(o, q)
@@ -116,6 +130,10 @@ func (n *Numbers) request(o *order, q *request) {
 		n.Readings++
 		n.Exports += one(x.Purpose == ledger.PurposeExport)
 	}
+	for _, x := range q.errors {
+		n.Errors++
+		n.ErrorsByKind[x.Kind.String()]++
+	}
 	if q.openedAt == 0 {
 		return
 	}
@@ -128,21 +146,25 @@ func (n *Numbers) request(o *order, q *request) {
 
 func reasonKey(code uint8) string { return strconv.Itoa(int(code)) }
 
-// toOpening returns how long it took from a warrant's entry to the first release
-// that made a quorum, if both were seen.
-func (a *Auditor) toOpening(o *order) (seconds uint64, ok bool) {
-	from, ok := a.journal.seen(o.Index)
-	if !ok {
-		return 0, false
-	}
+// openedAt returns the index of the first release that made a quorum, or 0.
+func (o *order) openedAt() uint64 {
 	for _, q := range o.requests {
-		if q.openedAt == 0 {
-			continue
+		if q.openedAt != 0 {
+			return q.openedAt
 		}
-		to, ok := a.journal.seen(q.openedAt)
-		return uint64(max(0, to.Sub(from)) / time.Second), ok
 	}
-	return 0, false
+	return 0
+}
+
+// between returns the length of time from one entry to a later one in seconds,
+// or nothing where one of them was not seen to appear (AUD-7).
+func (a *Auditor) between(from, to uint64) []uint64 {
+	x, seenX := a.journal.seen(from)
+	y, seenY := a.journal.seen(to)
+	if !seenX || !seenY {
+		return nil
+	}
+	return []uint64{uint64(max(0, y.Sub(x)) / time.Second)}
 }
 
 func sum(lengths []uint64) *Lengths {

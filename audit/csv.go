@@ -53,18 +53,22 @@ func (r *Report) each(f func(law string, t *Table)) {
 func (r *Report) numbersCSV() []byte {
 	var rows [][]string
 	r.each(func(law string, t *Table) {
-		median := ""
-		if t.ToOpening != nil {
-			median = number(t.ToOpening.Median)
-		}
 		row := []string{law, t.Kind, t.Span}
-		for _, n := range []int{t.Orders, t.Urgent, t.Renewals, t.Privileged, t.Preserving, t.BeyondCap, t.Requests, t.Requested, t.Openings, t.Opened, t.Readings, t.Exports, t.Releases, t.Refusals, t.OrdersRefused} {
+		for _, n := range []int{t.Orders, t.Urgent, t.Renewals, t.Privileged, t.Preserving, t.Cancelled, t.Confirmed, t.Refused, t.BeyondCap, t.Requests, t.Requested, t.Openings, t.Opened, t.Readings, t.Exports, t.Errors, t.Releases, t.Refusals, t.OrdersRefused} {
 			row = append(row, strconv.Itoa(n))
 		}
-		rows = append(rows, append(row, number(t.MeanLife), number(t.LongestLife), number(t.MeanWindow), median))
+		rows = append(rows, append(row, number(t.MeanLife), number(t.LongestLife), number(t.MeanWindow), t.ToReview.cell(), t.ToOpening.cell()))
 	})
-	return table("law kind span orders urgent renewals privileged preservations beyond_cap requests compartments_requested openings compartments_opened readings exports releases refusals orders_refused "+
-		"mean_life_seconds longest_life_seconds mean_window_seconds median_seconds_to_opening", rows)
+	return table("law kind span orders urgent renewals privileged preservations cancelled reviews_confirmed reviews_refused beyond_cap requests compartments_requested openings compartments_opened readings exports errors releases refusals orders_refused "+
+		"mean_life_seconds longest_life_seconds mean_window_seconds median_seconds_to_review median_seconds_to_opening", rows)
+}
+
+// cell is the median, empty where it is not recorded.
+func (l *Lengths) cell() string {
+	if l == nil {
+		return ""
+	}
+	return number(l.Median)
 }
 
 func number(n uint64) string { return strconv.FormatUint(n, 10) }

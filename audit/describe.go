@@ -31,6 +31,13 @@ func (a *Auditor) Describe(e *ledger.Entry, reason func(uint8) string) string {
 		return fmt.Sprintf("%s/%s: %s", x.Office, x.Custodian, reason(x.Reason))
 	case e.Reading != nil:
 		return fmt.Sprintf("%s of what the request at %d gave", e.Reading.Purpose, e.Reading.RequestIndex)
+	case e.Cancellation != nil:
+		x := e.Cancellation
+		return fmt.Sprintf("of the warrant at %d, by %s of %s", x.WarrantIndex, x.Approval.Approver, x.Approval.Office)
+	case e.Review != nil:
+		return fmt.Sprintf("of the urgent warrant at %d: %s", e.Review.WarrantIndex, map[ledger.Outcome]string{ledger.ReviewConfirmed: "confirmed", ledger.ReviewRefused: "refused"}[e.Review.Outcome])
+	case e.Error != nil:
+		return fmt.Sprintf("in what the request at %d gave: %s", e.Error.RequestIndex, e.Error.Kind)
 	case e.Destruction != nil:
 		x := e.Destruction
 		return fmt.Sprintf("%s/%s, period %d", x.Office, x.Custodian, x.Period)

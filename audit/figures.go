@@ -18,6 +18,9 @@ var figures = []struct {
 	{"of these renewals", "AUD-10", func(n *Numbers) string { return strconv.Itoa(n.Renewals) }},
 	{"of these for privileged words", "AUD-10", func(n *Numbers) string { return strconv.Itoa(n.Privileged) }},
 	{"of these only to preserve", "AUD-10", func(n *Numbers) string { return strconv.Itoa(n.Preserving) }},
+	{"of these cancelled", "AUD-21", func(n *Numbers) string { return strconv.Itoa(n.Cancelled) }},
+	{"urgent ones confirmed in review", "AUD-21", func(n *Numbers) string { return strconv.Itoa(n.Confirmed) }},
+	{"urgent ones refused in review", "AUD-21", func(n *Numbers) string { return strconv.Itoa(n.Refused) }},
 	{"of these beyond the cap", "AUD-12", func(n *Numbers) string { return strconv.Itoa(n.BeyondCap) }},
 	{"average life authorised", "AUD-11", func(n *Numbers) string { return length(n.MeanLife) }},
 	{"longest life authorised", "AUD-11", func(n *Numbers) string { return length(n.LongestLife) }},
@@ -28,10 +31,12 @@ var figures = []struct {
 	{"compartments opened", "AUD-15", func(n *Numbers) string { return strconv.Itoa(n.Opened) }},
 	{"readings of bundles", "AUD-20", func(n *Numbers) string { return strconv.Itoa(n.Readings) }},
 	{"of these exports", "AUD-20", func(n *Numbers) string { return strconv.Itoa(n.Exports) }},
+	{"errors found", "AUD-22", func(n *Numbers) string { return strconv.Itoa(n.Errors) }},
 	{"releases by custodians", "AUD-17", func(n *Numbers) string { return strconv.Itoa(n.Releases) }},
 	{"refusals by custodians", "AUD-14", func(n *Numbers) string { return strconv.Itoa(n.Refusals) }},
 	{"orders that a custodian refused", "AUD-14", func(n *Numbers) string { return strconv.Itoa(n.OrdersRefused) }},
 	{"cost of openings", "AUD-16", func(n *Numbers) string { return n.cost() }},
+	{"median time to review", "AUD-7", func(n *Numbers) string { return n.ToReview.median() }},
 	{"median time to opening", "AUD-7", func(n *Numbers) string { return n.ToOpening.median() }},
 }
 
@@ -41,6 +46,7 @@ var breakdowns = []struct {
 	Of   func(*Numbers) map[string]int
 }{
 	{"orders by case type", func(n *Numbers) map[string]int { return n.ByCaseType }},
+	{"errors by kind", func(n *Numbers) map[string]int { return n.ErrorsByKind }},
 	{"orders by approving office", func(n *Numbers) map[string]int { return n.ByOffice }},
 	{"releases by custodian", func(n *Numbers) map[string]int { return n.ReleasesByCustodian }},
 	{"refusals by custodian", func(n *Numbers) map[string]int { return n.RefusalsByCustodian }},

@@ -31,6 +31,7 @@ type tableView struct {
 	Open       bool // shown unfolded
 	Breakdowns []Breakdown
 	Custodians *SharePlot
+	Reviews    *SharePlot
 	Openings   *SharePlot
 }
 
@@ -59,7 +60,7 @@ func (r *Report) lawView(l *Law) lawView {
 	for i := range l.Tables {
 		t := &l.Tables[i]
 		v.Parts = append(v.Parts, tableView{Table: t, Title: t.title(), Open: i == 0,
-			Breakdowns: r.breakdowns(&t.Numbers), Custodians: t.custodianPlot(), Openings: t.openingPlot()})
+			Breakdowns: r.breakdowns(&t.Numbers), Custodians: t.custodianPlot(), Reviews: t.ToReview.plot(), Openings: t.ToOpening.plot()})
 	}
 	return v
 }

@@ -157,9 +157,9 @@ func (n *Numbers) custodianPlot() *SharePlot {
 	return p.place()
 }
 
-// openingPlot shows how long it took from warrants to their openings.
-func (n *Numbers) openingPlot() *SharePlot {
-	if n.ToOpening == nil {
+// plot shows how many lengths of time there are of which size.
+func (l *Lengths) plot() *SharePlot {
+	if l == nil {
 		return nil
 	}
 	p := &SharePlot{Width: plotWidth, First: "orders"}
@@ -170,7 +170,7 @@ func (n *Numbers) openingPlot() *SharePlot {
 	i := 0
 	for _, b := range bounds {
 		s := Share{Name: b.name}
-		for ; i < len(n.ToOpening.All) && n.ToOpening.All[i] < b.below; i++ {
+		for ; i < len(l.All) && l.All[i] < b.below; i++ {
 			s.N1++
 		}
 		p.Rows = append(p.Rows, s)

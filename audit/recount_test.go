@@ -22,6 +22,7 @@ type recount struct {
 	releases []rawAnswer
 	refusals []rawAnswer
 	readings []rawAnswer // with the purpose as reason
+	errors   []rawAnswer // with the kind as reason
 }
 
 type rawWarrant struct {
@@ -32,6 +33,8 @@ type rawWarrant struct {
 	window, from, end uint64
 	flags, action     uint8
 	renews            bool
+	cancelled         int
+	outcome           uint8
 }
 
 type rawRequest struct {
@@ -92,6 +95,22 @@ func (c *recount) read(index uint64, entry []byte) {
 		fixed(&b)
 		r.leaves = len(vector(&b)) / 32
 		c.requests = append(c.requests, r)
+	case 8, 9:
+		var at uint64
+		b.ReadUint64(&at)
+		for i := range c.warrants {
+			if w := &c.warrants[i]; w.index == at && kind == 8 {
+				w.cancelled = 1
+			} else if w.index == at {
+				fixed(&b)
+				b.ReadUint8(&w.outcome)
+			}
+		}
+	case 10:
+		b.Skip(8)
+		a := rawAnswer{index: index, request: fixed(&b)}
+		b.ReadUint8(&a.reason)
+		c.errors = append(c.errors, a)
 	case 12:
 		b.Skip(8)
 		a := rawAnswer{index: index, request: fixed(&b)}
@@ -126,11 +145,11 @@ func (c *recount) numbers(year int, test bool, limit int, tariffs map[string][3]
 		}
 		m[key]++
 	}
-	for _, name := range []string{"orders", "urgent", "beyond_cap", "privileged", "preservations", "renewals", "readings", "exports", "requests", "compartments_requested", "openings",
+	for _, name := range []string{"orders", "urgent", "beyond_cap", "privileged", "preservations", "renewals", "readings", "cancelled", "reviews_confirmed", "reviews_refused", "errors", "exports", "requests", "compartments_requested", "openings",
 		"compartments_opened", "orders_refused", "refusals", "releases", "mean_life", "longest_life", "mean_window"} {
 		n[name] = 0
 	}
-	for _, name := range []string{"by_case_type", "by_office", "refusals_by_reason", "refusals_by_custodian", "releases_by_custodian", "cost"} {
+	for _, name := range []string{"by_case_type", "by_office", "errors_by_kind", "refusals_by_reason", "refusals_by_custodian", "releases_by_custodian", "cost"} {
 		n[name] = map[string]int{}
 	}
 	lives, windows := 0, 0
@@ -147,6 +166,13 @@ func (c *recount) numbers(year int, test bool, limit int, tariffs map[string][3]
 		add("privileged", int(w.flags>>2&1))
 		if w.action == 2 {
 			add("preservations", 1)
+		}
+		add("cancelled", w.cancelled)
+		switch w.outcome {
+		case 1:
+			add("reviews_confirmed", 1)
+		case 2:
+			add("reviews_refused", 1)
 		}
 		if w.renews {
 			add("renewals", 1)
@@ -178,6 +204,12 @@ func (c *recount) numbers(year int, test bool, limit int, tariffs map[string][3]
 					add("refusals", 1)
 					count("refusals_by_reason", fmt.Sprint(a.reason))
 					count("refusals_by_custodian", a.office+"/"+a.who)
+				}
+			}
+			for _, a := range c.errors {
+				if a.request == r.hash {
+					add("errors", 1)
+					count("errors_by_kind", []string{1: "wrong person", 2: "unlawful", 3: "beyond scope"}[a.reason])
 				}
 			}
 			for _, a := range c.readings {
@@ -254,7 +286,7 @@ func TestEveryNumberRecomputesR23(t *testing.T) {
 		fmt.Sscan(table["span"].(string), &year)
 		want := c.numbers(year, table["kind"] == "drills", 3, tariffs)
 		spans[fmt.Sprint(table["kind"], " ", table["span"])] = true
-		for _, name := range []string{"kind", "span", "to_opening"} { // the last needs a journal: TestTimes
+		for _, name := range []string{"kind", "span", "to_opening", "to_review"} { // the last two need a journal: TestTimes
 			delete(table, name)
 		}
 		b, err := json.Marshal(want)
@@ -265,14 +297,14 @@ func TestEveryNumberRecomputesR23(t *testing.T) {
 			t.Errorf("%v %d:\n got %v\nwant %v", table["kind"], year, table, plain)
 		}
 	}
-	if want := map[string]bool{"people all": true, "people 2026": true, "people 2027": true, "drills all": true, "drills 2026": true}; !reflect.DeepEqual(spans, want) {
+	if want := map[string]bool{"people all": true, "people 2026": true, "people 2027": true, "people 2028": true, "drills all": true, "drills 2026": true}; !reflect.DeepEqual(spans, want) {
 		t.Errorf("tables %v", spans)
 	}
 	if !reflect.DeepEqual(got.Laws[0].Refusals, map[string]int{"11": 1}) {
 		t.Errorf("refusals of nothing: %v", got.Laws[0].Refusals)
 	}
 	all := report.Laws[0].Tables[0]
-	if all.Orders != 9 || all.Readings != 3 || all.Exports != 1 || all.Renewals != 1 || all.Preserving != 1 || all.BeyondCap != 1 || all.Openings != 3 || all.Opened != 603 || all.Cost["EUR"] != 250_00+3*12_50 || all.Cost["NOK"] != 2*(1000_00+300) {
+	if all.Orders != 11 || all.Cancelled != 1 || all.Confirmed != 1 || all.Refused != 1 || all.Errors != 1 || all.Readings != 3 || all.Exports != 1 || all.Renewals != 1 || all.Preserving != 1 || all.BeyondCap != 1 || all.Openings != 3 || all.Opened != 603 || all.Cost["EUR"] != 250_00+3*12_50 || all.Cost["NOK"] != 2*(1000_00+300) {
 		t.Errorf("the story's own numbers: %+v", all.Numbers)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"writ/charter"
+	"writ/directory"
 	"writ/ledger"
 )
 
@@ -36,7 +37,7 @@ func TestReportIsAFunctionOfTheLog(t *testing.T) {
 			t.Errorf("period %v: %d warrants, the book counts %d", u.From, u.Warrants, n)
 		}
 	}
-	if n := len(one.Laws[0].Caps); n != 3 {
+	if n := len(one.Laws[0].Caps); n != 4 {
 		t.Errorf("%d cap periods", n)
 	}
 }
@@ -129,7 +130,7 @@ func TestForms(t *testing.T) {
 	start := begun.Add(-time.Minute)
 	r := w.audit(Mark{1, start}, Mark{2, begun}, Mark{uint64(len(w.entries)), begun.Add(time.Hour)}).Report(w.policy, w.checkpoint(2), Options{Now: time.Now(), MaxAge: time.Hour, Reason: func(code uint8) string { return "because <b>" }})
 	text, html := r.Text(), string(r.HTML())
-	for _, want := range []string{"orders authorised               9", "EUR 287.50, NOK 2006.00", "FINDING at ", "LED-54", "not recorded", "because <b>"} {
+	for _, want := range []string{"orders authorised               11", "EUR 287.50, NOK 2006.00", "FINDING at ", "LED-54", "not recorded", "because <b>"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the text lacks %q:\n%s", want, text)
 		}
@@ -170,5 +171,41 @@ func TestNoTariff(t *testing.T) {
 	}
 	if text := r.Text(); !strings.Contains(text, "states no tariff") {
 		t.Error("it does not say that cost is not recorded")
+	}
+}
+
+// A root of a directory's log that is not the tree's is found, at its index.
+func TestDirectory(t *testing.T) {
+	w := newWorld(t)
+	w.entries, w.hashes = nil, nil
+	book := directory.NewBook()
+	add := func(e []byte) {
+		w.log(e)
+		book.Apply(e) // which finds the wrong ones too
+	}
+	for i := range byte(40) {
+		add(directory.Leaf{Label: directory.Label{i}, Commitment: [32]byte{i}}.Entry())
+	}
+	add(book.Root().Entry())
+	audit := func() *DirectoryReport {
+		a := NewDirectory()
+		for i, e := range w.entries {
+			w.must(a.Apply(uint64(i), e, begun))
+		}
+		return a.Report(w.policy, w.checkpoint(2), Options{Now: time.Now(), MaxAge: time.Minute})
+	}
+	if r := audit(); !r.Holds || r.Leaves != 40 || r.Roots != 1 || r.Entries != 41 {
+		t.Errorf("an honest directory: %+v", r)
+	}
+	lie := book.Root()
+	lie.Hash[0] ^= 1
+	add(lie.Entry())
+	add([]byte("no entry"))
+	r := audit()
+	if r.Holds || len(r.Findings) != 2 || r.Findings[0].Index != 41 || r.Findings[0].Type != "root" || r.Findings[1].Index != 42 || r.Findings[0].Rule != "DIR-47" {
+		t.Errorf("a directory that lies: %+v", r.Findings)
+	}
+	if text := r.Text(); !strings.Contains(text, "FINDING at 41 (root), DIR-47") {
+		t.Error(text)
 	}
 }

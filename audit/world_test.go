@@ -200,6 +200,35 @@ func (w *world) story() {
 	for range 2 {
 		w.release(w.request(at, h, 300), quorum...)
 	}
+	later := next.Add(80 * 24 * time.Hour)
+	urgent := func(x *ledger.Warrant) { x.Flags = warrant.IsEmergency }
+	at, h = w.warrant(later, urgent)
+	w.review(at, h, ledger.ReviewConfirmed, "judicial", "oversight")
+	wrong := w.request(at, h, 1)
+	mistake := &ledger.Error{RequestIndex: at + 2, Request: ledger.HashEntry(wrong.Entry()), Kind: ledger.WrongPerson}
+	mistake.Approval = w.approve(mistake.Hash(), "oversight")
+	w.log(mistake.Entry())
+	at, h = w.warrant(later, urgent)
+	w.review(at, h, ledger.ReviewRefused, "judicial")
+	end := &ledger.Cancellation{WarrantIndex: at, Warrant: h}
+	end.Approval = w.approve(end.Hash(), "judicial")
+	w.log(end.Entry())
+}
+
+func (w *world) review(at uint64, h ledger.EntryHash, o ledger.Outcome, offices ...string) {
+	x := &ledger.Review{WarrantIndex: at, Warrant: h, Outcome: o}
+	for _, office := range offices {
+		x.Approvals = append(x.Approvals, w.approve(x.Hash(), office))
+	}
+	w.log(x.Entry())
+}
+
+// approve signs as the first approver of an office.
+func (w *world) approve(h warrant.Hash, office string) warrant.Approval {
+	id := office + "-approver-1"
+	key, err := warrant.ParseApproverKey(w.Approvers[id].Seed())
+	w.must(err)
+	return key.Approve(h, office, id)
 }
 
 // audit reads the whole log.
