@@ -40,6 +40,7 @@ bench-mls:
 
 generate:
 	$(GO) generate ./api
+	cd mls/interop/grpc && $(GO) generate ./mlsclient
 
 clean:
 	rm -rf bin

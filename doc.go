@@ -60,7 +60,9 @@
 //
 // What each room is for:
 //
-//   - mls is RFC 9420 and knows nothing of Writ.
+//   - mls is RFC 9420 and knows nothing of Writ. mls/interop tests it against another
+//     library; mls/interop/grpc, a module of its own so that gRPC stays out of this one,
+//     serves it to the MLS working group's test runner.
 //   - directory, charter, capsule, warrant, ledger and notice are documents and
 //     their rules, notice/beacon the clockwork of notices. They are pure: bytes,
 //     keys and a time in, values out.

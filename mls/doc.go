@@ -86,7 +86,8 @@
 // node of its path in a group whose members have committed, and up to one for each member
 // where none has. Signatures, path keys and seals are spread over the cores. Epochs share
 // the tree but for what changed. doc/mls-benchmarks.md has figures, rules.md all rules
-// with the tests that break them, interop the live tests against ts-mls.
+// with the tests that break them, interop the live tests against ts-mls; interop/grpc
+// serves this package to the MLS working group's test runner.
 //
 // # What it does not do
 //
