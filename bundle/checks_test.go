@@ -235,6 +235,9 @@ func TestEveryCheck(t *testing.T) {
 				o.Flags, o.Subject, o.SubjectAgain = warrant.IsTest, "test.carol", "test.carol"
 			}}, c.part)
 		}},
+		{checkScope, "is privileged", func(c *trial) Contents {
+			return c.open(edits{}, c.reseal(c.part, func(l *capsule.Label) { l.Flags = capsule.Privileged }))
+		}},
 		{checkScope, "is not that of its opening", func(c *trial) Contents {
 			return c.open(edits{}, c.reseal(c.part, func(l *capsule.Label) { l.Period++ }))
 		}},

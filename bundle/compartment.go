@@ -40,6 +40,10 @@ func (c *Compartment) sender(sealed *capsule.Capsule) (*sender, error) {
 	if g.Epoch != l.Epoch || !bytes.Equal(g.GroupID, l.Conversation) || uint16(g.Suite) != l.Suite {
 		return nil, errors.New("the group context is of another conversation, epoch or cipher suite")
 	}
+	flags, err := capsule.FlagsOf(g.Extension(capsule.PrivilegedExtension))
+	if err != nil || flags != l.Flags {
+		return nil, fmt.Errorf("the group context marks it as privileged otherwise than the capsule: %v", err)
+	}
 	leaf, err := mls.VerifyLeafProof(g.Suite, g.TreeHash, mls.LeafIndex(l.Leaf), c.LeafProof)
 	if err != nil {
 		return nil, err
@@ -172,6 +176,8 @@ func (v *verifier) scope(l *capsule.Label, roster []byte) error {
 		return fmt.Errorf("key period %d is not that of its opening", l.Period)
 	case !w.Covers(l.Conversation):
 		return fmt.Errorf("the warrant does not name conversation %x", l.Conversation)
+	case l.Flags&capsule.Privileged != 0 && (w.Flags&warrant.IsPrivileged == 0 || len(law.Privilege) == 0):
+		return fmt.Errorf("conversation %x is privileged", l.Conversation)
 	case w.Flags&warrant.IsTest != 0 && !warrant.Synthetic(l.Account):
 		return fmt.Errorf("%s is not a test account", l.Account)
 	}

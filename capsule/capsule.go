@@ -99,7 +99,7 @@ func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 //
 //	struct { uint16 version = 1; uint16 suite; opaque conversation<V>; uint64 epoch;
 //	  uint32 leaf; opaque account<V>; opaque device<V>; opaque charter[32];
-//	  uint32 period; uint64 opened; opaque roster[32]; } Label;
+//	  uint32 period; uint64 opened; opaque roster[32]; uint8 flags; } Label;
 type Label struct {
 	Suite        uint16 // MLS cipher suite
 	Conversation []byte // MLS group id, 1 to 64 bytes
@@ -111,6 +111,7 @@ type Label struct {
 	Period       uint32   // key period of the custodians' keys
 	Opened       uint64   // Unix time in seconds at which the MLS epoch was opened
 	Roster       [32]byte // directory.RosterRoot of the member accounts
+	Flags        Flags    // of the conversation: [FlagsOf]
 }
 
 // OpenedAt returns the time at which the epoch was opened. The label's period is
@@ -136,6 +137,7 @@ func (l *Label) write(w *wire.Writer) {
 	w.Uint32(l.Period)
 	w.Uint64(l.Opened)
 	w.Fixed(l.Roster[:])
+	w.Uint8(uint8(l.Flags))
 }
 
 func readLabel(r *wire.Reader) Label {
@@ -144,9 +146,12 @@ func readLabel(r *wire.Reader) Label {
 	}
 	l := Label{Suite: r.Uint16(), Conversation: r.Opaque(maxConversation), Epoch: r.Uint64(), Leaf: r.Uint32(),
 		Account: r.Name(), Device: r.Name(), Charter: r.Array32(), Period: r.Uint32(), Opened: r.Uint64(),
-		Roster: r.Array32()}
+		Roster: r.Array32(), Flags: Flags(r.Uint8())}
 	if len(l.Conversation) == 0 {
 		r.Fail("empty conversation id")
+	}
+	if l.Flags&^Privileged != 0 {
+		r.Fail("unsupported flags %#02x", uint8(l.Flags))
 	}
 	return l
 }
@@ -158,6 +163,9 @@ func (l *Label) check() error {
 	}
 	if !wire.ValidName(l.Account) || !wire.ValidName(l.Device) {
 		return fmt.Errorf("capsule: %w: account %q, device %q", ErrInvalid, l.Account, l.Device)
+	}
+	if l.Flags&^Privileged != 0 {
+		return fmt.Errorf("capsule: %w: flags %#02x", ErrInvalid, uint8(l.Flags))
 	}
 	return nil
 }

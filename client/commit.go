@@ -106,6 +106,10 @@ func (c *conversation) commit(item uint64, o mls.CommitOptions) error {
 	if err != nil {
 		return fmt.Errorf("client: commit: %w", err)
 	}
+	if err := c.checkMark(made.Staged); err != nil {
+		c.group.DropPending() // of which nothing is stored yet
+		return err
+	}
 	c.pending = p
 	s := &step{records: groupRecords(made.Delta)}
 	s.put(keyPending, p.encode())
@@ -160,6 +164,9 @@ func (c *conversation) receiveCommit(m *api.Message) error {
 		return err
 	}
 	if err := c.checkOpened(opened); err != nil {
+		return err
+	}
+	if err := c.checkMark(staged); err != nil {
 		return err
 	}
 	before := c.epochs[c.group.Epoch()]

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"writ/api"
+	"writ/capsule"
 	"writ/directory"
 	"writ/mls"
 )
@@ -17,6 +18,17 @@ import (
 // conversation exists once an id is returned, even beside an error that wraps
 // ErrQueued.
 func (d *Device) Create(ctx context.Context, accounts ...string) (ConversationID, error) {
+	return d.createWith(ctx, 0, accounts)
+}
+
+// CreatePrivileged is Create for a conversation that is marked as privileged for
+// good, such as one with a lawyer: before anything in it is opened a further
+// office must agree. Only accounts whose law knows such conversations can be in it.
+func (d *Device) CreatePrivileged(ctx context.Context, accounts ...string) (ConversationID, error) {
+	return d.createWith(ctx, capsule.Privileged, accounts)
+}
+
+func (d *Device) createWith(ctx context.Context, flags capsule.Flags, accounts []string) (ConversationID, error) {
 	if err := d.lock(); err != nil {
 		return ConversationID{}, err
 	}
@@ -24,7 +36,7 @@ func (d *Device) Create(ctx context.Context, accounts ...string) (ConversationID
 	if err := d.ready(ctx); err != nil {
 		return ConversationID{}, err
 	}
-	c, err := d.create(ctx)
+	c, err := d.create(ctx, flags)
 	if err != nil {
 		return ConversationID{}, err
 	}
@@ -37,14 +49,17 @@ func (d *Device) Create(ctx context.Context, accounts ...string) (ConversationID
 }
 
 // create makes a group of one, stores it, and tells delivery.
-func (d *Device) create(ctx context.Context) (*conversation, error) {
+func (d *Device) create(ctx context.Context, flags capsule.Flags) (*conversation, error) {
+	if err := d.admits(flags, member{d.self.Identity, d.self.law}); err != nil {
+		return nil, err
+	}
 	var id ConversationID
 	if _, err := rand.Read(id[:]); err != nil {
 		return nil, err
 	}
 	c := newConversation(d, id)
 	var err error
-	c.group, err = d.client().NewGroup(d.config(), id[:], nil)
+	c.group, err = d.client().NewGroup(d.config(), id[:], marks(flags))
 	if err != nil {
 		return nil, fmt.Errorf("client: create: %w", err)
 	}
@@ -91,7 +106,11 @@ func (c *conversation) startEpoch(s *step, opened uint64) error {
 	if err := c.device.pin(c.group); err != nil {
 		return err
 	}
-	e := &epoch{opened: opened, members: map[mls.LeafIndex]member{}}
+	flags, err := flagsOf(c.group.Context())
+	if err != nil {
+		return err
+	}
+	e := &epoch{opened: opened, flags: flags, members: map[mls.LeafIndex]member{}}
 	var accounts []string
 	for i, leaf := range c.group.Members() {
 		m, err := memberOf(leaf)

@@ -37,6 +37,9 @@ func (d *Device) join(w *api.Welcome) error {
 	}
 	c.group = group
 	opened, err := c.openedBy(info)
+	if err == nil {
+		err = c.checkJoined()
+	}
 	if err != nil {
 		c.group = nil
 		return err

@@ -120,7 +120,7 @@ func (c *conversation) label(p place) (*capsule.Label, error) {
 		return nil, fmt.Errorf("client: leaf %d is no member in epoch %d", p.leaf, p.epoch)
 	}
 	l := &capsule.Label{Suite: uint16(Suite), Conversation: c.id[:], Epoch: p.epoch, Leaf: uint32(p.leaf),
-		Account: m.Account, Device: m.Device, Charter: m.law, Opened: e.opened, Roster: e.roster}
+		Account: m.Account, Device: m.Device, Charter: m.law, Opened: e.opened, Roster: e.roster, Flags: e.flags}
 	if law, ok := c.device.cfg.Laws.Charter(m.law); ok {
 		l.Period = law.Period(l.OpenedAt())
 	}

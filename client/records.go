@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"writ/capsule"
 	"writ/charter"
 	"writ/directory"
 	"writ/internal/wire"
@@ -74,6 +75,7 @@ func readFlag(r *wire.Reader) bool {
 // An epoch is what stays of one epoch for the labels of its capsules.
 type epoch struct {
 	opened  uint64 // Unix seconds
+	flags   capsule.Flags
 	roster  [32]byte
 	members map[mls.LeafIndex]member
 }
@@ -86,6 +88,7 @@ type member struct {
 func (e *epoch) encode() []byte {
 	var w wire.Writer
 	w.Uint64(e.opened)
+	w.Uint8(uint8(e.flags))
 	w.Fixed(e.roster[:])
 	w.Vector(func(w *wire.Writer) {
 		for _, leaf := range sortedKeys(e.members) {
@@ -100,7 +103,7 @@ func (e *epoch) encode() []byte {
 
 func parseEpoch(b []byte) (*epoch, error) {
 	r := wire.NewReader(b)
-	e := &epoch{opened: r.Uint64(), roster: r.Array32(), members: map[mls.LeafIndex]member{}}
+	e := &epoch{opened: r.Uint64(), flags: capsule.Flags(r.Uint8()), roster: r.Array32(), members: map[mls.LeafIndex]member{}}
 	v := r.Vector(maxRecord)
 	for v.More() {
 		leaf := mls.LeafIndex(v.Uint32())

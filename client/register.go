@@ -186,7 +186,7 @@ func (d *Device) newKeyPackage() ([]byte, mls.Record, error) {
 
 // client is this device as MLS knows it.
 func (d *Device) client() mls.Client {
-	return mls.Client{Credential: mls.Credential{Identity: d.self.Identity.Encode()}, Key: d.self.key, Extensions: d.homeLaw()}
+	return mls.Client{Credential: mls.Credential{Identity: d.self.Identity.Encode()}, Key: d.self.key, Extensions: d.homeLaw(), ExtensionTypes: supported()}
 }
 
 func keyPackageKey(ref []byte) string { return fmt.Sprintf("%s%x", keyKeyPackage, ref) }

@@ -36,6 +36,7 @@ type world struct {
 	service *delivery.Service
 	url     string
 	book    *ledger.Book
+	laws    delivery.Fixed
 	access  charter.Hash // a law with exceptional access
 	open    charter.Hash // a law without
 
@@ -51,13 +52,13 @@ func newWorld(t testing.TB) *world {
 		Directory: chartertest.Directory()}
 	w.access = w.enact(cw.Sign(cw.Charter))
 	w.open = w.enact(&charter.Signed{Charter: none.Encode()})
-	laws := delivery.Fixed{}
+	w.laws = delivery.Fixed{}
 	for _, h := range []charter.Hash{w.access, w.open} {
 		c, _ := w.book.Charter(h)
-		laws[h] = c
+		w.laws[h] = c
 	}
 	var err error
-	w.service, err = delivery.Open(delivery.Config{Store: engine.Config{Path: filepath.Join(fastDir(t), "db")}, Laws: laws, Now: w.Now, Address: address})
+	w.service, err = delivery.Open(delivery.Config{Store: engine.Config{Path: filepath.Join(fastDir(t), "db")}, Laws: w.laws, Now: w.Now, Address: address})
 	w.check(err)
 	server := httptest.NewServer(w.service.Handler())
 	w.url = server.URL

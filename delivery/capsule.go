@@ -94,6 +94,7 @@ func trueLabel(e *epoch, conversation []byte, sender engine.Member, law *charter
 		Charter:      charter.Hash(sender.Charter),
 		Opened:       e.Opened,
 		Roster:       e.Roster,
+		Flags:        e.flags,
 	}
 	l.Period = law.Period(l.OpenedAt())
 	return l
@@ -114,6 +115,8 @@ func difference(a, b *capsule.Label) string {
 		return "key period"
 	case a.Roster != b.Roster:
 		return "roster root"
+	case a.Flags != b.Flags:
+		return "flags"
 	}
 	return "sender"
 }

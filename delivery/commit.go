@@ -102,6 +102,9 @@ func (s *Service) stage(ctx context.Context, c *conversation, current *epoch, r 
 	if err := checkWelcome(r.Welcome, staged); err != nil {
 		return nil, nil, err
 	}
+	if err := s.checkMark(current, staged); err != nil {
+		return nil, nil, err
+	}
 	next, err := current.after(staged, opened)
 	return staged, next, err
 }
@@ -159,7 +162,7 @@ func (e *epoch) after(staged *mls.StagedCommit, opened uint64) (*epoch, error) {
 	if len(members) > maxMembers {
 		return nil, full("members")
 	}
-	next := &epoch{suite: e.suite, members: members}
+	next := &epoch{suite: e.suite, flags: e.flags, members: members}
 	next.Epoch = engine.Epoch{Epoch: staged.Epoch, Opened: opened, Roster: directory.RosterRoot(next.accounts()), Context: staged.Context.Bytes()}
 	return next, nil
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"writ/capsule"
 	"writ/charter"
 	"writ/directory"
 	"writ/engine"
@@ -58,6 +59,7 @@ func (c *conversation) setSealed(n capsuleName) {
 type epoch struct {
 	engine.Epoch
 	suite   mls.CipherSuite
+	flags   capsule.Flags
 	members map[directory.Identity]engine.Member // shared with the epoch before if nobody came or went
 }
 
@@ -170,7 +172,11 @@ func newEpoch(e engine.Epoch, members []engine.Member) (*epoch, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &epoch{e, context.Suite, make(map[directory.Identity]engine.Member, len(members))}
+	flags, err := flagsOf(context)
+	if err != nil {
+		return nil, err
+	}
+	out := &epoch{e, context.Suite, flags, make(map[directory.Identity]engine.Member, len(members))}
 	for _, m := range members {
 		out.members[directory.Identity{Account: m.Account, Device: m.Device}] = m
 	}

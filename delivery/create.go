@@ -42,6 +42,14 @@ func (s *Service) CreateConversation(ctx context.Context, r *api.CreateConversat
 	if err != nil {
 		return nil, err
 	}
+	context := g.Context()
+	flags, err := flagsOf(&context)
+	if err != nil {
+		return nil, refused("%v", err)
+	}
+	if err := s.admits(flags, creator); err != nil {
+		return nil, err
+	}
 	e := engine.Epoch{Opened: opened, Roster: directory.RosterRoot([]string{id.Account}), Context: g.Context().Bytes()}
 	if err := s.store.PutConversation(ctx, info.GroupID, r.GroupInfo, e, creator, g.Marshal()); err != nil {
 		return nil, s.storeFault(err, "conversation")

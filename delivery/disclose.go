@@ -179,6 +179,9 @@ func (d *disclosure) inWindow(e engine.Epoch) bool {
 // epoch discloses the compartments in scope of one epoch: the subject's, or all in
 // which the subject was there, under the warrant's charter or a version before it.
 func (d *disclosure) epoch(ctx context.Context, id []byte, e engine.Epoch, at cursor) error {
+	if out, err := d.withheld(e); out || err != nil {
+		return err
+	}
 	members, err := d.s.store.Members(ctx, id, e.Epoch)
 	if err != nil {
 		return d.s.storeFault(err, "conversation")
@@ -331,4 +334,18 @@ func (d *disclosure) leafProof(ctx context.Context, c engine.Compartment) ([]byt
 	}
 	proof, err := d.group.ProveLeaf(mls.LeafIndex(c.Leaf))
 	return proof, d.s.storeFault(err, "leaf")
+}
+
+// withheld reports whether an epoch is privileged and the warrant does not reach
+// that.
+func (d *disclosure) withheld(e engine.Epoch) (bool, error) {
+	context, err := mls.ParseGroupContext(e.Context)
+	if err != nil {
+		return false, d.s.storeFault(err, "conversation")
+	}
+	flags, err := flagsOf(context)
+	if err != nil {
+		return false, d.s.storeFault(err, "conversation")
+	}
+	return flags&capsule.Privileged != 0 && d.warrant.Flags&warrant.IsPrivileged == 0, nil
 }

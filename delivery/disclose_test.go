@@ -99,7 +99,7 @@ func (w *world) order(l *testLedger, change func(*warrant.Warrant)) *api.Disclos
 		ReaderKey: reader.Public(), NoticeDue: uint64(now.Unix()) + 86400*10}
 	change(o)
 	var approvals []warrant.Approval
-	for _, office := range []string{"judicial", "oversight"} {
+	for _, office := range w.law.Charter.WarrantRules(o.Flags&warrant.IsPrivileged != 0).Offices() {
 		k, err := warrant.ParseApproverKey(w.law.Approvers[office+"-approver-1"].Seed())
 		if err != nil {
 			w.Fatal(err)

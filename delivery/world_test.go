@@ -46,7 +46,7 @@ type world struct {
 
 func newWorld(t testing.TB, options ...func(*Config)) *world {
 	t.Helper()
-	law := chartertest.New("delivery")
+	law := chartertest.New("delivery", chartertest.WithBar...)
 	w := &world{TB: t, law: law, clock: &clock{t: chartertest.Now}}
 	w.config = Config{
 		Store:        engine.Config{Path: filepath.Join(t.TempDir(), "delivery.db")},
@@ -179,7 +179,7 @@ func (p *phone) stock(n int) {
 	var list [][]byte
 	for range n {
 		now := uint64(p.clock.now().Unix())
-		k, s, err := mls.Client{Credential: mls.Credential{Identity: p.id.Encode()}, Key: p.key, Extensions: p.homeLaw(), Lifetime: mls.Lifetime{NotBefore: now - 3600, NotAfter: now + 86400*30}}.NewKeyPackage(nil)
+		k, s, err := mls.Client{Credential: mls.Credential{Identity: p.id.Encode()}, Key: p.key, Extensions: p.homeLaw(), ExtensionTypes: known, Lifetime: mls.Lifetime{NotBefore: now - 3600, NotAfter: now + 86400*30}}.NewKeyPackage(nil)
 		if err != nil {
 			p.Fatal(err)
 		}
@@ -192,10 +192,22 @@ func (p *phone) stock(n int) {
 }
 
 // create makes a conversation of its own.
-func (p *phone) create() string {
+func (p *phone) create() string { return p.createAs(nil) }
+
+// createAs is create with extensions of the group context.
+func (p *phone) createAs(extensions []mls.Extension) string {
+	p.Helper()
+	id, err := p.tryCreate(extensions)
+	if err != nil {
+		p.Fatal(err)
+	}
+	return id
+}
+
+func (p *phone) tryCreate(extensions []mls.Extension) (string, error) {
 	p.Helper()
 	id := randomBytes(16)
-	g, err := mls.Client{Credential: mls.Credential{Identity: p.id.Encode()}, Key: p.key, Extensions: p.homeLaw()}.NewGroup(p.mlsConfig(), id, nil)
+	g, err := mls.Client{Credential: mls.Credential{Identity: p.id.Encode()}, Key: p.key, Extensions: p.homeLaw(), ExtensionTypes: known}.NewGroup(p.mlsConfig(), id, extensions)
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -204,10 +216,10 @@ func (p *phone) create() string {
 		p.Fatal(err)
 	}
 	if _, err := p.api().CreateConversation(context.Background(), &api.CreateConversationRequest{GroupInfo: info}); err != nil {
-		p.Fatal(err)
+		return "", err
 	}
 	p.groups[string(id)] = g
-	return string(id)
+	return string(id), nil
 }
 
 func (p *phone) take(account string) []*mls.KeyPackage {
@@ -332,6 +344,10 @@ func (p *phone) label(conv string) *capsule.Label {
 	l := &capsule.Label{Suite: uint16(suite), Conversation: []byte(conv), Epoch: g.Epoch(), Leaf: uint32(g.OwnLeaf()), Account: p.id.Account, Device: p.id.Device,
 		Charter: p.law.Hash(), Opened: uint64(p.clock.now().Unix()), Roster: directory.RosterRoot(accounts)}
 	l.Period = p.law.Period(l.OpenedAt())
+	context, err := g.Context(), error(nil)
+	if l.Flags, err = flagsOf(&context); err != nil {
+		p.Fatal(err)
+	}
 	return l
 }
 

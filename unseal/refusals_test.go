@@ -278,6 +278,21 @@ var refusals = []refusal{
 	{name: "R3 conversation not listed", want: ReasonScopeList,
 		edits: order(func(_ *world, o *warrant.Warrant) { o.Conversations = [][]byte{[]byte("c"), []byte("d")} }),
 		parts: func(w *world) []Compartment { return parcel(w.seal("alice", "c", 1), w.seal("alice", "e", 1)) }},
+	{name: "R35 privileged, and the warrant is not", want: ReasonPrivilege, law: privilege,
+		parts: part(func(l *capsule.Label) { l.Flags = capsule.Privileged })},
+	{name: "R35 privileged under a law that knows no such thing", want: ReasonPrivilege,
+		parts: part(func(l *capsule.Label) { l.Flags = capsule.Privileged })},
+	{name: "R35 privileged, without the office that must agree", want: ReasonApprovals, law: privilege,
+		edits: pack(func(w *world, q *Request) {
+			o := must(warrant.Parse(q.Warrant))
+			o.Flags = warrant.IsPrivileged
+			q.Warrant = o.Encode()
+			o.Flags = 0
+			q.Approvals = warrant.EncodeApprovals(w.approve(o))
+		})},
+	{name: "R4 an ordinary conversation's capsule called privileged", want: ReasonShare, law: privilege,
+		edits: order(func(_ *world, o *warrant.Warrant) { o.Flags = warrant.IsPrivileged }),
+		parts: part(func(l *capsule.Label) { l.Flags = capsule.Privileged })},
 	{name: "test that reaches a person", want: ReasonScopeTest,
 		edits: order(func(_ *world, o *warrant.Warrant) {
 			o.Flags, o.Direction, o.Subject, o.SubjectAgain = warrant.IsTest, warrant.SentAndReceived, "test.alice", "test.alice"

@@ -80,6 +80,8 @@ func (v *vetting) scope(l *capsule.Label, roster []byte) *fault {
 		return fail(ReasonScopeSubject, "epoch %d: sent by %s", l.Epoch, l.Account)
 	case !w.Covers(l.Conversation):
 		return fail(ReasonScopeList, "epoch %d: conversation %x", l.Epoch, l.Conversation)
+	case l.Flags&capsule.Privileged != 0 && (w.Flags&warrant.IsPrivileged == 0 || len(law.Privilege) == 0):
+		return fail(ReasonPrivilege, "epoch %d: conversation %x is privileged", l.Epoch, l.Conversation)
 	case w.Flags&warrant.IsTest != 0 && !warrant.Synthetic(l.Account):
 		return fail(ReasonScopeTest, "epoch %d: sent by %s", l.Epoch, l.Account)
 	}

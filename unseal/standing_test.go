@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"writ/capsule"
+	"writ/charter"
 	"writ/ledger"
 	"writ/warrant"
 )
@@ -111,5 +113,25 @@ func TestIntentAfterCancellation(t *testing.T) {
 	w.publish(intent.Entry())
 	if _, ok := w.book.Find(e.Hash()); ok {
 		t.Error("a notary that logs it makes it count")
+	}
+}
+
+// privilege gives a law the rule that a privileged conversation needs the bar.
+func privilege(c *charter.Charter) {
+	c.Privilege = charter.Rules{{Office: "bar", Threshold: 1}}
+}
+
+// TestPrivilegedReleaseR35: with the bar's approval a privileged compartment is
+// released, and an ordinary one too.
+func TestPrivilegedReleaseR35(t *testing.T) {
+	for _, r := range []refusal{
+		{name: "privileged", parts: func(w *world) []Compartment { return parcel(w.sealAs("alice", "c", 1, capsule.Privileged)) }},
+		{name: "ordinary", parts: func(w *world) []Compartment { return parcel(w.seal("alice", "c", 1)) }},
+	} {
+		r.law = privilege
+		r.edits = order(func(_ *world, o *warrant.Warrant) { o.Flags = warrant.IsPrivileged })
+		if _, _, a, refused := r.answer(t); a == nil {
+			t.Errorf("%s: %+v", r.name, refused)
+		}
 	}
 }

@@ -34,6 +34,7 @@ var offices = []chartertest.Shape{
 	{Office: "judicial", Need: 2, Custodians: 3, Approve: 1, Approvers: 1},
 	{Office: "oversight", Need: 1, Custodians: 2, Approve: 1, Approvers: 1, Token: 1},
 	{Office: "publication", Need: 1, Custodians: 2},
+	{Office: "bar", Approvers: 1},
 }
 
 // world is a charter with all its people, a witnessed log and one copy of it,
@@ -127,6 +128,10 @@ type compartment struct {
 // seal makes the compartment of an account in a conversation's epoch. Epoch n
 // was opened n hours after noon.
 func (w *world) seal(account, conversation string, epoch uint64) *compartment {
+	return w.sealAs(account, conversation, epoch, 0)
+}
+
+func (w *world) sealAs(account, conversation string, epoch uint64, flags capsule.Flags) *compartment {
 	secret := func(what string) []byte {
 		h := sha256.Sum256(fmt.Appendf(nil, "%s %s %s %d", what, account, conversation, epoch))
 		return h[:]
@@ -135,7 +140,7 @@ func (w *world) seal(account, conversation string, epoch uint64) *compartment {
 	c := &compartment{s: secret("s"), d: secret("d"), label: capsule.Label{
 		Suite: 0x647a, Conversation: []byte(conversation), Epoch: epoch, Leaf: uint32(slices.Index(roster, account)),
 		Account: account, Device: "phone", Charter: w.Charter.Hash(), Period: w.Charter.Period(time.Unix(int64(opened), 0)),
-		Opened: opened, Roster: directory.RosterRoot(roster),
+		Opened: opened, Roster: directory.RosterRoot(roster), Flags: flags,
 	}}
 	var err error
 	sealer := w.sealer
@@ -220,7 +225,7 @@ func (w *world) lock(r *ledger.Request, round uint64, salt [32]byte) {
 }
 
 func (w *world) approve(o *warrant.Warrant) (list []warrant.Approval) {
-	for _, office := range []string{"judicial", "oversight"} {
+	for _, office := range w.Charter.WarrantRules(o.Flags&warrant.IsPrivileged != 0).Offices() {
 		k, err := warrant.ParseApproverKey(w.Approvers[office+"-approver-1"].Seed())
 		if err != nil {
 			w.t.Fatal(err)
