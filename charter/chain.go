@@ -1,6 +1,9 @@
 package charter
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Verify returns the charter if it may follow the versions before it: all of them,
 // the newest first, each itself verified; none for version 1. Rules, with numbers
@@ -43,10 +46,15 @@ func (s *Signed) Verify(before ...*Charter) (*Charter, error) {
 	}
 	final := law.Mode == NoAccess // follows refuses one as predecessor
 	if !final && !law.Amendment.Satisfied(signed) {
-		return nil, invalid(33, "signatures missing from %v", law.Amendment.Missing(signed))
+		return nil, fmt.Errorf("charter: %w: rule 33: %w", ErrInvalid, &UnsignedError{law.Amendment.Missing(signed)})
 	}
 	return c, nil
 }
+
+// UnsignedError means that all of a version's rules hold but one: signatures are missing.
+type UnsignedError struct{ Offices []string }
+
+func (e *UnsignedError) Error() string { return fmt.Sprintf("signatures missing from %v", e.Offices) }
 
 func (c *Charter) follows(before []*Charter) error {
 	if len(before) == 0 {

@@ -27,6 +27,10 @@
 // as this device's own clock says; a device renews an epoch that is too old for its
 // law before it speaks.
 //
+// Nothing is said under a law that the person has not acknowledged: their own when they
+// register, any other before the first message, and each new version when it comes into
+// force ([Device.ToRead], [Device.Acknowledge]).
+//
 // A device does the same whether or not there is a warrant: it knows of none.
 //
 // # What it does not do
@@ -99,6 +103,9 @@ var (
 type Laws interface {
 	// Charter returns a charter that is on the ledger, verified.
 	Charter(h charter.Hash) (*charter.Charter, bool)
+	// InForce returns the version in force of the charter of a name, as far as this
+	// reader can tell.
+	InForce(name string, now time.Time) (*charter.Charter, bool)
 	// Keys returns the custodians' key statements that are on the ledger, in its
 	// order, as charter.Charter.Access wants them.
 	Keys(name string, period uint32) []*charter.KeyStatement
@@ -136,6 +143,8 @@ type Device struct {
 	pins    map[directory.Identity]mls.SignaturePublicKey
 	convs   map[ConversationID]*conversation
 	sealers map[sealerKey]*capsule.Sealer
+	acks    map[charter.Hash]bool // laws that the person has acknowledged
+	hashes  map[*charter.Charter]charter.Hash
 	session session
 	news    []Event // not yet given to Sync or Watch
 	broken  error   // storage failed: what is in memory is not to be relied on
@@ -184,7 +193,8 @@ func Open(cfg Config) (*Device, error) {
 		cfg.KeyPackages = 20
 	}
 	d := &Device{cfg: cfg, pins: map[directory.Identity]mls.SignaturePublicKey{},
-		convs: map[ConversationID]*conversation{}, sealers: map[sealerKey]*capsule.Sealer{}}
+		convs: map[ConversationID]*conversation{}, sealers: map[sealerKey]*capsule.Sealer{},
+		acks: map[charter.Hash]bool{}, hashes: map[*charter.Charter]charter.Hash{}}
 	if err := d.load(); err != nil {
 		return nil, err
 	}
@@ -212,6 +222,8 @@ func (d *Device) loadRecord(r mls.Record) (err error) {
 		var id directory.Identity
 		id, err = directory.ParseIdentity([]byte(name))
 		d.pins[id] = r.Value
+	case keyAcknowledged:
+		err = d.loadAcknowledged(name)
 	case keyConversation:
 		var id ConversationID
 		if id, err = ParseConversationID(name); err != nil {

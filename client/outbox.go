@@ -68,6 +68,11 @@ func (d *Device) ask(ctx context.Context, id ConversationID, kind itemKind, text
 	if err := c.knownLaws(); err != nil {
 		return err
 	}
+	if kind == itemText {
+		if err := c.readLaws(); err != nil {
+			return err
+		}
+	}
 	if err := c.enqueue(kind, text); err != nil {
 		return err
 	}
@@ -98,7 +103,7 @@ func (c *conversation) canSeal() bool {
 		return false
 	}
 	own := c.compartments[place{c.group.Epoch(), c.group.OwnLeaf()}]
-	return own != nil && c.knownLaws() == nil && c.device.checkClock() == nil
+	return own != nil && c.knownLaws() == nil && c.readLaws() == nil && c.device.checkClock() == nil
 }
 
 func (c *conversation) item(number uint64) *item {

@@ -39,7 +39,7 @@ type Sponsorship struct {
 }
 
 // Prepare makes the device's key, under an account and its law, without telling
-// anyone. It returns the public key, which an earlier device may sponsor. Repeating
+// anyone. The person has been shown the law: it counts as acknowledged. It returns the public key, which an earlier device may sponsor. Repeating
 // it with the same arguments gives the same key.
 func (d *Device) Prepare(id directory.Identity, law charter.Hash) (mls.SignaturePublicKey, error) {
 	if err := d.lock(); err != nil {
@@ -63,10 +63,10 @@ func (d *Device) Prepare(id directory.Identity, law charter.Hash) (mls.Signature
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	s := &self{Identity: id, law: law, key: key}
-	if err := d.save(deviceSpace, []mls.Record{{Key: keySelf, Value: s.encode()}}); err != nil {
+	if err := d.save(deviceSpace, []mls.Record{{Key: keySelf, Value: s.encode()}, acknowledged(law)}); err != nil {
 		return nil, err
 	}
-	d.self = s
+	d.self, d.acks[law] = s, true
 	return key.Public(), nil
 }
 

@@ -22,7 +22,7 @@ func (c *conversation) speak(ctx context.Context, i *item) error {
 	if c.halted != nil {
 		return fmt.Errorf("client: %w: %w", ErrHalted, c.halted)
 	}
-	if err := errors.Join(c.knownLaws(), c.device.checkClock()); err != nil {
+	if err := errors.Join(c.knownLaws(), c.readLaws(), c.device.checkClock()); err != nil {
 		return err
 	}
 	if c.stale() {
@@ -56,7 +56,11 @@ func (c *conversation) stale() bool {
 		return true
 	}
 	e := c.epochs[n]
-	age := c.maxAge(e.members[c.group.OwnLeaf()])
+	own := e.members[c.group.OwnLeaf()]
+	if own.law != c.device.self.law {
+		return true
+	}
+	age := c.maxAge(own)
 	opened := time.Unix(int64(e.opened), 0)
 	return c.device.cfg.Now().After(opened.Add(age - age/epochMargin))
 }

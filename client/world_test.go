@@ -39,6 +39,8 @@ type world struct {
 	laws    delivery.Fixed
 	access  charter.Hash // a law with exceptional access
 	open    charter.Hash // a law without
+	law     *chartertest.World
+	laws    delivery.Fixed
 
 	mu  sync.Mutex
 	now time.Time
@@ -50,7 +52,7 @@ func newWorld(t testing.TB) *world {
 	cw.Charter.Policy = policy()
 	none := &charter.Charter{Name: "Free Land", Jurisdiction: "Freeland", LegalBasis: "Constitution, article 1", Language: "en", Number: 1, Policy: policy(),
 		Directory: chartertest.Directory()}
-	w.access = w.enact(cw.Sign(cw.Charter))
+	w.law, w.access = cw, w.enact(cw.Sign(cw.Charter))
 	w.open = w.enact(&charter.Signed{Charter: none.Encode()})
 	w.laws = delivery.Fixed{}
 	for _, h := range []charter.Hash{w.access, w.open} {
@@ -170,6 +172,7 @@ func (w *world) register(d *Device, id directory.Identity, law charter.Hash) {
 	w.check(err)
 	known.add(id, key)
 	w.check(d.Register(context.Background(), id, law))
+	w.check(errors.Join(d.Acknowledge(w.access), d.Acknowledge(w.open)))
 }
 
 // talk returns devices of as many accounts in one conversation.

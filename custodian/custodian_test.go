@@ -371,7 +371,7 @@ func TestStrangersTakeNoTurn(t *testing.T) {
 	q := prepare(w, 1).log()
 	c := w.Custodians[0]
 	config := w.CustodianConfig(c)
-	config.LogWait = 500 * time.Millisecond
+	config.LogWait = 3 * time.Second
 	s, client := w.StartCustodian(config)
 	if out, err := send(t, c, client, q.request(t)); out.GetGranted() == nil { // its copy is fresh now
 		t.Fatal(out, err)

@@ -27,9 +27,17 @@ how many of them must agree, and within which limits.
   writ charter check charter.json
   writ charter sign charter.json --key judge-1.key --out charter.signed
   writ charter publish charter.signed --deployment deployment.json
-  writ charter show charter.signed`,
+  writ charter show charter.signed
+
+To change it:
+
+  writ charter amend charter.signed > next.json       then edit next.json
+  writ charter diff charter.signed next.json          what people will be shown
+  writ charter sign next.json --key judge-1.key --out next.signed
+  writ charter publish next.signed --deployment deployment.json`,
 	}
-	cmd.AddCommand(newCharterNew(), newCharterCheck(), newCharterSign(), newCharterPublish(), newCharterShow())
+	cmd.AddCommand(newCharterNew(), newCharterCheck(), newCharterSign(), newCharterPublish(), newCharterShow(),
+		newCharterAmend(), newCharterDiff())
 	return cmd
 }
 

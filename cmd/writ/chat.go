@@ -19,7 +19,8 @@ func newChat() *cobra.Command {
 		Short:   "Talk: each line you type is sent, what others say appears",
 		Long: `Chat shows the law and the last messages of a conversation, then sends each line
 you type and shows what others say as it comes. CONVERSATION is the id or a
-prefix of it, or - for your only one. End with Ctrl-D or Ctrl-C; nothing is lost.`,
+prefix of it, or - for your only one. A law that you have not acknowledged is
+asked for first, also when a new version of it comes into force. End with Ctrl-D or Ctrl-C; nothing is lost.`,
 		Args: cobra.ExactArgs(1),
 	}
 	dir := homeFlag(cmd)
@@ -32,13 +33,17 @@ prefix of it, or - for your only one. End with Ctrl-D or Ctrl-C; nothing is lost
 			if err := showLaws(cmd, h, id); err != nil {
 				return err
 			}
-			return chat(cmd, h, id)
+			in := bufio.NewReader(cmd.InOrStdin())
+			if err := askToRead(cmd, h, id, in); err != nil {
+				return err
+			}
+			return chat(cmd, h, id, in)
 		})
 	}
 	return cmd
 }
 
-func chat(cmd *cobra.Command, h *home, id client.ConversationID) error {
+func chat(cmd *cobra.Command, h *home, id client.ConversationID, input io.Reader) error {
 	if err := showEvents(cmd, h, []client.ConversationID{id}, true); err != nil {
 		return err
 	}
@@ -46,7 +51,7 @@ func chat(cmd *cobra.Command, h *home, id client.ConversationID) error {
 	defer cancel()
 	go h.laws.copy.Run(ctx)
 	lines := make(chan string)
-	go readLines(ctx, cmd.InOrStdin(), lines)
+	go readLines(ctx, input, lines)
 	watched := make(chan error, 1)
 	go func() { watched <- h.tell(ctx, cmd.OutOrStdout(), id) }()
 	for {

@@ -131,6 +131,8 @@ func personError(err error) error {
 		return fail(codeUnavailable, err, "it is kept; writ read sends it when delivery answers again")
 	case errors.Is(err, client.ErrClock):
 		return fail(codeRefused, err, "set the clock of the machine that is off, then try again")
+	case errors.Is(err, client.ErrUnread):
+		return fail(codeRefused, err, "writ law shows it; writ law acknowledge HASH when you have read it")
 	case errors.Is(err, client.ErrUnknownLaw):
 		return fail(codeRefused, err, "nothing is sent under a law that can't be read on the ledger; try again in a minute")
 	}

@@ -22,6 +22,12 @@ func (l laws) Charter(h charter.Hash) (c *charter.Charter, ok bool) {
 	return c, ok
 }
 
+// InForce returns the version in force of the charter of a name.
+func (l laws) InForce(name string, now time.Time) (c *charter.Charter, ok bool) {
+	l.copy.View(func(b *ledger.Book) { c, ok = b.InForce(name, now) })
+	return c, ok
+}
+
 // Versions returns a charter that is on the ledger and those before it.
 func (l laws) Versions(h charter.Hash) (list []*charter.Charter) {
 	l.copy.View(func(b *ledger.Book) { list = b.Versions(h) })

@@ -24,6 +24,7 @@ that reaches it. It arrives once.`,
 		Args: cobra.MinimumNArgs(1),
 	}
 	dir := homeFlag(cmd)
+	read := cmd.Flags().StringSlice("acknowledge", nil, "hash of a law that you have read (for scripts; see writ law)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		text := strings.Join(args[1:], " ")
 		if len(args) == 1 {
@@ -43,6 +44,11 @@ that reaches it. It arrives once.`,
 			id, err := h.current(cmd, args[0])
 			if err != nil {
 				return err
+			}
+			for _, word := range *read {
+				if err := h.acknowledge(word); err != nil {
+					return err
+				}
 			}
 			if err := h.device.Send(cmd.Context(), id, text); err != nil {
 				return err

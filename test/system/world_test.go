@@ -217,6 +217,11 @@ func (l laws) Charter(h charter.Hash) (c *charter.Charter, ok bool) {
 	return c, ok
 }
 
+func (l laws) InForce(name string, now time.Time) (c *charter.Charter, ok bool) {
+	l.View(func(b *ledger.Book) { c, ok = b.InForce(name, now) })
+	return c, ok
+}
+
 func (l laws) Keys(name string, period uint32) (keys []*charter.KeyStatement) {
 	l.View(func(b *ledger.Book) { keys = b.Keys(name, period) })
 	return keys
