@@ -79,6 +79,8 @@ type request struct {
 	refusals []*ledger.Refusal
 	readings []*ledger.Reading
 	errors   []*ledger.Error
+	holds    int    // that custodians stated
+	ended    int    // of these
 	openedAt uint64 // index of the release that made the quorum, 0 before
 }
 
@@ -141,6 +143,10 @@ func (a *Auditor) file(index uint64, e *ledger.Entry) {
 	case e.Reading != nil:
 		q := a.requests[e.Reading.Request]
 		q.readings = append(q.readings, e.Reading)
+	case e.Preservation != nil:
+		a.requests[e.Preservation.Request].holds++
+	case e.HoldEnd != nil:
+		a.requests[e.HoldEnd.Request].ended++
 	case e.Cancellation != nil:
 		a.byIndex[e.Cancellation.WarrantIndex].cancelled = true
 	case e.Review != nil:

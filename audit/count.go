@@ -16,7 +16,7 @@ type Numbers struct {
 	Urgent     int            `json:"urgent"`
 	Renewals   int            `json:"renewals"`
 	Privileged int            `json:"privileged"`
-	Preserving int            `json:"preservations"` // that keep and open nothing
+	Preserving int            `json:"preserving"` // that keep and open nothing
 	Cancelled  int            `json:"cancelled"`
 	Confirmed  int            `json:"reviews_confirmed"` // of the urgent
 	Refused    int            `json:"reviews_refused"`   // of the urgent
@@ -42,6 +42,9 @@ type Numbers struct {
 	RefusalsByCustodian map[string]int `json:"refusals_by_custodian"`
 	Releases            int            `json:"releases"`
 	ReleasesByCustodian map[string]int `json:"releases_by_custodian"`
+
+	Holds    int `json:"holds"`     // that custodians stated
+	HoldEnds int `json:"hold_ends"` // of these
 
 	Readings int `json:"readings"` // of bundles, each by one person
 	Exports  int `json:"exports"`  // of these
@@ -130,6 +133,7 @@ func (n *Numbers) request(o *order, q *request) {
 		n.Readings++
 		n.Exports += one(x.Purpose == ledger.PurposeExport)
 	}
+	n.Holds, n.HoldEnds = n.Holds+q.holds, n.HoldEnds+q.ended
 	for _, x := range q.errors {
 		n.Errors++
 		n.ErrorsByKind[x.Kind.String()]++

@@ -54,12 +54,12 @@ func (r *Report) numbersCSV() []byte {
 	var rows [][]string
 	r.each(func(law string, t *Table) {
 		row := []string{law, t.Kind, t.Span}
-		for _, n := range []int{t.Orders, t.Urgent, t.Renewals, t.Privileged, t.Preserving, t.Cancelled, t.Confirmed, t.Refused, t.BeyondCap, t.Requests, t.Requested, t.Openings, t.Opened, t.Readings, t.Exports, t.Errors, t.Releases, t.Refusals, t.OrdersRefused} {
+		for _, n := range []int{t.Orders, t.Urgent, t.Renewals, t.Privileged, t.Preserving, t.Cancelled, t.Confirmed, t.Refused, t.BeyondCap, t.Requests, t.Requested, t.Openings, t.Opened, t.Holds, t.HoldEnds, t.Readings, t.Exports, t.Errors, t.Releases, t.Refusals, t.OrdersRefused} {
 			row = append(row, strconv.Itoa(n))
 		}
 		rows = append(rows, append(row, number(t.MeanLife), number(t.LongestLife), number(t.MeanWindow), t.ToReview.cell(), t.ToOpening.cell()))
 	})
-	return table("law kind span orders urgent renewals privileged preservations cancelled reviews_confirmed reviews_refused beyond_cap requests compartments_requested openings compartments_opened readings exports errors releases refusals orders_refused "+
+	return table("law kind span orders urgent renewals privileged preserving cancelled reviews_confirmed reviews_refused beyond_cap requests compartments_requested openings compartments_opened holds hold_ends readings exports errors releases refusals orders_refused "+
 		"mean_life_seconds longest_life_seconds mean_window_seconds median_seconds_to_review median_seconds_to_opening", rows)
 }
 

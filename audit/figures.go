@@ -29,6 +29,8 @@ var figures = []struct {
 	{"compartments asked for", "AUD-13", func(n *Numbers) string { return strconv.Itoa(n.Requested) }},
 	{"openings", "AUD-15", func(n *Numbers) string { return strconv.Itoa(n.Openings) }},
 	{"compartments opened", "AUD-15", func(n *Numbers) string { return strconv.Itoa(n.Opened) }},
+	{"holds by custodians", "AUD-23", func(n *Numbers) string { return strconv.Itoa(n.Holds) }},
+	{"of these ended", "AUD-23", func(n *Numbers) string { return strconv.Itoa(n.HoldEnds) }},
 	{"readings of bundles", "AUD-20", func(n *Numbers) string { return strconv.Itoa(n.Readings) }},
 	{"of these exports", "AUD-20", func(n *Numbers) string { return strconv.Itoa(n.Exports) }},
 	{"errors found", "AUD-22", func(n *Numbers) string { return strconv.Itoa(n.Errors) }},

@@ -8,6 +8,7 @@ import (
 
 	"writ/charter"
 	"writ/ledger"
+	"writ/warrant"
 )
 
 // Options say what a report is about.
@@ -216,7 +217,7 @@ func bound(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// caps counts the warrants for people in each cap period of the newest version
+// caps counts the warrants to open for people in each cap period of the newest version
 // that one of them touches (LED-55).
 func (a *Auditor) caps(name string) []CapUse {
 	list := []CapUse{}
@@ -227,6 +228,9 @@ func (a *Auditor) caps(name string) []CapUse {
 	}
 	counts := map[uint64]int{}
 	for _, o := range a.ordersOf(name, false) {
+		if o.Action == warrant.Preserve {
+			continue // opens nothing, and is counted apart
+		}
 		for p := o.NotBefore / length; p <= (o.NotAfter-1)/length; p++ {
 			counts[p]++
 		}

@@ -195,7 +195,8 @@ func (w *world) story() {
 	}
 	w.refuse(ledger.HashEntry(w.request(at, h, 1).Entry()), "judicial-1", 18)
 	w.warrant(next.Add(40*24*time.Hour), func(x *ledger.Warrant) { x.Renews = [32]byte{1, 0, 1} })
-	w.warrant(next.Add(40*24*time.Hour), func(x *ledger.Warrant) { x.Action = warrant.Preserve })
+	at, h = w.warrant(next.Add(40*24*time.Hour), func(x *ledger.Warrant) { x.Action = warrant.Preserve })
+	w.hold(at+1, w.request(at, h, 2), "judicial-1", "judicial-2")
 	at, h = w.warrant(next.Add(40*24*time.Hour), nil)
 	for range 2 {
 		w.release(w.request(at, h, 300), quorum...)
@@ -221,6 +222,20 @@ func (w *world) review(at uint64, h ledger.EntryHash, o ledger.Outcome, offices 
 		x.Approvals = append(x.Approvals, w.approve(x.Hash(), office))
 	}
 	w.log(x.Entry())
+}
+
+// hold logs that custodians hold what a request names; the first ends its hold.
+func (w *world) hold(at uint64, q *ledger.Request, who ...string) {
+	h := ledger.HashEntry(q.Entry())
+	for _, id := range who {
+		x := &ledger.Preservation{Release: ledger.Release{RequestIndex: at, Request: h, Office: id[:len(id)-2], Custodian: id,
+			Count: uint32(len(q.Leaves)), Root: q.Root()}}
+		x.Sign(ledger.CustodianSigner(w.Custodians[id]))
+		w.log(x.Entry())
+	}
+	end := &ledger.HoldEnd{Request: h, Office: who[0][:len(who[0])-2], Custodian: who[0]}
+	end.Sign(ledger.CustodianSigner(w.Custodians[who[0]]))
+	w.log(end.Entry())
 }
 
 // approve signs as the first approver of an office.

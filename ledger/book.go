@@ -189,8 +189,7 @@ func (b *Book) RankUnder(index uint64, h charter.Hash) int {
 	if w == nil || l == nil || l.charter.Mode == charter.NoAccess {
 		return 0
 	}
-	lives := b.tally(l.charter.Name, w.Warrant).lives
-	return rankOf(lives[:w.place+1], l.charter.Limits.CapPeriod)
+	return b.tally(l.charter.Name, w.Warrant).rank(w.place, l.charter.Limits.CapPeriod)
 }
 
 // Request returns a request entry.

@@ -3,6 +3,8 @@ package ledger
 import (
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 // A finding names the rule of spec/ that is broken.
@@ -31,5 +33,48 @@ func TestFindingsNameTheirRule(t *testing.T) {
 	late := w.book.Overdue(time.Unix(int64(w.Charter.DestroyBy(w.Charter.Period(lawTime))+w.Charter.Limits.Freshness), 0).Add(time.Second))
 	if len(late) == 0 || late[0].Rule != "LED-60" {
 		t.Errorf("overdue: %+v", late)
+	}
+}
+
+// A warrant's rank is the highest count, up to it, of a period that its life
+// touches, whatever the length of the period.
+func TestRankIsItsDefinition(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tally := &tally{places: map[uint64]map[uint64][]int{}}
+		lengths := []uint64{7, 10, 31}
+		for range rapid.IntRange(1, 40).Draw(t, "warrants") {
+			begin := rapid.Uint64Range(0, 100).Draw(t, "begin")
+			tally.add(rapid.SampledFrom(lengths).Draw(t, "in force"), life{begin, begin + rapid.Uint64Range(1, 40).Draw(t, "life")})
+		}
+		for place := range tally.lives {
+			length := rapid.SampledFrom(lengths).Draw(t, "length")
+			counts := map[uint64]int{}
+			for _, l := range tally.lives[:place+1] {
+				for p := l.begin / length; p*length < l.end; p++ {
+					counts[p]++
+				}
+			}
+			want := 0
+			for p, n := range counts {
+				if l := tally.lives[place]; p*length < l.end && (p+1)*length > l.begin {
+					want = max(want, n)
+				}
+			}
+			if got := tally.rank(place, length); got != want {
+				t.Fatalf("rank %d of %d, want %d", got, place, want)
+			}
+		}
+	})
+}
+
+// BenchmarkRank asks for a warrant's rank among 100,000: custodians do for every
+// request.
+func BenchmarkRank(b *testing.B) {
+	tally := &tally{places: map[uint64]map[uint64][]int{}}
+	for i := range uint64(100_000) {
+		tally.add(30*86400, life{i * 60, i*60 + 86400})
+	}
+	for b.Loop() {
+		tally.rank(99_999, 30*86400)
 	}
 }

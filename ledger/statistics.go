@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"maps"
+	"slices"
 	"strconv"
 
 	"writ/warrant"
@@ -146,13 +147,14 @@ type tallyKey struct {
 	test, hold bool // holds open nothing and are counted apart, under the same cap
 }
 
-// tally counts warrants by the cap periods that their lives touch: each counts
+// tally knows warrants by the cap periods that their lives touch: each counts
 // in every period in which it can be used, so that a life that begins in an
 // earlier period takes a place in this one too. A new version of a charter may
-// have another period length; it then counts the older warrants too.
+// have another period length; it then counts the older warrants too. What a
+// warrant's rank costs grows with the periods it touches, not with the log.
 type tally struct {
-	lives  []life
-	counts map[uint64]map[uint64]int // by length of the period, then its number
+	lives  []life                      // in the log's order
+	places map[uint64]map[uint64][]int // by length of the period and its number: of the lives that touch it
 }
 
 // life is [begin, end) in seconds since the Unix epoch.
@@ -166,55 +168,50 @@ func (l life) periods(length uint64) (first, last uint64) {
 func (b *Book) tally(name string, w *Warrant) *tally {
 	k := tallyKey{name, w.IsTest(), w.Action == warrant.Preserve}
 	if b.tallies[k] == nil {
-		b.tallies[k] = &tally{counts: map[uint64]map[uint64]int{}}
+		b.tallies[k] = &tally{places: map[uint64]map[uint64][]int{}}
 	}
 	return b.tallies[k]
 }
 
-// add counts a warrant and returns its rank: the highest number, with itself,
-// in any period that its life touches.
+// add takes the next warrant and returns its rank by a length of the period.
 func (t *tally) add(length uint64, l life) (rank int) {
 	t.in(length)
+	place := len(t.lives)
 	t.lives = append(t.lives, l)
-	for length, periods := range t.counts {
-		enter(periods, length, l)
+	for length, periods := range t.places {
+		enter(periods, length, l, place)
 	}
-	first, last := l.periods(length)
+	return t.rank(place, length)
+}
+
+// rank returns the highest number of warrants, up to the one at a place, in any
+// period of a length that its life touches.
+func (t *tally) rank(place int, length uint64) (rank int) {
+	first, last := t.lives[place].periods(length)
+	periods := t.in(length)
 	for p := first; p <= last; p++ {
-		rank = max(rank, t.counts[length][p])
+		before, _ := slices.BinarySearch(periods[p], place)
+		rank = max(rank, before+1)
 	}
 	return rank
 }
 
-// rankOf returns the rank of the last of some lives.
-func rankOf(lives []life, length uint64) (rank int) {
-	first, last := lives[len(lives)-1].periods(length)
-	counts := map[uint64]int{}
-	for _, l := range lives {
-		enter(counts, length, l)
-	}
-	for p := first; p <= last; p++ {
-		rank = max(rank, counts[p])
-	}
-	return rank
-}
-
-func enter(periods map[uint64]int, length uint64, l life) {
+func enter(periods map[uint64][]int, length uint64, l life, place int) {
 	first, last := l.periods(length)
 	for p := first; p <= last; p++ {
-		periods[p]++
+		periods[p] = append(periods[p], place)
 	}
 }
 
-// in returns the counts for periods of a length.
-func (t *tally) in(length uint64) map[uint64]int {
-	periods, ok := t.counts[length]
+// in returns the places for periods of a length, which it finds once.
+func (t *tally) in(length uint64) map[uint64][]int {
+	periods, ok := t.places[length]
 	if !ok {
-		periods = map[uint64]int{}
-		for _, l := range t.lives {
-			enter(periods, length, l)
+		periods = map[uint64][]int{}
+		for place, l := range t.lives {
+			enter(periods, length, l, place)
 		}
-		t.counts[length] = periods
+		t.places[length] = periods
 	}
 	return periods
 }
@@ -225,5 +222,5 @@ func (t *tally) count(length, at uint64) int {
 	if t == nil || length == 0 {
 		return 0
 	}
-	return t.in(length)[at/length]
+	return len(t.in(length)[at/length])
 }
