@@ -156,6 +156,17 @@ func readLabel(r *wire.Reader) Label {
 	return l
 }
 
+// ParseLabel reads an encoded label.
+func ParseLabel(b []byte) (*Label, error) {
+	r := wire.NewReader(b)
+	l := readLabel(r)
+	if err := r.Done(); err != nil {
+		return nil, fmt.Errorf("capsule: label: %w", err)
+	}
+	l.Conversation = bytes.Clone(l.Conversation)
+	return &l, nil
+}
+
 // check refuses a label whose encoding would not parse.
 func (l *Label) check() error {
 	if n := len(l.Conversation); n < 1 || n > maxConversation {

@@ -28,6 +28,9 @@ func (c *conversation) checkCapsule(ctx context.Context, s *step, p place, shown
 	}
 	box = &compartment{}
 	if sealed != nil {
+		if err = c.device.remember(sealed); err != nil {
+			return nil, "", err
+		}
 		hash := sealed.Hash()
 		box.want = hash[:]
 		if why, err = c.deposited(ctx, p, sealed.Bytes(), shown); err != nil || why != "" {

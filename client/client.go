@@ -146,6 +146,7 @@ type Device struct {
 	acks    map[charter.Hash]bool // laws that the person has acknowledged
 	hashes  map[*charter.Charter]charter.Hash
 	session session
+	noted   *notices
 	news    []Event // not yet given to Sync or Watch
 	broken  error   // storage failed: what is in memory is not to be relied on
 }

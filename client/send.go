@@ -86,6 +86,9 @@ func (c *conversation) ownCapsule(s *step, p place, i *item) (*compartment, erro
 	}
 	own := &compartment{stored: sealed == nil}
 	if sealed != nil {
+		if err := c.device.remember(sealed); err != nil {
+			return nil, err
+		}
 		hash := sealed.Hash()
 		own.want, i.capsule = hash[:], sealed.Bytes()
 	}

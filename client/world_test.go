@@ -40,7 +40,6 @@ type world struct {
 	access  charter.Hash // a law with exceptional access
 	open    charter.Hash // a law without
 	law     *chartertest.World
-	laws    delivery.Fixed
 
 	mu  sync.Mutex
 	now time.Time

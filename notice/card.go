@@ -47,6 +47,7 @@ type Card struct {
 	Round                 uint64
 	Due                   time.Time // when the round came
 	Urgent, Test          bool
+	Preserved             bool // asked for to be kept only, not to be opened
 
 	Opened []*capsule.Label // of the person's conversations, by time
 	Order  *Order           // nil until somebody shows the person the warrant
@@ -115,7 +116,7 @@ func newCard(law *charter.Charter, w *ledger.LoggedWarrant, r *ledger.LoggedRequ
 		Jurisdiction: law.Jurisdiction, LegalBasis: law.LegalBasis, CaseType: w.CaseType,
 		ValidFrom: utc(w.NotBefore), ValidUntil: utc(w.NotAfter), Window: seconds(w.Window),
 		LongestDelay: seconds(law.Limits.MaxNoticeDelay), Round: r.Round,
-		Urgent: w.IsEmergency(), Test: w.IsTest(),
+		Urgent: w.IsEmergency(), Test: w.IsTest(), Preserved: w.Action == warrant.Preserve,
 	}
 	for _, id := range w.Offices {
 		title := id
@@ -139,12 +140,16 @@ func (c *Card) Show(w *warrant.Warrant, salt [32]byte) error {
 
 // Lines returns the card in plain sentences (R17).
 func (c *Card) Lines() []string {
-	lines := []string{"Messages in your conversations were opened under a warrant."}
+	lines := []string{"A warrant asked for messages in your conversations to be opened. " +
+		"Unless custodians refused, which the public ledger shows, they were."}
+	if c.Preserved {
+		lines[0] = "A warrant asked for messages in your conversations to be kept. Nothing was opened under it."
+	}
 	if c.Test {
 		lines[0] = "This is a test on an account made for tests. No real person's messages were opened."
 	}
 	for _, l := range c.Opened {
-		lines = append(lines, fmt.Sprintf("Opened: what %s wrote with the device %s in the conversation %x from %s on, "+
+		lines = append(lines, fmt.Sprintf("Meant: what %s wrote with the device %s in the conversation %x from %s on, "+
 			"until the keys changed (epoch %d).",
 			l.Account, l.Device, l.Conversation, day(l.OpenedAt()), l.Epoch))
 	}
