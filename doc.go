@@ -41,17 +41,17 @@
 //	etsi             internal/wire bundle ledger warrant
 //	api              -
 //	engine           -
-//	follower         ledger
+//	follower         ledger notice/beacon
 //	replica          charter engine follower ledger
 //	scribe           ledger
 //	notary           charter ledger scribe
 //	registry         api directory engine internal/wire ledger scribe
 //	witness          -
-//	operator         internal/keyfile internal/wire notice/beacon
+//	operator         internal/keyfile internal/wire charter ledger notice/beacon replica
 //	delivery         internal/wire api capsule charter directory engine ledger mls warrant
 //	docket           internal/wire api charter engine ledger replica warrant
-//	custodian        internal/keyfile internal/wire api charter engine ledger replica unseal warrant
-//	client           internal/wire api capsule charter directory mls
+//	custodian        internal/keyfile internal/wire api capsule charter engine ledger replica unseal warrant
+//	client           internal/wire api capsule charter directory ledger mls notice notice/beacon warrant
 //	examine          internal/wire api capsule charter follower ledger mls notice unseal warrant
 //	setup            charter custodian directory examine notice/beacon operator warrant witness
 //	reading          api bundle ledger replica warrant
@@ -75,8 +75,9 @@
 //     and trusts nobody; replica keeps a copy of it.
 //   - scribe writes a log and looks at no entry: the notary decides what enters the
 //     ledger, the registry what enters the directory.
-//   - notary, registry, witness, delivery, docket and custodian are services, which
-//     different institutions run. They never import one another.
+//   - notary, registry, witness, operator, delivery, docket and custodian are services, which
+//     different institutions run. They never import one another. operator runs the
+//     beacon, in the process of a witness.
 //   - client is a person's device, examine the requesting authority's tool.
 //   - reading is how one person reads a sealed bundle, and is recorded.
 //   - setup is what lies in the directories of those who run all this.

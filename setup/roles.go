@@ -38,10 +38,14 @@ type Directory struct {
 	Republish Duration          `json:"republish,omitempty"`
 }
 
-// Witness is config.json of a witness. Its key is witness.key.
+// Witness is config.json of a witness. Its key is witness.key. One that is an
+// operator of the beacon has its secrets in beacon.age, and names a deployment.
 type Witness struct {
-	Listen string   `json:"listen"`
-	Logs   []string `json:"logs"` // vkeys of the logs it cosigns
+	Listen     string   `json:"listen"`
+	Logs       []string `json:"logs"`                 // vkeys of the logs it cosigns
+	Deployment string   `json:"deployment,omitempty"` // path, from the directory: where the ledger and the other operators are
+	WorkFactor int      `json:"work_factor,omitempty"`
+	Poll       Duration `json:"poll,omitempty"`
 }
 
 // Docket is config.json of a docket. Its key is docket.key.

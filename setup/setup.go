@@ -41,6 +41,7 @@ type Deployment struct {
 	Directory  string            `json:"directory"`  // URL
 	Docket     string            `json:"docket"`     // URL
 	Custodians map[string]string `json:"custodians"` // "office/custodian" to URL
+	Beacon     map[string]string `json:"beacon"`     // operator of the beacon to the URL of its witness
 	Charters   []string          `json:"charters"`   // hashes of first versions, hexadecimal
 	Policy     string            `json:"policy"`     // witness policy of the ledger, its text
 }

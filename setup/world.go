@@ -42,7 +42,7 @@ type WorldOptions struct {
 //	DIR/notary  DIR/directory  DIR/delivery  DIR/docket  DIR/witness/NAME
 //	DIR/beacon           the ceremony in which the witnesses made the beacon's key
 //	DIR/custodian/NAME   with its passphrase in the file "passphrase", as in DIR/witness/NAME
-//	DIR/keys             of approvers, and of the one person who reads, inspector-1
+//	DIR/keys             of approvers
 //	DIR/agency           of the one agency, with its reader's key
 type World struct {
 	Dir        string
@@ -65,12 +65,10 @@ var worldOffices = []struct {
 var worldWitnesses = []string{"university", "newspaper", "bar"}
 
 const (
-	worldLaw = "Localnet Communications Act"
-	worldLog = "localnet.example/ledger"
-	worldDir = "localnet.example/directory"
-
-	worldReader = "inspector-1"
-	keyPeriod   = 30 * 24 * time.Hour // as UsualLimits has it
+	worldLaw  = "Localnet Communications Act"
+	worldLog  = "localnet.example/ledger"
+	worldDir  = "localnet.example/directory"
+	keyPeriod = 30 * 24 * time.Hour // as UsualLimits has it
 )
 
 // BuildWorld makes a world in a directory that must not hold one yet.
@@ -127,7 +125,7 @@ func (b *builder) path(parts ...string) string {
 }
 
 func (b *builder) makeDirs() error {
-	dirs := []string{"notary", "directory", "delivery", "docket", "keys", filepath.Join("agency", "readers")}
+	dirs := []string{"notary", "directory", "delivery", "docket", "keys", "agency"}
 	for _, w := range worldWitnesses {
 		dirs = append(dirs, filepath.Join("witness", w))
 	}
@@ -237,9 +235,6 @@ func (b *builder) makeServices() error {
 	if _, err := b.makeKey(RoleReader, "", "reader", b.path("agency", "reader.key")); err != nil {
 		return err
 	}
-	if err := b.makeReader(); err != nil {
-		return err
-	}
 	k, err := b.makeKey(RoleAgency, "", "agency", b.path("agency", "agency.key"))
 	if err != nil {
 		return err
@@ -250,19 +245,6 @@ func (b *builder) makeServices() error {
 	}
 	b.agency = private.Public().(ed25519.PublicKey)
 	return nil
-}
-
-// makeReader makes the one person who may read what the agency opens.
-func (b *builder) makeReader() error {
-	k, err := b.makeKey(RolePerson, "", worldReader, b.path("keys", worldReader+".key"))
-	if err != nil {
-		return err
-	}
-	p, err := k.Public()
-	if err != nil {
-		return err
-	}
-	return p.Save(b.path("agency", "readers", worldReader+".public.json"))
 }
 
 func (b *builder) takePart(k *KeyFile) error {
@@ -373,13 +355,13 @@ func (b *builder) configure() error {
 	}
 	next := func() string { p := ports[0]; ports = ports[1:]; return p }
 	first := []string{b.signed.Hash().String()}
-	b.deployment = Deployment{Name: "localnet", Custodians: map[string]string{}, Charters: first, Policy: b.policies[0]}
+	b.deployment = Deployment{Name: "localnet", Custodians: map[string]string{}, Beacon: map[string]string{}, Charters: first, Policy: b.policies[0]}
 
 	notary := &Notary{Listen: next(), Policy: b.policies[0], Witnesses: map[string]string{}, Charters: first,
 		Interval: Duration(200 * time.Millisecond), Republish: Duration(b.options.Freshness / 12)}
 	for _, name := range worldWitnesses {
-		w := &Witness{Listen: next(), Logs: b.logs}
-		notary.Witnesses[name] = url(w.Listen)
+		w := &Witness{Listen: next(), Logs: b.logs, Deployment: "../../" + DeploymentFile, WorkFactor: b.options.WorkFactor, Poll: Duration(time.Second)}
+		notary.Witnesses[name], b.deployment.Beacon[name] = url(w.Listen), url(w.Listen)
 		if err := SaveConfig(b.path("witness", name), w); err != nil {
 			return err
 		}

@@ -50,6 +50,7 @@ func chat(cmd *cobra.Command, h *home, id client.ConversationID, input io.Reader
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
 	go h.laws.copy.Run(ctx)
+	go h.watchNotices(ctx, cmd)
 	lines := make(chan string)
 	go readLines(ctx, input, lines)
 	watched := make(chan error, 1)

@@ -31,6 +31,7 @@ that each later step can be repeated by hand.`,
 	}
 	dir := cmd.Flags().String("dir", "", "keep the world here (default: a temporary directory, removed at the end)")
 	chat := cmd.Flags().String("chat", "", "file with what people say, - for standard input (default: a short chat)")
+	notice := cmd.Flags().Duration("notice-after", 20*time.Second, "when the person is told, from the drafting of the warrant")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		log, err := openChat(cmd, *chat)
 		if err != nil {
@@ -42,6 +43,7 @@ that each later step can be repeated by hand.`,
 		}
 		defer cleanup()
 		s := newStory(cmd, log)
+		s.noticeAfter = *notice
 		if err := s.tell(cmd, where); err != nil {
 			return err
 		}
@@ -101,8 +103,10 @@ type story struct {
 	devices   map[string]*home
 	talk      talk
 	cases     map[string]*examine.Case
-	sealed    string
 	bundle    string
+	opened    uint64 // index of the request that was opened
+
+	noticeAfter time.Duration // from the drafting of a warrant
 }
 
 func newStory(cmd *cobra.Command, log *chatLog) *story {
@@ -122,7 +126,7 @@ func (s *story) tell(cmd *cobra.Command, dir string) error {
 	for _, step := range []func(*cobra.Command) error{
 		func(cmd *cobra.Command) error { return s.buildWorld(cmd, dir) },
 		s.peopleTalk, s.stealDatabase, s.draftWarrant, s.useUnlogged, s.publishWarrant,
-		s.lackOneOffice, s.openCompartment, s.tryNeighbours, s.goBeyondCap, s.readEvidence, s.checkEvidence, s.auditLedger,
+		s.lackOneOffice, s.openCompartment, s.tryNeighbours, s.goBeyondCap, s.checkEvidence, s.auditLedger, s.tellPerson,
 	} {
 		if err := step(cmd); err != nil {
 			return err

@@ -40,13 +40,9 @@ func (s *story) order(cmd *cobra.Command, name, subject string) (*examine.Case, 
 		NotBefore: uint64(time.Now().Unix()), NotAfter: uint64(time.Now().Add(24 * time.Hour).Unix()),
 		Necessity:      "Payments are split to stay below the reporting threshold; who ordered it is not known.",
 		LeastIntrusive: "The bank's records show the payments but not who gave the instructions.",
-		ReaderKey:      s.agency.reader.Public(), NoticeDue: uint64(s.talk.until.Add(30 * 24 * time.Hour).Unix()),
+		ReaderKey:      s.agency.reader.Public(), NoticeDue: uint64(time.Now().Add(s.noticeAfter).Unix()),
 	}
 	rand.Read(w.ID[:])
-	var err error
-	if w.Readers, err = s.agency.readers(nil); err != nil {
-		return nil, err
-	}
 	c, err := s.agency.lodge(cmd, name, w)
 	if err != nil {
 		return nil, err
@@ -154,11 +150,12 @@ func (s *story) openCompartment(cmd *cobra.Command) error {
 		return examineError(err)
 	}
 	took := time.Since(began)
-	s.sealed = filepath.Join(s.world.Dir, "sealed.writ")
-	list, err := s.agency.writeBundles(cmd.Context(), s.cases["first"], o, s.sealed)
+	s.bundle = filepath.Join(s.world.Dir, "bundle.writ")
+	list, err := writeBundles(o, s.agency.trust.policy, s.bundle)
 	if err != nil {
 		return err
 	}
+	s.opened = list[0].opened.RequestEntry.Index
 	report := list[0].report
 	s.say("One custodian of each office is away; the four others suffice. It takes %.1f s:", took.Seconds())
 	s.say("request logged, each intent logged before its share, shares combined, capsule\nre-sealed and compared, signatures of messages verified.")

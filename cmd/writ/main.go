@@ -65,8 +65,8 @@ does not answer; trying again may help), 6 findings (an audit found something).`
 		&cobra.Group{ID: "try", Title: "To try it:"},
 	)
 	root.AddCommand(
-		newRegister(), newConversations(), newLawRoot(), newSend(), newRead(), newChat(),
-		newCharter(), newWarrant(), newOpen(), newBundle(), newVerify(), newAudit(), newDrill(),
+		newRegister(), newConversations(), newLawRoot(), newSend(), newRead(), newChat(), newNotices(),
+		newCharter(), newWarrant(), newOpen(), newVerify(), newAudit(), newDrill(),
 		newServe(), newNotary(), newDirectory(), newWitness(), newDocket(), newCustodian(), newKeygen(),
 		newLocalnet(), newDemo(),
 	)

@@ -97,8 +97,8 @@ func (p *processes) command(sub string) []string {
 	switch role, _, _ := strings.Cut(filepath.ToSlash(sub), "/"); role {
 	case "delivery":
 		return []string{"serve"}
-	case "custodian":
-		return []string{"custodian", "--passphrase-file", filepath.Join(p.world.Dir, sub, "passphrase")}
+	case "custodian", "witness":
+		return []string{role, "--passphrase-file", filepath.Join(p.world.Dir, sub, "passphrase")}
 	default:
 		return []string{role}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -33,7 +34,7 @@ func newRead() *cobra.Command {
 			if err := showEvents(cmd, h, ids, *all); err != nil {
 				return err
 			}
-			return syncErr
+			return errors.Join(syncErr, h.showNotices(cmd))
 		})
 	}
 	return cmd
