@@ -232,6 +232,10 @@ func (d *disclosure) compartment(ctx context.Context, e engine.Epoch, m engine.M
 		}
 	}
 	span.After = max(span.After, at.seq)
+	if d.warrant.Action == warrant.Preserve {
+		d.out.Compartments = append(d.out.Compartments, out)
+		return nil
+	}
 	if err := d.messages(ctx, out, c, span); err != nil {
 		return err
 	}
@@ -270,6 +274,9 @@ func (d *disclosure) describe(ctx context.Context, out *api.Compartment, c engin
 	}
 	if out.RosterProof, err = directory.ProveRoster(accounts, d.warrant.Subject); err != nil {
 		return d.s.storeFault(err, "roster")
+	}
+	if d.warrant.Action == warrant.Preserve {
+		return d.onlyCapsules(ctx, out, c, span)
 	}
 	out.Account, out.Device, out.Opened, out.GroupContext, out.Roster = m.Account, m.Device, e.Opened, e.Context, accounts
 	for _, b := range out.Capsules {

@@ -33,7 +33,9 @@ type Proven struct {
 type Release struct {
 	Office, Custodian string
 	Intent            Proven
-	Release           []byte // unseal.Release.Encode: sealed to the reader key
+	Release           []byte // unseal.Release.Encode: sealed to the reader key; nil for a hold
+
+	until uint64 // when a hold ends
 }
 
 // Refusal is one custodian's signed refusal, verified.

@@ -14,6 +14,7 @@ import (
 	"writ/internal/wire"
 	"writ/ledger"
 	"writ/unseal"
+	"writ/warrant"
 )
 
 // sealed is a compartment as delivery disclosed it, with the capsules that may
@@ -213,6 +214,9 @@ func Request(ctx context.Context, config Config, c *Case) (*Requested, error) {
 // Open opens what the case's warrant names. The warrant must be on the ledger.
 // If too few custodians release, the error is a [*BlockedError].
 func Open(ctx context.Context, config Config, c *Case) (*Opening, error) {
+	if c.Warrant.Action != warrant.Disclose {
+		return nil, errAction
+	}
 	x, err := newExaminer(config, c)
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"writ/capsule"
 	"writ/ledger"
 	"writ/unseal"
+	"writ/warrant"
 )
 
 // tries is how often a custodian that can't answer now is asked.
@@ -116,6 +117,10 @@ func (x *examiner) askOnce(ctx context.Context, office, custodian string, client
 	if r := out.GetRefused(); r != nil {
 		refusal, err := x.refused(office, custodian, r)
 		return nil, nil, refusal, err
+	}
+	if k := out.GetKept(); k != nil && x.c.Warrant.Action == warrant.Preserve {
+		kept, shares, err := x.kept(office, custodian, k)
+		return kept, shares, nil, err
 	}
 	release, shares, err := x.granted(office, custodian, out.GetGranted())
 	return release, shares, nil, err

@@ -45,14 +45,14 @@ Approvers of the offices that the charter names, each with their own key:
 
 // template is what a draft begins with.
 type template struct {
-	subject, again           string
-	law, caseType            string
-	window, life, notice     time.Duration
-	from                     string
-	received, test, urgent   bool
-	conversations            []string
-	reference, legalType     string
-	entity, necessity, least string
+	subject, again                   string
+	law, caseType                    string
+	window, life, notice             time.Duration
+	from                             string
+	received, test, urgent, preserve bool
+	conversations                    []string
+	reference, legalType             string
+	entity, necessity, least         string
 }
 
 func newWarrantTemplate() *cobra.Command {
@@ -75,6 +75,7 @@ empty unless given: a warrant without them is malformed.`,
 	f.DurationVar(&t.life, "life", 24*time.Hour, "how long it may be used, from now")
 	f.DurationVar(&t.notice, "notice", 30*24*time.Hour, "when the subject is told, from the window's end")
 	f.BoolVar(&t.received, "received", false, "also what others sent to the subject's conversations")
+	f.BoolVar(&t.preserve, "preserve", false, "only to keep it beyond the horizon (writ hold); nothing is opened")
 	f.BoolVar(&t.test, "test", false, "a drill on synthetic accounts, counted apart")
 	f.BoolVar(&t.urgent, "emergency", false, "under the charter's urgent procedure")
 	f.StringSliceVar(&t.conversations, "conversation", nil, "only this conversation (may be repeated; default all)")
@@ -128,6 +129,9 @@ func (t *template) warrant(c *charter.Charter, reader []byte, now time.Time) (*w
 	}
 	if t.received {
 		w.Direction = warrant.SentAndReceived
+	}
+	if t.preserve {
+		w.Action = warrant.Preserve
 	}
 	if t.test {
 		w.Flags |= warrant.IsTest
