@@ -190,6 +190,10 @@ func TestExternalCommitRules(t *testing.T) {
 	o.leaf.SignatureKey, o.key = w.clients[2].g.now.signer.public, w.clients[2].g.now.signer
 	msg, _ = o.join(info)
 	w.refused(t, msg, ErrInvalid, "signature key")
+	o = w.outsider() // comes back in place of leaf 2, and its key with it
+	o.leaf.EncryptionKey = w.public.Leaf(2).EncryptionKey
+	msg, _ = o.join(info, remove(2))
+	w.refused(t, msg, ErrInvalid, "keeps the encryption key")
 }
 
 // An external sender and a newcomer propose; a member commits what they ask for.

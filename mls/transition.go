@@ -76,8 +76,12 @@ func (st *publicState) mergePath(cfg *Config, t *transition, path *updatePath) e
 	if err := ask(cfg.Authenticate, path.leaf); err != nil {
 		return err
 	}
-	if err := cfg.replaces(st.replaced(t), path.leaf); err != nil {
+	old := st.replaced(t)
+	if err := cfg.replaces(old, path.leaf); err != nil {
 		return err
+	}
+	if t.external && old != nil && bytes.Equal(old.EncryptionKey, path.leaf.EncryptionKey) {
+		return invalid("external commit keeps the encryption key of the leaf it replaces") // 12.2
 	}
 	if err := t.tree.verifyPath(t.committer.node(), t.tree.filteredPath(t.committer), t.added, path); err != nil {
 		return err

@@ -187,12 +187,16 @@ func (j *joining) openSecrets(m *welcome) error {
 }
 
 func (j *joining) pskSecret() ([]byte, error) {
+	ids := j.group.psks
+	if k := slices.IndexFunc(ids, pskID.inherited); k >= 0 && slices.ContainsFunc(ids[k+1:], pskID.inherited) {
+		return nil, invalid("Welcome with two PSKs for a ReInit or branch") // 12.4.3.1
+	}
 	var keys [][]byte
-	for i, id := range j.group.psks {
+	for i, id := range ids {
 		if len(id.nonce) != j.suite.nh {
 			return nil, invalid("PSK nonce of %d bytes", len(id.nonce)) // 8.4
 		}
-		if slices.ContainsFunc(j.group.psks[:i], id.same) {
+		if slices.ContainsFunc(ids[:i], id.same) {
 			return nil, invalid("PSK twice in a Welcome") // 12.2
 		}
 		key, err := j.cfg.lookupPSK(id)
@@ -201,7 +205,7 @@ func (j *joining) pskSecret() ([]byte, error) {
 		}
 		keys = append(keys, key)
 	}
-	return j.suite.pskSecret(j.group.psks, keys), nil
+	return j.suite.pskSecret(ids, keys), nil
 }
 
 // openTree verifies the tree and the GroupInfo's signature, and finds the own leaf.

@@ -16,7 +16,8 @@ func TestWelcomeRules(t *testing.T) {
 	m := must(parse(p.Welcome, decodeMessage))(t)
 	psk := pskID{kind: pskExternal, id: []byte("external"), nonce: make([]byte, 32)}
 	short, branch := psk, pskID{kind: pskResumption, usage: usageBranch, nonce: psk.nonce}
-	short.nonce = psk.nonce[1:]
+	older := branch
+	short.nonce, older.epoch = psk.nonce[1:], 7
 	for _, c := range []struct {
 		change func(*joining)
 		kind   error
@@ -29,6 +30,7 @@ func TestWelcomeRules(t *testing.T) {
 		{func(j *joining) { j.group.psks = []pskID{short} }, ErrInvalid, "nonce"},
 		{func(j *joining) { j.group.psks = []pskID{psk, psk} }, ErrInvalid, "PSK twice in a Welcome"},
 		{func(j *joining) { j.group.psks = []pskID{branch} }, ErrRefused, "branched"},
+		{func(j *joining) { j.group.psks = []pskID{branch, older} }, ErrInvalid, "two PSKs for a ReInit or branch"},
 		{func(*joining) {}, nil, ""},
 	} {
 		cfg := must(w.cfg.check())(t)
