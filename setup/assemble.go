@@ -39,6 +39,11 @@ func LoadParts(dir string) ([]*Part, error) {
 	if err != nil || len(names) == 0 {
 		return nil, fmt.Errorf("setup: no file *.public.json in %s", dir)
 	}
+	return LoadPartFiles(names)
+}
+
+// LoadPartFiles reads parts from files.
+func LoadPartFiles(names []string) ([]*Part, error) {
 	var parts []*Part
 	for _, name := range names {
 		p := new(Part)

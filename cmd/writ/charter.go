@@ -54,6 +54,7 @@ must take part in an opening; each can spare one custodian if it has several.`,
 	f := cmd.Flags()
 	parts := f.String("parts", ".", "directory with the files NAME.public.json")
 	policy := f.String("policy", setup.PolicyFile, "file with the witness policy of the ledger")
+	group := f.String("beacon", "beacon.group", "file with the group of the beacon's operators (writ beacon finish)")
 	directory := f.String("directory-policy", setup.DirectoryFile, "file with the witness policy of the directory")
 	f.StringVar(&c.Name, "name", "", "the law's name")
 	f.StringVar(&c.Jurisdiction, "jurisdiction", "", "whose law it is")
@@ -79,6 +80,11 @@ must take part in an opening; each can spare one custodian if it has several.`,
 		}
 		c.Number, c.Mode, c.Policy = 1, charter.AccountableAccess, ledgerPolicy.String()
 		c.Directory.Policy = directoryPolicy.String()
+		operators, err := readGroup(*group)
+		if err != nil {
+			return err
+		}
+		c.Beacon = operators.Beacon()
 		c.Review, c.Limits = uint64(time.Now().Add(*review).Unix()), setup.UsualLimits()
 		if err := setup.Assemble(&c, list); err != nil {
 			return fail(codeFailed, err, "in "+*parts+" belong the parts of approvers, custodians, docket, delivery and directory; an agency's goes to the docket")

@@ -121,7 +121,7 @@ func newStory(cmd *cobra.Command, log *chatLog) *story {
 // tell runs all steps in order.
 func (s *story) tell(cmd *cobra.Command, dir string) error {
 	s.say("Writ: conversations end-to-end encrypted with accountable exceptional access.\n" +
-		"This demo runs everything for real on this machine and takes about twenty seconds.")
+		"This demo runs everything for real on this machine and takes about forty seconds.")
 	defer s.end()
 	for _, step := range []func(*cobra.Command) error{
 		func(cmd *cobra.Command) error { return s.buildWorld(cmd, dir) },
@@ -188,8 +188,7 @@ func (s *story) finish(cmd *cobra.Command) error {
 	s.say(`What this does not show, because it can't be so: custodians of every office who
 collude off the log can open what is sealed until the keys are destroyed; a bad
 warrant that all approve opens; delivery sees who talks with whom and when. Not
-in use yet: the directory that ties keys to people, and the notice that reaches
-the person by itself. doc/threat-model.md says it all.`)
+in use yet: the directory that ties keys to people. doc/threat-model.md says it all.`)
 	if asJSON, err := cmd.Flags().GetBool("json"); err == nil && asJSON {
 		if err := show(cmd, s.facts, nil); err != nil {
 			return err

@@ -67,7 +67,7 @@ does not answer; trying again may help), 6 findings (an audit found something).`
 	root.AddCommand(
 		newRegister(), newConversations(), newLawRoot(), newSend(), newRead(), newChat(), newNotices(),
 		newCharter(), newWarrant(), newOpen(), newHold(), newVerify(), newAudit(), newDrill(),
-		newServe(), newNotary(), newDirectory(), newWitness(), newDocket(), newCustodian(), newKeygen(),
+		newServe(), newNotary(), newDirectory(), newWitness(), newBeacon(), newDocket(), newCustodian(), newKeygen(),
 		newLocalnet(), newDemo(),
 	)
 	root.InitDefaultHelpCmd()
