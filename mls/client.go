@@ -21,14 +21,19 @@ func (c Client) suite() (*suite, error) {
 	return c.Key.suite, nil
 }
 
-// leaf makes an unsigned leaf node of source key_package.
-func (c Client) leaf(encryption hpkePublicKey) *LeafNode {
-	types := slices.Clone(c.ExtensionTypes)
-	for _, e := range c.Extensions {
-		if !e.Type.isDefault() && !slices.Contains(types, e.Type) {
-			types = append(types, e.Type)
+// supporting lists the types of extensions among those that c's leaves support.
+func (c Client) supporting(extensions []Extension) Client {
+	c.ExtensionTypes = slices.Clone(c.ExtensionTypes)
+	for _, e := range extensions {
+		if !e.Type.isDefault() && !slices.Contains(c.ExtensionTypes, e.Type) {
+			c.ExtensionTypes = append(c.ExtensionTypes, e.Type)
 		}
 	}
+	return c
+}
+
+// leaf makes an unsigned leaf node of source key_package.
+func (c Client) leaf(encryption hpkePublicKey) *LeafNode {
 	suites := CipherSuites()
 	if !slices.Contains(suites, c.Key.suite.id) {
 		suites = append(suites, c.Key.suite.id) // an assigned code point
@@ -40,7 +45,7 @@ func (c Client) leaf(encryption hpkePublicKey) *LeafNode {
 		Capabilities: Capabilities{
 			Versions:    []uint16{protocolVersion},
 			Suites:      suites,
-			Extensions:  types,
+			Extensions:  c.supporting(c.Extensions).ExtensionTypes,
 			Credentials: []uint16{c.Credential.kind()},
 		},
 		Lifetime:   c.Lifetime,

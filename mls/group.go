@@ -82,13 +82,7 @@ func (c Client) founder(extensions []Extension) (*LeafNode, *hpkeKey, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	c.ExtensionTypes = slices.Clone(c.ExtensionTypes)
-	for _, e := range extensions {
-		if !e.Type.isDefault() && !slices.Contains(c.ExtensionTypes, e.Type) {
-			c.ExtensionTypes = append(c.ExtensionTypes, e.Type)
-		}
-	}
-	leaf := c.leaf(encryption.public)
+	leaf := c.supporting(extensions).leaf(encryption.public)
 	return leaf, encryption, leaf.sign(c.Key, nil, 0)
 }
 

@@ -56,6 +56,9 @@ func TestExtensions(t *testing.T) {
 	key, cred = w.identity()
 	kp, secrets, err := Client{Credential: cred, Key: key, Extensions: law("bob's law"), ExtensionTypes: types, Lifetime: testLifetime()}.NewKeyPackage(nil)
 	w.check(err)
+	if k, _, err := (Client{Key: key}).NewKeyPackage(law("in the package")); err != nil || !slices.Contains(k.Leaf.Capabilities.Extensions, leafExtension) {
+		t.Fatalf("a key package's extension is not in its capabilities: %v", err)
+	}
 	p, err := g.Commit(CommitOptions{Add: []*KeyPackage{kp}, GroupInfoExtensions: []Extension{{infoExtension, []byte("opened at nine")}}})
 	w.check(err)
 	w.clients[0].store.apply(p.Delta)

@@ -34,7 +34,7 @@ func (c Client) NewKeyPackage(extensions []Extension) (k *KeyPackage, secrets []
 		return nil, nil, err
 	}
 	defer private.erase()
-	leaf := c.leaf(private.encryption.public)
+	leaf := c.supporting(extensions).leaf(private.encryption.public) // 10
 	if err := leaf.sign(c.Key, nil, 0); err != nil {
 		return nil, nil, err
 	}
