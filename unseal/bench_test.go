@@ -110,20 +110,26 @@ func BenchmarkOpening(b *testing.B) {
 		intents [requests]*ledger.Included
 	}
 	desks := make([]desk, len(leaves))
-	for d, l := range leaves {
-		for i, q := range files {
-			a, refused := Authorize(q, w.facts(l.Office, l.Custodian))
-			if a == nil {
-				b.Fatal(refused)
-			}
-			desks[d].intents[i] = w.intend(a.Intent(), l.Custodian)
-		}
-	}
+	unsigned := make([][requests]*ledger.Release, len(leaves))
 	for d, l := range leaves {
 		desks[d].facts = w.facts(l.Office, l.Custodian)
 		desks[d].facts.Book = ledger.NewBook(w.Charter.Hash())
 		for i, e := range w.log.entries {
 			must(0, desks[d].facts.Book.Apply(uint64(i), e, w.now))
+		}
+	}
+	spread(len(leaves), func(d int) {
+		for i, q := range files {
+			a, refused := Authorize(q, desks[d].facts)
+			if a == nil {
+				panic(refused)
+			}
+			unsigned[d][i] = a.Intent()
+		}
+	})
+	for d, l := range leaves {
+		for i := range files {
+			desks[d].intents[i] = w.intend(unsigned[d][i], l.Custodian)
 		}
 	}
 	for b.Loop() {
