@@ -18,7 +18,7 @@ import (
 // Part is the public half of what a key holder made: what a charter says of it.
 // Key holders hand it to whoever drafts the charter, as a file NAME.public.json.
 type Part struct {
-	Role       Role     `json:"role"` // approver, docket, delivery, directory, or custodian
+	Role       Role     `json:"role"` // approver, docket, delivery, directory, person, or custodian
 	Office     string   `json:"office,omitempty"`
 	Name       string   `json:"name"`
 	Key        []byte   `json:"key"`                  // Ed25519 public key; of a directory its label key
@@ -46,13 +46,22 @@ func LoadParts(dir string) ([]*Part, error) {
 func LoadPartFiles(names []string) ([]*Part, error) {
 	var parts []*Part
 	for _, name := range names {
-		p := new(Part)
-		if err := load(name, p); err != nil {
+		p, err := LoadPart(name)
+		if err != nil {
 			return nil, err
 		}
 		parts = append(parts, p)
 	}
 	return parts, nil
+}
+
+// LoadPart reads one file NAME.public.json.
+func LoadPart(path string) (*Part, error) {
+	p := new(Part)
+	if err := load(path, p); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // UsualLimits are limits to begin a draft with.

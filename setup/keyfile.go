@@ -30,6 +30,7 @@ const (
 	RoleApprover  Role = "approver"  // signs warrants and charters, opens envelopes
 	RoleAgency    Role = "agency"    // lodges warrants at the docket
 	RoleReader    Role = "reader"    // opens what custodians release
+	RolePerson    Role = "person"    // reads sealed bundles, and signs that it did
 )
 
 // KeyFile is the content of a key file.
@@ -59,8 +60,8 @@ func NewKeyFile(role Role, office, name string) (*KeyFile, error) {
 		k.Note, err = witness.GenerateKey(name, rand.Reader)
 	case RoleDocket, RoleDelivery, RoleAgency:
 		err = k.newSigning()
-	case RoleApprover:
-		err = k.newApprover()
+	case RoleApprover, RolePerson:
+		err = k.newSigningAndMail()
 	case RoleReader:
 		err = k.newReader()
 	default:
@@ -81,7 +82,7 @@ func (k *KeyFile) newSigning() error {
 	return nil
 }
 
-func (k *KeyFile) newApprover() error {
+func (k *KeyFile) newSigningAndMail() error {
 	mail, err := warrant.NewMailKey()
 	if err != nil {
 		return err

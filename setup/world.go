@@ -42,7 +42,7 @@ type WorldOptions struct {
 //	DIR/notary  DIR/directory  DIR/delivery  DIR/docket  DIR/witness/NAME
 //	DIR/beacon           the ceremony in which the witnesses made the beacon's key
 //	DIR/custodian/NAME   with its passphrase in the file "passphrase", as in DIR/witness/NAME
-//	DIR/keys             of approvers
+//	DIR/keys             of approvers, and of the one person who reads, inspector-1
 //	DIR/agency           of the one agency, with its reader's key
 type World struct {
 	Dir        string
@@ -65,10 +65,12 @@ var worldOffices = []struct {
 var worldWitnesses = []string{"university", "newspaper", "bar"}
 
 const (
-	worldLaw  = "Localnet Communications Act"
-	worldLog  = "localnet.example/ledger"
-	worldDir  = "localnet.example/directory"
-	keyPeriod = 30 * 24 * time.Hour // as UsualLimits has it
+	worldLaw = "Localnet Communications Act"
+	worldLog = "localnet.example/ledger"
+	worldDir = "localnet.example/directory"
+
+	worldReader = "inspector-1"
+	keyPeriod   = 30 * 24 * time.Hour // as UsualLimits has it
 )
 
 // BuildWorld makes a world in a directory that must not hold one yet.
@@ -125,7 +127,7 @@ func (b *builder) path(parts ...string) string {
 }
 
 func (b *builder) makeDirs() error {
-	dirs := []string{"notary", "directory", "delivery", "docket", "keys", "agency"}
+	dirs := []string{"notary", "directory", "delivery", "docket", "keys", filepath.Join("agency", "readers")}
 	for _, w := range worldWitnesses {
 		dirs = append(dirs, filepath.Join("witness", w))
 	}
@@ -235,6 +237,9 @@ func (b *builder) makeServices() error {
 	if _, err := b.makeKey(RoleReader, "", "reader", b.path("agency", "reader.key")); err != nil {
 		return err
 	}
+	if err := b.makeReader(); err != nil {
+		return err
+	}
 	k, err := b.makeKey(RoleAgency, "", "agency", b.path("agency", "agency.key"))
 	if err != nil {
 		return err
@@ -245,6 +250,19 @@ func (b *builder) makeServices() error {
 	}
 	b.agency = private.Public().(ed25519.PublicKey)
 	return nil
+}
+
+// makeReader makes the one person who may read what the agency opens.
+func (b *builder) makeReader() error {
+	k, err := b.makeKey(RolePerson, "", worldReader, b.path("keys", worldReader+".key"))
+	if err != nil {
+		return err
+	}
+	p, err := k.Public()
+	if err != nil {
+		return err
+	}
+	return p.Save(b.path("agency", "readers", worldReader+".public.json"))
 }
 
 func (b *builder) takePart(k *KeyFile) error {

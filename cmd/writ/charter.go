@@ -87,7 +87,7 @@ must take part in an opening; each can spare one custodian if it has several.`,
 		c.Beacon = operators.Beacon()
 		c.Review, c.Limits = uint64(time.Now().Add(*review).Unix()), setup.UsualLimits()
 		if err := setup.Assemble(&c, list); err != nil {
-			return fail(codeFailed, err, "in "+*parts+" belong the parts of approvers, custodians, docket, delivery and directory; an agency's goes to the docket")
+			return fail(codeFailed, err, "in "+*parts+" belong the parts of approvers, custodians, docket, delivery and directory; an agency's goes to the docket, a person's to the agency")
 		}
 		if err := c.Validate(); err != nil {
 			return fail(codeRefused, err, "the parts of all offices must be in "+*parts)

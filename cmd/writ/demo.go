@@ -103,6 +103,7 @@ type story struct {
 	devices   map[string]*home
 	talk      talk
 	cases     map[string]*examine.Case
+	sealed    string
 	bundle    string
 	opened    uint64 // index of the request that was opened
 
@@ -126,7 +127,7 @@ func (s *story) tell(cmd *cobra.Command, dir string) error {
 	for _, step := range []func(*cobra.Command) error{
 		func(cmd *cobra.Command) error { return s.buildWorld(cmd, dir) },
 		s.peopleTalk, s.stealDatabase, s.draftWarrant, s.useUnlogged, s.publishWarrant,
-		s.lackOneOffice, s.openCompartment, s.tryNeighbours, s.goBeyondCap, s.checkEvidence, s.auditLedger, s.tellPerson,
+		s.lackOneOffice, s.openCompartment, s.tryNeighbours, s.goBeyondCap, s.readEvidence, s.checkEvidence, s.auditLedger, s.tellPerson,
 	} {
 		if err := step(cmd); err != nil {
 			return err

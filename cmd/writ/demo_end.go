@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"writ/bundle"
+	"writ/ledger"
 	"writ/setup"
 )
 
@@ -73,6 +74,34 @@ By hand, on the world in %[1]s:
   %[2]s chat - --home %[1]s/people/%[3]s
   %[2]s warrant list --deployment %[1]s/deployment.json
 `, dir, self(), s.log.accounts[len(s.log.accounts)-1])
+}
+
+// readEvidence is one person's reading, recorded before it is shown, and the
+// export that a court will get.
+func (s *story) readEvidence(cmd *cobra.Command) error {
+	s.title("Who reads it is on the ledger before they see a word")
+	const who = "inspector-1"
+	_, err := verify(s.sealed, filepath.Join(s.world.Dir, setup.PolicyFile), nil)
+	s.must(err != nil, "what was opened lies sealed: %v", err)
+	deployment, key := filepath.Join(s.world.Dir, setup.DeploymentFile), filepath.Join(s.world.Dir, "keys", who+".key")
+	f := readerFlags{&deployment, &key}
+	r, _, err := f.read(cmd, s.sealed, ledger.PurposeRead)
+	if err != nil {
+		return err
+	}
+	s.say(`The key has two parts: one for each reader whom the warrant names, one at the
+docket, which gives it only against a reading on the ledger. Entry %d is the reading
+of %s, signed with their own key. The entry names no one.`, r.Index, who)
+	out, report, err := f.read(cmd, s.sealed, ledger.PurposeExport)
+	if err != nil {
+		return err
+	}
+	s.bundle = filepath.Join(s.world.Dir, "bundle.writ")
+	if err := setup.Write(s.bundle, out.Bundle, 0o600); err != nil {
+		return err
+	}
+	s.must(len(report.Readings) == 2, "the export for the court is recorded too, as entry %d; the bundle lists both", out.Index)
+	return nil
 }
 
 // checkEvidence verifies the bundle offline, and with bits changed.

@@ -43,6 +43,10 @@ func (s *story) order(cmd *cobra.Command, name, subject string) (*examine.Case, 
 		ReaderKey:      s.agency.reader.Public(), NoticeDue: uint64(time.Now().Add(s.noticeAfter).Unix()),
 	}
 	rand.Read(w.ID[:])
+	var err error
+	if w.Readers, err = s.agency.readers(nil); err != nil {
+		return nil, err
+	}
 	c, err := s.agency.lodge(cmd, name, w)
 	if err != nil {
 		return nil, err
@@ -150,8 +154,8 @@ func (s *story) openCompartment(cmd *cobra.Command) error {
 		return examineError(err)
 	}
 	took := time.Since(began)
-	s.bundle = filepath.Join(s.world.Dir, "bundle.writ")
-	list, err := writeBundles(o, s.agency.trust.policy, s.bundle)
+	s.sealed = filepath.Join(s.world.Dir, "sealed.writ")
+	list, err := s.agency.writeBundles(cmd.Context(), s.cases["first"], o, s.sealed)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,9 @@ import (
 	"writ/directory"
 	"writ/examine"
 	"writ/internal/wire"
+	"writ/ledger"
 	"writ/setup"
+	"writ/warrant"
 )
 
 func newDrill() *cobra.Command {
@@ -208,6 +210,15 @@ func (d *drill) intake(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	k, _, err := d.reader()
+	if err != nil {
+		return err
+	}
+	p, err := k.Public()
+	if err != nil {
+		return err
+	}
+	w.Readers = []warrant.Reader{{ID: p.Name, Key: warrant.PersonKey(p.Key), Mail: p.Mail}}
 	if d.c, err = d.a.loadCase(d.record.Case); err == nil {
 		w = d.c.Warrant // lodged before an interruption
 	}
@@ -286,7 +297,7 @@ func (d *drill) open(cmd *cobra.Command) (err error) {
 		return examineError(err)
 	}
 	d.record.Bundle = filepath.Join(d.a.dir, "cases", d.record.Case+".writ")
-	list, err := writeBundles(o, d.a.trust.policy, d.record.Bundle)
+	list, err := d.a.writeBundles(cmd.Context(), d.c, o, d.record.Bundle)
 	if err != nil {
 		return err
 	}
@@ -298,15 +309,27 @@ func (d *drill) open(cmd *cobra.Command) (err error) {
 	return nil
 }
 
-// verify checks the evidence again, from its file.
-func (d *drill) verify(*cobra.Command) error {
-	report, err := verify(d.record.Bundle, filepath.Join(d.a.dir, setup.PolicyFile), nil)
+// reader is the one reader of what a drill opens, with a key of the drill's own.
+func (d *drill) reader() (*setup.KeyFile, string, error) {
+	path := filepath.Join(d.a.dir, "drill", d.record.Case+".key")
+	k, err := setup.LoadKeyFile(path, setup.RolePerson)
 	if errors.Is(err, os.ErrNotExist) {
-		if err := setup.Write(filepath.Join(d.a.dir, setup.PolicyFile), []byte(d.a.deployment.Policy), 0o644); err != nil {
-			return err
+		if k, err = setup.NewKeyFile(setup.RolePerson, "", "drill"); err == nil {
+			err = errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), k.Save(path))
 		}
-		report, err = verify(d.record.Bundle, filepath.Join(d.a.dir, setup.PolicyFile), nil)
 	}
+	return k, path, err
+}
+
+// verify reads the evidence, which is recorded like any reading, and checks it
+// again.
+func (d *drill) verify(cmd *cobra.Command) error {
+	_, key, err := d.reader()
+	if err != nil {
+		return err
+	}
+	deployment := filepath.Join(d.a.dir, setup.DeploymentFile)
+	_, report, err := readerFlags{&deployment, &key}.read(cmd, d.record.Bundle, ledger.PurposeRead)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ NAME.public.json beside it, for whoever drafts the charter (writ charter new).`,
 		newKeygenRole(setup.RoleApprover, "OFFICE/NAME", "which approver of which office"),
 		newKeygenRole(setup.RoleAgency, "NAME", "the agency's name at the docket"),
 		newKeygenRole(setup.RoleReader, "NAME", "whose key opens what custodians release"),
+		newKeygenRole(setup.RolePerson, "NAME", "who may read what a warrant opens, a-z, 0-9 and . _ @ -"),
 		newKeygenCustodian(),
 	)
 	return cmd
@@ -61,6 +62,9 @@ func newKeygenRole(role setup.Role, arg, meaning string) *cobra.Command {
 			if office, name, ok = strings.Cut(name, "/"); !ok || !wire.ValidName(office) || !wire.ValidName(name) {
 				return usage(fmt.Errorf("%q is not OFFICE/NAME", args[0]), "names are a-z, 0-9 and . _ @ -, such as judicial/judge-1")
 			}
+		}
+		if role == setup.RolePerson && !wire.ValidName(name) {
+			return usage(fmt.Errorf("%q is not a name", name), "a-z, 0-9 and . _ @ -, such as inspector-1")
 		}
 		if *out == "" {
 			*out = filepath.Base(name) + ".key"

@@ -210,7 +210,7 @@ As the law, one step after the other:
   writ warrant approve latest --deployment %[1]s/deployment.json --key %[1]s/keys/commissioner-1.key
   writ warrant publish case-1
   writ open case-1
-  writ verify %[1]s/agency/cases/case-1.writ --policy %[1]s/policy.txt
+  writ bundle read %[1]s/agency/cases/case-1.writ --deployment %[1]s/deployment.json --key %[1]s/keys/inspector-1.key
   writ audit %[3]s --policy %[1]s/policy.txt
 
 Ctrl-C ends it; the same command starts it again where it was. A service that is

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -24,10 +25,11 @@ func newOpen() *cobra.Command {
 		Short:   "Gather the custodians' shares of a published warrant and open what it names",
 		Long: `Open asks for the compartments in the warrant's scope (writ warrant request does
 so alone), sends the request to every custodian, combines what they release,
-checks every capsule and every signature, and writes one file of evidence.
+checks every capsule and every signature, and writes one file of evidence, sealed
+to the people whom the warrant names as readers (writ bundle read). Nothing is
+left on this machine in the clear.
 
-It can be repeated: an opening that was interrupted goes on where it stopped.
-The file holds what was said. It is as secret as that.`,
+It can be repeated: an opening that was interrupted goes on where it stopped.`,
 		Args: cobra.ExactArgs(1),
 	}
 	dir := agencyFlag(cmd)
@@ -48,11 +50,14 @@ The file holds what was said. It is as secret as that.`,
 		if err != nil {
 			return err
 		}
+		if len(c.Warrant.Readers) == 0 {
+			return fail(codeRefused, errors.New("the warrant names nobody who may read what it opens"), noReaders)
+		}
 		o, err := openCase(cmd, a.config(fresh), c)
 		if err != nil {
 			return examineError(err)
 		}
-		list, err := writeBundles(o, a.trust.policy, *out)
+		list, err := a.writeBundles(cmd.Context(), c, o, *out)
 		if err != nil {
 			return err
 		}
@@ -85,16 +90,16 @@ type evidence struct {
 	report *bundle.Report
 }
 
-// writeBundles makes evidence of an opening and keeps it: in the file named, and
-// for each further request in another beside it.
-func writeBundles(o *examine.Opening, policy *ledger.Policy, path string) (list []evidence, err error) {
+// writeBundles makes evidence of an opening and keeps it sealed: in the file
+// named, and for each further request in another beside it.
+func (a *agency) writeBundles(ctx context.Context, c *examine.Case, o *examine.Opening, path string) (list []evidence, err error) {
 	for i, part := range o.Parts {
 		e := evidence{path: path, opened: part}
 		if i > 0 {
 			ext := filepath.Ext(path)
 			e.path = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(path, ext), i+1, ext)
 		}
-		if e.report, err = writeBundle(part, policy, e.path); err != nil {
+		if e.report, err = a.writeBundle(ctx, c, part, e.path); err != nil {
 			return nil, err
 		}
 		list = append(list, e)
@@ -102,17 +107,29 @@ func writeBundles(o *examine.Opening, policy *ledger.Policy, path string) (list 
 	return list, nil
 }
 
-// writeBundle makes evidence of one request and keeps it in a file.
-func writeBundle(o *examine.Opened, policy *ledger.Policy, path string) (*bundle.Report, error) {
-	b, err := bundle.Build(contents(o), policy)
+// writeBundle makes evidence of one request and keeps it in a file, sealed to the
+// warrant's readers. The docket has its part of the key before the file is there.
+func (a *agency) writeBundle(ctx context.Context, c *examine.Case, o *examine.Opened, path string) (*bundle.Report, error) {
+	b, err := bundle.Build(contents(o), a.trust.policy)
 	if err != nil {
 		return nil, fail(codeInvalid, err, "nothing was written: what was opened does not hold as evidence")
 	}
-	report, err := bundle.Verify(b, policy)
+	report, err := bundle.Verify(b, a.trust.policy)
 	if err != nil {
 		return nil, fail(codeInvalid, err, "")
 	}
-	return report, setup.Write(path, b, 0o600)
+	file, kept, err := bundle.Seal(b, o.RequestEntry.Index, ledger.HashEntry(o.RequestEntry.Entry), c.Warrant.Readers, c.Salt)
+	if err != nil {
+		return nil, fail(codeRefused, err, "")
+	}
+	s, err := bundle.ParseSealed(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.agency.KeepPart(ctx, c.Warrant.Hash(), o.RequestEntry.Index, s.ID, kept); err != nil {
+		return nil, callError(err)
+	}
+	return report, setup.Write(path, file, 0o600)
 }
 
 // contents puts what was opened into the form of a bundle.
@@ -173,7 +190,7 @@ func printOpening(w io.Writer, o *examine.Opening, list []evidence) {
 		for _, name := range e.opened.Bad {
 			fmt.Fprintf(w, "WRONG SHARE from custodian %s: it failed its commitment and was left out\n", name)
 		}
-		fmt.Fprintf(w, "%s\nevidence: %s (as secret as what was said)\n", e.report.Verdict(), e.path)
+		fmt.Fprintf(w, "%s\nevidence: %s, sealed to its readers: writ bundle read\n", e.report.Verdict(), e.path)
 	}
 	for _, s := range o.Outside {
 		fmt.Fprintf(w, "left closed: %x, epoch %d, leaf %d: %s\n", s.Conversation, s.Epoch, s.Leaf, s.Why)
@@ -236,14 +253,12 @@ func verify(path, policyFile string, known []string) (*bundle.Report, error) {
 	if err != nil {
 		return nil, usage(err, "the deployment file and the printed charter have it")
 	}
-	f, err := os.Open(path)
+	b, err := readBundle(path)
 	if err != nil {
-		return nil, fail(codeFailed, err, "BUNDLE is the file that writ open wrote")
+		return nil, err
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, bundle.MaxSize+1))
-	if err != nil {
-		return nil, fail(codeFailed, err, "BUNDLE is the file that writ open wrote")
+	if bundle.IsSealed(b) {
+		return nil, fail(codeRefused, errors.New("the bundle is sealed to its readers"), "writ bundle read shows it to one of them, writ bundle export hands it on; both are recorded")
 	}
 	policy, err := findPolicy(path, policyFile)
 	if err != nil {

@@ -31,7 +31,8 @@ func newWarrant() *cobra.Command {
   writ warrant draft draft.json --case NAME               seal and lodge it
   writ warrant publish NAME                               once it is approved
   writ warrant request NAME                               ask for the compartments
-  writ open NAME --out bundle.writ                        gather shares, open
+  writ open NAME --out sealed.writ                        gather shares, open
+  writ bundle read sealed.writ --key PERSON.key           read it; that is recorded
 
 Approvers of the offices that the charter names, each with their own key:
 
@@ -53,6 +54,7 @@ type template struct {
 	conversations                    []string
 	reference, legalType             string
 	entity, necessity, least         string
+	readers                          []string
 }
 
 func newWarrantTemplate() *cobra.Command {
@@ -84,6 +86,7 @@ empty unless given: a warrant without them is malformed.`,
 	f.StringVar(&t.entity, "entity", "", "the requesting authority")
 	f.StringVar(&t.necessity, "necessity", "", "why it is needed")
 	f.StringVar(&t.least, "least-intrusive", "", "why less intrusive means fail")
+	f.StringSliceVar(&t.readers, "reader", nil, "public part of a person who may read (default all in the agency's readers directory)")
 	cmd.MarkFlagRequired("subject")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		a, err := openAgency(*dir)
@@ -94,10 +97,15 @@ empty unless given: a warrant without them is malformed.`,
 		if err != nil {
 			return err
 		}
+		readers, err := a.readers(t.readers)
+		if err != nil {
+			return err
+		}
 		w, err := t.warrant(c, a.reader.Public(), time.Now())
 		if err != nil {
 			return err
 		}
+		w.Readers = readers
 		_, err = cmd.OutOrStdout().Write(w.JSON())
 		return err
 	}
@@ -212,9 +220,14 @@ func readDraft(cmd *cobra.Command, path string) (*warrant.Warrant, error) {
 	return w, nil
 }
 
+const noReaders = "writ warrant template takes the people in the agency's readers directory, or --reader FILE (writ keygen person)"
+
 // lodge keeps a warrant as a case and lodges it. A case of that name with the
 // same warrant is lodged again, which changes nothing.
 func (a *agency) lodge(cmd *cobra.Command, name string, w *warrant.Warrant) (*examine.Case, error) {
+	if w.Action == warrant.Disclose && len(w.Readers) == 0 {
+		return nil, fail(codeInvalid, errors.New("the draft names nobody who may read what it opens"), noReaders)
+	}
 	law, err := a.law(cmd, w.Charter)
 	if err != nil {
 		return nil, err

@@ -301,7 +301,9 @@ func TestDrillR31(t *testing.T) {
 		t.Errorf("machines took %.0f s", d.Machines)
 	}
 	t.Logf("machines %.1f s, people %.1f s", d.Machines, d.People)
-	w.writ("verify", d.Bundle, "--policy", "policy.txt")
+	plain := w.path("d1.writ")
+	w.writ("bundle", "export", d.Bundle, "--deployment", w.path("deployment.json"), "--key", w.path("agency", "drill", "d1.key"), "--out", plain)
+	w.writ("verify", plain, "--policy", "policy.txt")
 	var r struct {
 		Laws []struct {
 			Statistics []struct {

@@ -340,7 +340,8 @@ func (w *world) checkLedger(law *prosecution) {
 // checkReleases demands a logged intent of each release in a case's bundle.
 func (w *world) checkReleases(name string, entries []*ledger.Entry) {
 	w.t.Helper()
-	out := w.writ("verify", w.path("agency", "cases", name+".writ"), "--policy", w.path("policy.txt"), "--json")
+	out := w.writ("bundle", "read", w.path("agency", "cases", name+".writ"), "--deployment", w.path("deployment.json"),
+		"--key", w.path("keys", "inspector-1.key"), "--json")
 	var report struct {
 		Warrant struct {
 			RequestIndex uint64 `json:"request_index"`

@@ -48,10 +48,10 @@ func TestCommands(t *testing.T) {
 
 // copyAgency gives a script the agency's keys with cases of its own.
 func copyAgency(w *world, dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, "readers"), 0o700); err != nil {
 		return err
 	}
-	for _, name := range []string{setup.DeploymentFile, "agency.key", "reader.key"} {
+	for _, name := range []string{setup.DeploymentFile, "agency.key", "reader.key", filepath.Join("readers", "inspector-1.public.json")} {
 		b, err := os.ReadFile(w.path("agency", name))
 		if err == nil {
 			err = os.WriteFile(filepath.Join(dir, name), b, 0o600)
