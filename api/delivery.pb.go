@@ -178,12 +178,11 @@ type RegisterRequest struct {
 	// By signature_key over SignContent("device registration",
 	// struct{string account; string device; opaque signature_key<V>}).
 	Proof []byte `protobuf:"bytes,4,opt,name=proof,proto3" json:"proof,omitempty"`
-	// For every device but the account's first: an earlier device and its signature
-	// over SignContent("device sponsorship", the same struct).
-	SponsorDevice    string `protobuf:"bytes,5,opt,name=sponsor_device,json=sponsorDevice,proto3" json:"sponsor_device,omitempty"`
-	SponsorSignature []byte `protobuf:"bytes,6,opt,name=sponsor_signature,json=sponsorSignature,proto3" json:"sponsor_signature,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// For every device but the account's first: all statements of the account from
+	// version 1 (directory.Statement), of which the newest lists this device.
+	Statements    [][]byte `protobuf:"bytes,5,rep,name=statements,proto3" json:"statements,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RegisterRequest) Reset() {
@@ -244,16 +243,9 @@ func (x *RegisterRequest) GetProof() []byte {
 	return nil
 }
 
-func (x *RegisterRequest) GetSponsorDevice() string {
+func (x *RegisterRequest) GetStatements() [][]byte {
 	if x != nil {
-		return x.SponsorDevice
-	}
-	return ""
-}
-
-func (x *RegisterRequest) GetSponsorSignature() []byte {
-	if x != nil {
-		return x.SponsorSignature
+		return x.Statements
 	}
 	return nil
 }
@@ -2571,14 +2563,15 @@ const file_delivery_proto_rawDesc = "" +
 	"\x0eretry_after_ms\x18\x02 \x01(\rR\fretryAfterMs\x12\x1d\n" +
 	"\n" +
 	"winner_seq\x18\x03 \x01(\x04R\twinnerSeq\x12\x14\n" +
-	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\"\xd2\x01\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\"\x9e\x01\n" +
 	"\x0fRegisterRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12#\n" +
 	"\rsignature_key\x18\x03 \x01(\fR\fsignatureKey\x12\x14\n" +
-	"\x05proof\x18\x04 \x01(\fR\x05proof\x12%\n" +
-	"\x0esponsor_device\x18\x05 \x01(\tR\rsponsorDevice\x12+\n" +
-	"\x11sponsor_signature\x18\x06 \x01(\fR\x10sponsorSignature\"\x12\n" +
+	"\x05proof\x18\x04 \x01(\fR\x05proof\x12\x1e\n" +
+	"\n" +
+	"statements\x18\x05 \x03(\fR\n" +
+	"statements\"\x12\n" +
 	"\x10RegisterResponse\"D\n" +
 	"\x10ChallengeRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x16\n" +

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"writ/directory/directorytest"
 
 	"writ/charter"
 	"writ/mls"
@@ -15,10 +16,7 @@ func (w *world) newcomer(account string, law charter.Hash) *Device {
 	w.Helper()
 	d, err := Open(w.config(NewMemory()))
 	w.check(err)
-	key, err := d.Prepare(phone(account), law)
-	w.check(err)
-	known.add(phone(account), key)
-	w.check(d.Register(background, phone(account), law))
+	w.check(d.Register(background, phone(account), law, directorytest.Recovery(account).Public()))
 	return d
 }
 

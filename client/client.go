@@ -22,8 +22,11 @@
 // knows it again, so it arrives once. What delivery leaves out, repeats, reorders or
 // changes is found by counting and by MLS, and told as a [Fault].
 //
-// Nobody gets into a conversation whose credential, key and law don't satisfy
-// [Config].CheckCredential, the keys seen before, and the ledger. An epoch is as old
+// Nobody gets into a conversation whose account the directory does not prove to list the
+// device with that key, under a law that is on the ledger. A device that its account
+// revokes is removed before this device speaks again, and what it says is held. What
+// the directory shows of an account it can't take back, and a list of the person's own
+// devices that this device did not know raises an [Alarm]. An epoch is as old
 // as this device's own clock says; a device renews an epoch that is too old for its
 // law before it speaks.
 //
@@ -43,8 +46,8 @@
 //
 // # Example
 //
-//	d, err := client.Open(client.Config{Storage: s, Delivery: c, Laws: book, CheckCredential: check, Now: time.Now})
-//	err = d.Register(ctx, directory.Identity{Account: "anna", Device: "phone"}, law)
+//	d, err := client.Open(client.Config{Storage: s, Delivery: c, Laws: book, Directory: dir, Now: time.Now})
+//	err = d.Register(ctx, directory.Identity{Account: "anna", Device: "phone"}, law, recovery)
 //	id, err := d.Create(ctx, "ben")
 //	laws, err := d.Law(id)
 //	for _, l := range laws { fmt.Println(l.Account, l.Explain) }
@@ -62,6 +65,7 @@ import (
 	"writ/charter"
 	"writ/directory"
 	"writ/internal/wire"
+	"writ/ledger"
 	"writ/mls"
 )
 
@@ -120,10 +124,10 @@ type Config struct {
 	// that who is asked at a false address can't log in at the true one.
 	Address string
 	Laws    Laws
-	// CheckCredential vouches that a key is one of the account's device: the
-	// place of the directory's proof. An error keeps the device out.
-	CheckCredential func(directory.Identity, mls.SignaturePublicKey) error
-	Now             func() time.Time
+	// Directory says which devices an account has. It is believed as far as the device's
+	// law, which names its log, its witnesses and its label key, lets it prove that.
+	Directory api.DirectoryClient
+	Now       func() time.Time
 	// ClockTolerance is how far other members' clocks may be off; 0 means 10
 	// minutes. Delivery's clock and this device's may differ by 90 seconds.
 	ClockTolerance time.Duration
@@ -140,7 +144,6 @@ type Device struct {
 
 	mu      sync.Mutex // held by every exported method; guards what follows
 	self    *self      // nil until Prepare
-	pins    map[directory.Identity]mls.SignaturePublicKey
 	convs   map[ConversationID]*conversation
 	sealers map[sealerKey]*capsule.Sealer
 	acks    map[charter.Hash]bool // laws that the person has acknowledged
@@ -149,6 +152,17 @@ type Device struct {
 	noted   *notices
 	news    []Event // not yet given to Sync or Watch
 	broken  error   // storage failed: what is in memory is not to be relied on
+
+	logs       map[charter.Hash]*directoryLog
+	checkpoint *ledger.Checkpoint // the newest of the directory's log that was accepted
+	accounts   map[string]*account
+	own        *directory.Chain     // the statements of the own account that this device knows
+	drafted    *directory.Statement // made by this device, and perhaps not published yet
+	alarms     []*Alarm             // oldest first
+	changes    uint64               // how often an account changed
+	refreshed  time.Time            // the last try
+	unseen     map[string]bool      // accounts that looked is to look up; nil outside of it
+	fresh      map[string]bool      // accounts that it has looked up
 }
 
 // self is who the device is.
@@ -184,7 +198,7 @@ func parseSelf(b []byte) (*self, error) {
 
 // Open opens the device that is in the storage, or a new one.
 func Open(cfg Config) (*Device, error) {
-	if cfg.Storage == nil || cfg.Delivery == nil || cfg.Laws == nil || cfg.CheckCredential == nil || cfg.Now == nil {
+	if cfg.Storage == nil || cfg.Delivery == nil || cfg.Laws == nil || cfg.Directory == nil || cfg.Now == nil {
 		return nil, errors.New("client: refused: incomplete Config")
 	}
 	if cfg.ClockTolerance == 0 {
@@ -193,7 +207,7 @@ func Open(cfg Config) (*Device, error) {
 	if cfg.KeyPackages == 0 {
 		cfg.KeyPackages = 20
 	}
-	d := &Device{cfg: cfg, pins: map[directory.Identity]mls.SignaturePublicKey{},
+	d := &Device{cfg: cfg, logs: map[charter.Hash]*directoryLog{}, accounts: map[string]*account{}, changes: 1,
 		convs: map[ConversationID]*conversation{}, sealers: map[sealerKey]*capsule.Sealer{},
 		acks: map[charter.Hash]bool{}, hashes: map[*charter.Charter]charter.Hash{}}
 	if err := d.load(); err != nil {
@@ -207,9 +221,35 @@ func (d *Device) load() error {
 	if err != nil {
 		return err
 	}
+	var statements, checkpoint [][]byte
 	for _, r := range records {
+		switch prefix, _ := cutKey(r.Key); prefix {
+		case keyStatement: // keys are in order
+			statements = append(statements, r.Value)
+		case keyCheckpoint:
+			checkpoint = append(checkpoint, r.Value)
+		}
 		if err := d.loadRecord(r); err != nil {
 			return fmt.Errorf("client: record %q: %w", r.Key, err)
+		}
+	}
+	return d.loadDirectory(statements, checkpoint)
+}
+
+// loadDirectory restores what needs several records.
+func (d *Device) loadDirectory(statements, checkpoint [][]byte) (err error) {
+	if len(statements) > 0 {
+		if d.own, err = directory.ParseChain(statements); err != nil {
+			return fmt.Errorf("client: own statements: %w", err)
+		}
+	}
+	for _, signed := range checkpoint {
+		log, err := d.directoryOf(d.self.law)
+		if err != nil {
+			return err
+		}
+		if d.checkpoint, err = log.policy.Checkpoint(signed, d.cfg.Now(), 0); err != nil {
+			return fmt.Errorf("client: checkpoint of the directory: %w", err)
 		}
 	}
 	return nil
@@ -219,12 +259,16 @@ func (d *Device) loadRecord(r mls.Record) (err error) {
 	switch prefix, name := cutKey(r.Key); prefix {
 	case keySelf:
 		d.self, err = parseSelf(r.Value)
-	case keyPin:
-		var id directory.Identity
-		id, err = directory.ParseIdentity([]byte(name))
-		d.pins[id] = r.Value
 	case keyAcknowledged:
 		err = d.loadAcknowledged(name)
+	case keyAccount:
+		d.accounts[name], err = parseAccount(r.Value)
+	case keyDrafted:
+		d.drafted, err = directory.Parse(r.Value)
+	case keyAlarm:
+		var a *Alarm
+		a, err = parseAlarm(r.Value)
+		d.alarms = append(d.alarms, a)
 	case keyConversation:
 		var id ConversationID
 		if id, err = ParseConversationID(name); err != nil {
@@ -257,6 +301,13 @@ func (d *Device) lock() error {
 		return d.broken
 	}
 	return nil
+}
+
+// Registered reports whether the device is registered at delivery.
+func (d *Device) Registered() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.self != nil && d.self.registered
 }
 
 // Identity returns who the device is, zero before [Device.Prepare].

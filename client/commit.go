@@ -23,8 +23,26 @@ func (c *conversation) has(account string) bool {
 	return false
 }
 
+// missing returns the listed devices of an account that are not in the conversation.
+func (c *conversation) missing(account string) (names []string) {
+	a := c.device.accounts[account]
+	if a == nil {
+		return nil
+	}
+	for _, k := range a.devices {
+		if k.listed && !c.hasDevice(directory.Identity{Account: account, Device: k.Name}) {
+			names = append(names, k.Name)
+		}
+	}
+	return names
+}
+
 func (c *conversation) invite(ctx context.Context, i *item) error {
-	if c.has(i.text) {
+	if _, err := c.device.lookUp(ctx, i.text); err != nil {
+		return fmt.Errorf("client: invite %s: %w", i.text, err)
+	}
+	want := c.missing(i.text)
+	if len(want) == 0 && c.has(i.text) {
 		return c.finishItem(i.number)
 	}
 	res, err := call(ctx, c.device, c.device.cfg.Delivery.TakeKeyPackages,
@@ -33,17 +51,44 @@ func (c *conversation) invite(ctx context.Context, i *item) error {
 		return fmt.Errorf("client: invite %s: %w", i.text, err)
 	}
 	var add []*mls.KeyPackage
+	refused := errors.New("client: refused: no device can be invited now")
+	s := &step{}
 	for _, k := range res.KeyPackages {
-		kp, err := c.keyPackage(directory.Identity{Account: i.text, Device: k.Device}, k.KeyPackage)
-		if err != nil {
-			return fmt.Errorf("client: invite %s: %w", i.text, err)
+		id := directory.Identity{Account: i.text, Device: k.Device}
+		if c.hasDevice(id) {
+			continue
 		}
-		add = append(add, kp)
+		kp, err := c.keyPackage(id, k.KeyPackage)
+		switch {
+		case err == nil:
+			add = append(add, kp)
+			continue
+		case !c.wasListed(id):
+			s.tell(Event{Kind: Fault, Time: c.device.cfg.Now(), Member: id, Reason: "delivery offers a device that was not let in: " + err.Error()})
+		}
+		refused = err
+	}
+	if err := c.finish(s); err != nil {
+		return err
+	}
+	if len(add) == 0 && c.has(i.text) {
+		return c.finishItem(i.number)
 	}
 	if len(add) == 0 {
-		return fmt.Errorf("client: refused: no device of %s can be invited now", i.text)
+		return fmt.Errorf("client: invite %s: %w", i.text, refused)
 	}
 	return c.commit(i.number, mls.CommitOptions{Add: add})
+}
+
+// wasListed reports whether an account dropped a device of that name: that delivery still
+// has it is no lie.
+func (c *conversation) wasListed(id directory.Identity) bool {
+	a := c.device.accounts[id.Account]
+	if a == nil {
+		return false
+	}
+	k, ok := find(a.devices, id.Device)
+	return ok && !k.listed
 }
 
 // keyPackage checks that a key package is what delivery says it is.
@@ -55,7 +100,7 @@ func (c *conversation) keyPackage(id directory.Identity, b []byte) (*mls.KeyPack
 	if kp.Suite != Suite {
 		return nil, fmt.Errorf("client: refused: key package of suite %#04x", uint16(kp.Suite))
 	}
-	if err := kp.Verify(c.device.authenticate, c.device.cfg.Now()); err != nil {
+	if err := kp.Verify(c.device.admit, c.device.cfg.Now()); err != nil {
 		return nil, err
 	}
 	if m, err := memberOf(kp.Leaf); err != nil || m.Identity != id {
@@ -153,8 +198,12 @@ func (c *conversation) dropPending() error {
 }
 
 // receiveCommit moves to the next epoch, or says why it can't.
-func (c *conversation) receiveCommit(m *api.Message) error {
-	staged, err := c.group.Stage(m.Body)
+func (c *conversation) receiveCommit(ctx context.Context, m *api.Message) error {
+	var staged *mls.StagedCommit
+	err := c.device.looked(ctx, func() (err error) {
+		staged, err = c.group.Stage(m.Body)
+		return err
+	})
 	if err != nil {
 		by := c.epochs[c.group.Epoch()].members[mls.LeafIndex(m.Sender)].Identity
 		return fmt.Errorf("client: a commit that this device can't follow, by %v as delivery says; if others can't either, go on in a new conversation without them: %w", by, err)

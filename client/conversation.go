@@ -27,6 +27,9 @@ type conversation struct {
 	held         []*received
 	pending      *pending
 
+	judged  judged          // up to when dropped holds
+	dropped []mls.LeafIndex // see revoked
+
 	renew  bool  // commit before the next message
 	halted error // why it does not go on, since the last read; told once
 }
@@ -39,8 +42,8 @@ func newConversation(d *Device, id ConversationID) *conversation {
 func (c *conversation) space() string        { return "c-" + c.id.String() }
 func (c *conversation) historySpace() string { return "h-" + c.id.String() }
 
-func (d *Device) config() mls.Config {
-	return mls.Config{Authenticate: d.authenticate, Now: d.cfg.Now, MaxPastEpochs: maxPastEpochs, Padding: 128}
+func (c *conversation) config() mls.Config {
+	return mls.Config{Authenticate: c.authenticate, Now: c.device.cfg.Now, MaxPastEpochs: maxPastEpochs, Padding: 128}
 }
 
 // loadConversation reads a conversation; nil if its creation was never finished.
@@ -59,7 +62,7 @@ func (d *Device) loadConversation(id ConversationID) (*conversation, error) {
 		}
 	}
 	if !c.gone {
-		if c.group, err = mls.LoadGroup(d.config(), group); err != nil {
+		if c.group, err = mls.LoadGroup(c.config(), group); err != nil {
 			return nil, fmt.Errorf("client: conversation %v: %w", id, err)
 		}
 	}

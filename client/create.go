@@ -59,7 +59,7 @@ func (d *Device) create(ctx context.Context, flags capsule.Flags) (*conversation
 	}
 	c := newConversation(d, id)
 	var err error
-	c.group, err = d.client().NewGroup(d.config(), id[:], marks(flags))
+	c.group, err = d.client().NewGroup(c.config(), id[:], marks(flags))
 	if err != nil {
 		return nil, fmt.Errorf("client: create: %w", err)
 	}
@@ -103,9 +103,6 @@ func (c *conversation) begin(s *step, opened, cursor uint64) error {
 // startEpoch notes what the labels of the current epoch need, and forgets what is too
 // old for late messages.
 func (c *conversation) startEpoch(s *step, opened uint64) error {
-	if err := c.device.pin(c.group); err != nil {
-		return err
-	}
 	flags, err := flagsOf(c.group.Context())
 	if err != nil {
 		return err

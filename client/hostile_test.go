@@ -417,7 +417,8 @@ func TestNoDowngradeR38(t *testing.T) {
 		now, cleo := w.Now(), phone(fmt.Sprintf("c-dgr-%x", uint16(suite)))
 		key, err := mls.GenerateSignatureKey(suite)
 		w.check(err)
-		known.add(cleo, key.Public())
+		w.check(put(w.directory, cleo.Account, key.Bytes()...))
+		w.check(anna.safely(func() error { _, err := anna.lookUp(background, cleo.Account); return err }))
 		kp, _, err := mls.Client{Credential: mls.Credential{Identity: cleo.Encode()}, Key: key, Extensions: ben.homeLaw(),
 			Lifetime: mls.Lifetime{NotBefore: uint64(now.Unix()), NotAfter: uint64(now.Add(time.Hour).Unix())}}.NewKeyPackage(nil)
 		w.check(err)

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 
@@ -11,7 +12,7 @@ import (
 
 // join enters the conversation that a Welcome leads to. Once its state is stored the
 // key package is deleted, and with it the way to open the Welcome again.
-func (d *Device) join(w *api.Welcome) error {
+func (d *Device) join(ctx context.Context, w *api.Welcome) error {
 	if len(w.Conversation) != len(ConversationID{}) {
 		return fmt.Errorf("client: %w: conversation id of %d bytes", ErrDelivery, len(w.Conversation))
 	}
@@ -25,12 +26,16 @@ func (d *Device) join(w *api.Welcome) error {
 		return d.save(deviceSpace, []mls.Record{{Key: key}}) // joined before a crash
 	}
 	defer clear(secrets)
-	group, info, err := d.client().Join(d.config(), w.Welcome, kp, secrets, nil)
-	if err != nil {
-		return fmt.Errorf("client: welcome: %w", err)
-	}
 	if c == nil {
 		c = newConversation(d, id)
+	}
+	var group *mls.Group
+	var info *mls.GroupInfo
+	if err := d.looked(ctx, func() (err error) {
+		group, info, err = d.client().Join(c.config(), w.Welcome, kp, secrets, nil)
+		return err
+	}); err != nil {
+		return fmt.Errorf("client: welcome: %w", err)
 	}
 	if !bytes.Equal(group.ID(), id[:]) || group.Epoch() != w.Epoch || group.Suite() != Suite {
 		return fmt.Errorf("client: welcome: %w: another conversation, epoch or suite", ErrDelivery)

@@ -34,48 +34,57 @@ func memberOf(leaf *mls.LeafNode) (member, error) {
 }
 
 // authenticate is the authentication service of RFC 9420 5.3.1: it is asked about
-// every leaf before it enters a tree.
-func (d *Device) authenticate(leaf *mls.LeafNode) error {
-	m, err := memberOf(leaf)
+// every leaf before it enters a tree. Without a group, the conversation is joined or
+// begun: whoever is there is there already.
+func (c *conversation) authenticate(leaf *mls.LeafNode) error {
+	d := c.device
+	m, err := d.underLaw(leaf)
 	if err != nil {
 		return err
 	}
-	if _, ok := d.cfg.Laws.Charter(m.law); !ok {
-		return fmt.Errorf("client: refused: %v is under %v: %w", m.Identity, m.law, ErrUnknownLaw)
-	}
-	if d.self != nil && m.Identity == d.self.Identity {
+	if m.Identity == d.self.Identity {
 		if !bytes.Equal(d.self.key.Public(), leaf.SignatureKey) {
 			return fmt.Errorf("client: refused: another key for this device's own name %v", m.Identity)
 		}
 		return nil
 	}
-	if pin, ok := d.pins[m.Identity]; ok && !bytes.Equal(pin, leaf.SignatureKey) {
-		return fmt.Errorf("client: refused: %v comes with another key than before", m.Identity)
-	}
-	if err := d.cfg.CheckCredential(m.Identity, leaf.SignatureKey); err != nil {
-		return fmt.Errorf("client: refused: %v: %w", m.Identity, err)
-	}
-	return nil
+	member := c.hasDevice(m.Identity)
+	return d.vouch(m.Identity, leaf.SignatureKey, member || c.group == nil, !member)
 }
 
-// pin remembers the keys of devices that were accepted, so that a device can't
-// change its key unseen.
-func (d *Device) pin(g *mls.Group) error {
-	var records []mls.Record
-	for _, leaf := range g.Members() {
-		m, err := memberOf(leaf)
-		if err != nil {
-			return err
-		}
-		if _, ok := d.pins[m.Identity]; !ok {
-			d.pins[m.Identity] = slices.Clone(leaf.SignatureKey)
-			records = append(records, mls.Record{Key: keyPin + string(m.Identity.Encode()), Value: d.pins[m.Identity]})
+// admit judges a leaf that is to be added.
+func (d *Device) admit(leaf *mls.LeafNode) error {
+	m, err := d.underLaw(leaf)
+	if err != nil {
+		return err
+	}
+	return d.vouch(m.Identity, leaf.SignatureKey, false, true)
+}
+
+// underLaw reads who a leaf is and demands a law that is on the ledger, with the
+// directory of this device's own.
+func (d *Device) underLaw(leaf *mls.LeafNode) (member, error) {
+	m, err := memberOf(leaf)
+	if err != nil {
+		return m, err
+	}
+	if _, ok := d.cfg.Laws.Charter(m.law); !ok {
+		return m, fmt.Errorf("client: refused: %v is under %v: %w", m.Identity, m.law, ErrUnknownLaw)
+	}
+	return m, d.sameDirectory(m.law)
+}
+
+// hasDevice reports whether a device is a member now.
+func (c *conversation) hasDevice(id directory.Identity) bool {
+	if c.group == nil {
+		return false
+	}
+	for _, m := range c.epochs[c.group.Epoch()].members {
+		if m.Identity == id {
+			return true
 		}
 	}
-	if records == nil {
-		return nil
-	}
-	return d.save(deviceSpace, records)
+	return false
 }
 
 type sealerKey struct {

@@ -99,11 +99,11 @@ func (c *conversation) enqueue(kind itemKind, text string) error {
 
 // canSeal reports whether nothing has to happen before the next text is sealed.
 func (c *conversation) canSeal() bool {
-	if len(c.outbox) > 0 || c.pending != nil || c.halted != nil || c.stale() {
+	if len(c.outbox) > 0 || c.pending != nil || c.halted != nil || c.stale() || !c.knowsItself() || len(c.revoked()) > 0 {
 		return false
 	}
 	own := c.compartments[place{c.group.Epoch(), c.group.OwnLeaf()}]
-	return own != nil && c.knownLaws() == nil && c.readLaws() == nil && c.device.checkClock() == nil
+	return own != nil && !c.device.selfDropped() && c.knownLaws() == nil && c.readLaws() == nil && c.device.checkClock() == nil
 }
 
 func (c *conversation) item(number uint64) *item {
@@ -160,7 +160,7 @@ func (c *conversation) flush(ctx context.Context) error {
 func (c *conversation) waits(i *item, err error) bool {
 	var e *connect.Error
 	switch {
-	case c.device.broken != nil, errors.Is(err, ErrClock), errors.Is(err, ErrDelivery), errors.Is(err, ErrHalted), errors.Is(err, errBusy),
+	case c.device.broken != nil, errors.Is(err, ErrClock), errors.Is(err, ErrDelivery), errors.Is(err, ErrHalted), errors.Is(err, errBusy), errors.Is(err, ErrDirectory),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return true
 	case errors.Is(err, ErrUnknownLaw):
@@ -210,6 +210,8 @@ func (c *conversation) turn(ctx context.Context, i *item) error {
 		return c.invite(ctx, i)
 	case itemRemove:
 		return c.remove(i)
+	case itemExpel:
+		return c.expelNow(i)
 	case itemRenew:
 		return c.commit(i.number, mls.CommitOptions{})
 	}

@@ -82,18 +82,25 @@ func passing(err error) bool {
 func (c *conversation) receive(ctx context.Context, m *api.Message) error {
 	switch m.Kind {
 	case api.Kind_KIND_COMMIT:
-		return c.receiveCommit(m)
+		return c.receiveCommit(ctx, m)
 	case api.Kind_KIND_PROPOSAL:
-		return c.receiveProposal(m)
+		return c.receiveProposal(ctx, m)
 	case api.Kind_KIND_APPLICATION:
 		return c.receiveApplication(ctx, m)
 	}
 	return fmt.Errorf("client: unsupported: message of kind %d", m.Kind)
 }
 
-func (c *conversation) receiveProposal(m *api.Message) error {
+func (c *conversation) receiveProposal(ctx context.Context, m *api.Message) error {
 	s := &step{}
-	delta, err := c.group.HandleProposal(m.Body)
+	var delta []mls.Record
+	err := c.device.looked(ctx, func() (err error) {
+		delta, err = c.group.HandleProposal(m.Body)
+		return err
+	})
+	if err != nil && (passing(err) || errors.Is(err, ErrDirectory)) {
+		return err
+	}
 	if err != nil {
 		s.tell(Event{Kind: Fault, Seq: m.Seq, Epoch: m.Epoch, Time: receivedAt(m), Reason: "a proposal that is not valid: " + err.Error()})
 	}
@@ -194,6 +201,8 @@ func (c *conversation) objection(p place, m *received, box *compartment, message
 	sender := c.epochs[p.epoch].members[p.leaf]
 	latest := time.Unix(int64(c.epochs[p.epoch].opened), 0).Add(c.maxAge(sender) + c.device.cfg.ClockTolerance)
 	switch {
+	case !c.device.lists(sender.Identity):
+		return "it was sent by a device that its account has revoked"
 	case !bytes.Equal(message.AuthenticatedData, box.want) && len(message.AuthenticatedData) == 0:
 		return "it was sent without the capsule that the sender's law demands"
 	case !bytes.Equal(message.AuthenticatedData, box.want):

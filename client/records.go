@@ -44,6 +44,7 @@ type state struct {
 	nextItem  uint64
 	seen      uint64 // events up to this number were marked as read
 	gone      bool   // this device is no longer a member
+	spoken    bool   // this device has said something
 }
 
 func (s *state) encode() []byte {
@@ -54,13 +55,14 @@ func (s *state) encode() []byte {
 	w.Uint64(s.nextItem)
 	w.Uint64(s.seen)
 	w.Uint8(flag(s.gone))
+	w.Uint8(flag(s.spoken))
 	return w.Bytes()
 }
 
 func parseState(b []byte) (state, error) {
 	r := wire.NewReader(b)
 	s := state{cursor: r.Uint64(), synced: time.Unix(int64(r.Uint64()), 0), nextEvent: r.Uint64(), nextItem: r.Uint64(),
-		seen: r.Uint64(), gone: readFlag(r)}
+		seen: r.Uint64(), gone: readFlag(r), spoken: readFlag(r)}
 	return s, r.Done()
 }
 
@@ -168,6 +170,7 @@ const (
 	itemInvite
 	itemRemove
 	itemRenew
+	itemExpel // revoked devices
 )
 
 // An item is something the person asked for that delivery has not yet taken.

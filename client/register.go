@@ -18,7 +18,11 @@ import (
 // Keys of the records in the device's space.
 const (
 	keySelf         = "self"
-	keyPin          = "pin/"          // + identity: the first key seen of a device
+	keyAccount      = "account/"      // + name: what is known of an account's devices
+	keyStatement    = "statement/"    // + version: the own account's
+	keyDrafted      = "drafted"       // a statement of this device that may not be published
+	keyCheckpoint   = "checkpoint"    // the newest of the directory's log
+	keyAlarm        = "alarm/"        // + number
 	keyConversation = "conversation/" // + id
 	keyKeyPackage   = "key-package/"  // + reference in hexadecimal
 )
@@ -30,12 +34,6 @@ func cutKey(key string) (prefix, name string) {
 		return key[:i+1], key[i+1:]
 	}
 	return key, ""
-}
-
-// A Sponsorship is an earlier device's word for a new device of its account.
-type Sponsorship struct {
-	Device    string // the earlier device
-	Signature []byte
 }
 
 // Prepare makes the device's key, under an account and its law, without telling
@@ -70,14 +68,14 @@ func (d *Device) Prepare(id directory.Identity, law charter.Hash) (mls.Signature
 	return key.Public(), nil
 }
 
-// Register prepares the device and makes it known to delivery as the first of its
-// account.
-func (d *Device) Register(ctx context.Context, id directory.Identity, law charter.Hash) error {
-	return d.RegisterSponsored(ctx, id, law, Sponsorship{})
-}
+// ErrUnlisted is wrapped when the account's statements don't list this device.
+var ErrUnlisted = errors.New("the account does not list this device")
 
-// RegisterSponsored does so for a further device of an account.
-func (d *Device) RegisterSponsored(ctx context.Context, id directory.Identity, law charter.Hash, s Sponsorship) error {
+// Register prepares the device and makes it known to directory and delivery: as the
+// first of its account, whose statements the recovery key may change later without
+// any device, or, if recovery is zero, as one that an earlier device has added
+// ([Device.AddDevice]). It may be repeated until it succeeds.
+func (d *Device) Register(ctx context.Context, id directory.Identity, law charter.Hash, recovery directory.RecoveryKey) error {
 	if _, err := d.Prepare(id, law); err != nil {
 		return err
 	}
@@ -85,24 +83,56 @@ func (d *Device) RegisterSponsored(ctx context.Context, id directory.Identity, l
 		return err
 	}
 	defer d.mu.Unlock()
-	if err := d.register(ctx, s); err != nil {
+	if recovery != (directory.RecoveryKey{}) && d.own == nil && d.drafted == nil {
+		if err := d.draft(d.firstStatement(recovery)); err != nil {
+			return err
+		}
+	}
+	return d.enter(ctx)
+}
+
+// enter publishes what was drafted and registers the device that it lists.
+func (d *Device) enter(ctx context.Context) error {
+	if d.self.registered {
+		return nil
+	}
+	if err := d.publish(ctx); err != nil {
+		return err
+	}
+	if err := d.checkListed(ctx); err != nil {
+		return err
+	}
+	if err := d.register(ctx); err != nil {
 		return err
 	}
 	return d.replenish(ctx)
 }
 
-func (d *Device) register(ctx context.Context, s Sponsorship) error {
-	if d.self.registered {
-		return nil
-	}
-	content := registration(d.self.Identity, d.self.key.Public())
-	proof, err := d.sign("device registration", content)
+// checkListed looks the own account up and demands that it lists this device.
+func (d *Device) checkListed(ctx context.Context) error {
+	v, err := d.lookUp(ctx, d.self.Account)
 	if err != nil {
 		return err
 	}
-	_, err = retry(ctx, d, d.cfg.Delivery.Register, &api.RegisterRequest{Account: d.self.Account, Device: d.self.Device,
-		SignatureKey: d.self.key.Public(), Proof: proof, SponsorDevice: s.Device, SponsorSignature: s.Signature})
+	if !v[0].Has(d.self.Identity, d.self.key.Public()) {
+		return fmt.Errorf("client: refused: %v: %w", d.self.Identity, ErrUnlisted)
+	}
+	if d.own == nil {
+		return d.adopt(v[0].Chain())
+	}
+	return nil
+}
+
+func (d *Device) register(ctx context.Context) error {
+	proof, err := d.sign("device registration", registration(d.self.Identity, d.self.key.Public()))
 	if err != nil {
+		return err
+	}
+	req := &api.RegisterRequest{Account: d.self.Account, Device: d.self.Device, SignatureKey: d.self.key.Public(), Proof: proof}
+	if d.own.Statement(1).Signer != d.self.Device {
+		req.Statements = d.own.Encode()
+	}
+	if _, err = retry(ctx, d, d.cfg.Delivery.Register, req); err != nil {
 		return fmt.Errorf("client: register: %w", err)
 	}
 	done := *d.self
@@ -112,20 +142,6 @@ func (d *Device) register(ctx context.Context, s Sponsorship) error {
 	}
 	d.self = &done
 	return nil
-}
-
-// Sponsor vouches for a further device of this device's account.
-func (d *Device) Sponsor(device string, key mls.SignaturePublicKey) (Sponsorship, error) {
-	if err := d.lock(); err != nil {
-		return Sponsorship{}, err
-	}
-	defer d.mu.Unlock()
-	if d.self == nil {
-		return Sponsorship{}, errNotRegistered
-	}
-	id := directory.Identity{Account: d.self.Account, Device: device}
-	signature, err := d.sign("device sponsorship", registration(id, key))
-	return Sponsorship{d.self.Device, signature}, err
 }
 
 var errNotRegistered = errors.New("client: refused: the device is not registered")

@@ -25,6 +25,12 @@ func (c *conversation) speak(ctx context.Context, i *item) error {
 	if err := errors.Join(c.knownLaws(), c.readLaws(), c.device.checkClock()); err != nil {
 		return err
 	}
+	if err := c.mayTalk(ctx); err != nil {
+		return err
+	}
+	if leaves := c.revoked(); len(leaves) > 0 {
+		return c.commit(0, mls.CommitOptions{Remove: leaves})
+	}
 	if c.stale() {
 		return c.commit(0, mls.CommitOptions{})
 	}
@@ -38,7 +44,7 @@ func (c *conversation) speak(ctx context.Context, i *item) error {
 	if err != nil {
 		return fmt.Errorf("client: send: %w", err)
 	}
-	c.compartments[p] = own
+	c.compartments[p], c.spoken = own, true
 	i.sealed, i.epoch = message, p.epoch
 	s.records = append(s.records, groupRecords(delta)...)
 	s.put(numbered(keyOutbox, i.number), i.encode())

@@ -50,7 +50,7 @@ func (d *Device) sync(ctx context.Context) error {
 	if err := d.freshLogin(ctx); err != nil {
 		return err
 	}
-	errs := []error{d.welcomes(ctx), d.checkClock()}
+	errs := []error{d.welcomes(ctx), d.checkClock(), d.refresh(ctx)}
 	for _, id := range d.ids() {
 		errs = append(errs, d.convs[id].sync(ctx))
 	}
@@ -67,7 +67,7 @@ func (c *conversation) sync(ctx context.Context) error {
 	if err := c.retryHeld(ctx); err != nil {
 		return err
 	}
-	if err := c.settle(ctx); err != nil {
+	if err := errors.Join(c.settle(ctx), c.expel()); err != nil {
 		return err
 	}
 	return c.flush(ctx)
@@ -84,7 +84,7 @@ func (d *Device) welcomes(ctx context.Context) error {
 		}
 		confirm = nil
 		for _, w := range res.Welcomes {
-			err := d.join(w)
+			err := d.join(ctx, w)
 			switch {
 			case d.broken != nil:
 				return d.broken

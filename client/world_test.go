@@ -24,22 +24,23 @@ import (
 	"writ/charter/chartertest"
 	"writ/delivery"
 	"writ/directory"
+	"writ/directory/directorytest"
 	"writ/engine"
 	"writ/ledger"
-	"writ/mls"
 )
 
 // A world is the real delivery service on a real database behind real HTTP, a
 // ledger's book with two laws, and a clock that the test turns.
 type world struct {
 	testing.TB
-	service *delivery.Service
-	url     string
-	book    *ledger.Book
-	laws    delivery.Fixed
-	access  charter.Hash // a law with exceptional access
-	open    charter.Hash // a law without
-	law     *chartertest.World
+	service   *delivery.Service
+	url       string
+	book      *ledger.Book
+	directory *directorytest.Directory
+	laws      delivery.Fixed
+	access    charter.Hash // a law with exceptional access
+	open      charter.Hash // a law without
+	law       *chartertest.World
 
 	mu  sync.Mutex
 	now time.Time
@@ -47,6 +48,7 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	w := &world{TB: t, book: ledger.NewBook(), now: chartertest.Now}
+	w.directory = directorytest.New(w.Now)
 	cw := chartertest.New("client")
 	cw.Charter.Policy = policy()
 	none := &charter.Charter{Name: "Free Land", Jurisdiction: "Freeland", LegalBasis: "Constitution, article 1", Language: "en", Number: 1, Policy: policy(),
@@ -121,37 +123,13 @@ func (w *world) wait(d time.Duration) {
 	w.now = w.now.Add(d)
 }
 
-// registered is the CheckCredential of these tests: it knows every key that a test
-// device was registered with.
-type registered struct {
-	mu   sync.Mutex
-	keys map[directory.Identity]mls.SignaturePublicKey
-}
-
-var known = &registered{keys: map[directory.Identity]mls.SignaturePublicKey{}}
-
-func (r *registered) add(id directory.Identity, key mls.SignaturePublicKey) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.keys[id] = key
-}
-
-func (r *registered) check(id directory.Identity, key mls.SignaturePublicKey) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !slices.Equal(r.keys[id], key) {
-		return errors.New("not a key of the account")
-	}
-	return nil
-}
-
 // address is delivery's, as both sides have it.
 const address = "https://delivery.example"
 
 // config is the Config of a test device. Interceptors stand between it and delivery.
 func (w *world) config(s Storage, between ...connect.Interceptor) Config {
 	return Config{Storage: s, Delivery: api.NewDeliveryClient(http.DefaultClient, w.url, connect.WithInterceptors(between...)),
-		Address: address, Laws: w.book, CheckCredential: known.check, Now: w.Now, KeyPackages: 2}
+		Address: address, Laws: w.book, Directory: w.directory, Now: w.Now, KeyPackages: 2}
 }
 
 var phone = func(account string) directory.Identity { return directory.Identity{Account: account, Device: "phone"} }
@@ -167,10 +145,7 @@ func (w *world) device(account string, law charter.Hash, between ...connect.Inte
 
 func (w *world) register(d *Device, id directory.Identity, law charter.Hash) {
 	w.Helper()
-	key, err := d.Prepare(id, law)
-	w.check(err)
-	known.add(id, key)
-	w.check(d.Register(context.Background(), id, law))
+	w.check(d.Register(context.Background(), id, law, directorytest.Recovery(id.Account).Public()))
 	w.check(errors.Join(d.Acknowledge(w.access), d.Acknowledge(w.open)))
 }
 

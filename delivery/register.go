@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"context"
 	"sync"
 
@@ -20,18 +21,13 @@ func (s *Service) Register(ctx context.Context, r *api.RegisterRequest) (*api.Re
 	if !verify(r.SignatureKey, "device registration", content, r.Proof) {
 		return nil, refused("the device's proof does not hold")
 	}
-	if r.SponsorDevice != "" {
-		key, err := s.keys.get(ctx, s.store, directory.Identity{Account: r.Account, Device: r.SponsorDevice})
-		if err != nil {
-			return nil, s.storeFault(err, "sponsor device")
-		}
-		if !verify(key, "device sponsorship", content, r.SponsorSignature) {
-			return nil, refused("the sponsor's signature does not hold")
-		}
+	founder, err := s.founder(ctx, id, r)
+	if err != nil {
+		return nil, err
 	}
-	err = s.store.PutDevice(ctx, engine.Device{Account: r.Account, Device: r.Device, Key: r.SignatureKey}, r.SponsorDevice, maxDevices)
+	err = s.store.PutDevice(ctx, engine.Device{Account: r.Account, Device: r.Device, Key: r.SignatureKey}, founder, maxDevices)
 	if err == engine.ErrConflict {
-		return nil, refused("a further device of an account needs one of its devices to vouch for it")
+		return nil, refused("a further device of an account needs the account's statements, which list it")
 	}
 	if err != nil {
 		return nil, s.storeFault(err, "device")
@@ -39,8 +35,36 @@ func (s *Service) Register(ctx context.Context, r *api.RegisterRequest) (*api.Re
 	return &api.RegisterResponse{}, nil
 }
 
-// RegistrationContent is what a device signs as "device registration", and its
-// sponsor as "device sponsorship":
+// founder returns the registered device that made the account and whose statements, up
+// to the newest, list the device that registers; empty for the account's first. Who
+// shows an old list gets a device registered that no honest client talks to: they go by
+// the directory.
+func (s *Service) founder(ctx context.Context, id directory.Identity, r *api.RegisterRequest) (string, error) {
+	if len(r.Statements) == 0 {
+		return "", nil
+	}
+	chain, err := directory.ParseChain(r.Statements)
+	if err != nil {
+		return "", malformed("%v", err)
+	}
+	d, ok := chain.Newest().Device(id.Device)
+	if !ok || chain.Account() != id.Account || !bytes.Equal(d.Key[:], r.SignatureKey) {
+		return "", refused("the account's statements do not list the device with that key")
+	}
+	first := chain.Statement(1).Devices[0]
+	key, err := s.keys.get(ctx, s.store, directory.Identity{Account: id.Account, Device: first.Name})
+	switch {
+	case err == engine.ErrNotFound, first.Name == id.Device:
+		return "", nil
+	case err != nil:
+		return "", s.storeFault(err, "device")
+	case !bytes.Equal(key, first.Key[:]):
+		return "", refused("the statements are not those of the device that made the account")
+	}
+	return first.Name, nil
+}
+
+// RegistrationContent is what a device signs as "device registration":
 //
 //	struct { opaque account<V>; opaque device<V>; opaque signature_key<V>; }
 func RegistrationContent(id directory.Identity, signatureKey []byte) []byte {

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/binary"
 	"fmt"
 	"net/http"
@@ -114,10 +115,31 @@ func (p *phone) register(sponsor *phone) error {
 	content := RegistrationContent(p.id, p.key.Public())
 	r.Proof = p.sign("device registration", content)
 	if sponsor != nil {
-		r.SponsorDevice, r.SponsorSignature = sponsor.id.Device, sponsor.sign("device sponsorship", content)
+		r.Statements = sponsor.lists(p)
 	}
 	_, err := p.api().Register(context.Background(), r)
 	return err
+}
+
+// lists returns statements of the account by this device: it is the first, and adds p.
+func (p *phone) lists(other *phone) [][]byte {
+	signer := directory.DeviceSigner(ed25519.NewKeyFromSeed(p.key.Bytes()[:32]))
+	s := &directory.Statement{Account: p.id.Account, Version: 1}
+	recovery, _, _ := ed25519.GenerateKey(nil)
+	copy(s.Recovery[:], recovery)
+	s.Add(p.id.Device, directory.DeviceKey(p.key.Public()), 1)
+	s.SignAs(p.id.Device, signer)
+	chain, err := directory.NewChain(s)
+	if err != nil {
+		p.Fatal(err)
+	}
+	next := chain.Draft()
+	next.Add(other.id.Device, directory.DeviceKey(other.key.Public()), 1)
+	next.SignAs(p.id.Device, signer)
+	if chain, err = chain.Follow(next); err != nil {
+		p.Fatal(err)
+	}
+	return chain.Encode()
 }
 
 func (p *phone) login() {

@@ -31,6 +31,30 @@ func NewChain(statements ...*Statement) (*Chain, error) {
 	return c, nil
 }
 
+// ParseChain parses and verifies an account's statements from version 1 on.
+func ParseChain(statements [][]byte) (*Chain, error) {
+	if len(statements) > MaxVersion {
+		return nil, malformed("%d statements", len(statements))
+	}
+	var all []*Statement
+	for _, b := range statements {
+		s, err := Parse(b)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return NewChain(all...)
+}
+
+// Encode returns the statements from version 1 on, as [ParseChain] reads them.
+func (c *Chain) Encode() (statements [][]byte) {
+	for _, s := range c.statements {
+		statements = append(statements, s.Encode())
+	}
+	return statements
+}
+
 // Follow verifies that next may follow the chain's newest statement and returns
 // the longer chain.
 func (c *Chain) Follow(next *Statement) (*Chain, error) {
@@ -39,6 +63,15 @@ func (c *Chain) Follow(next *Statement) (*Chain, error) {
 		return nil, err
 	}
 	return longer, nil
+}
+
+// Until returns the chain as it was at a version, from 1.
+func (c *Chain) Until(version uint64) *Chain {
+	until, err := NewChain(c.statements[:version]...)
+	if err != nil {
+		panic("directory: the beginning of a chain is one: " + err.Error())
+	}
+	return until
 }
 
 // Newest returns the newest statement. It must not be changed.

@@ -58,7 +58,6 @@
 // caller do. It stores nothing: the directory service keeps statements and
 // salts. It does not hide how often some account changes its devices. A first
 // statement binds keys to a name, not to a person: safety numbers do.
-// No service and no client uses any of it yet; see spec/directory.md.
 package directory
 
 import (

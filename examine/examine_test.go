@@ -27,6 +27,7 @@ import (
 	"writ/client"
 	"writ/delivery"
 	"writ/directory"
+	"writ/directory/directorytest"
 	"writ/engine"
 	"writ/examine"
 	"writ/internal/testlaw"
@@ -51,14 +52,14 @@ type story struct {
 	delivery   api.DeliveryClient
 	agency     *examine.Agency
 	custodians map[string]api.CustodianClient
-	keys       map[directory.Identity]mls.SignaturePublicKey
+	directory  *directorytest.Directory
 	book       *ledger.Book
 }
 
 func newStory(t testing.TB, change func(*charter.Charter)) *story {
 	t.Helper()
 	s := &story{World: testlaw.New(t, change, offices...), t: t, custodians: map[string]api.CustodianClient{},
-		keys: map[directory.Identity]mls.SignaturePublicKey{}}
+		directory: directorytest.New(time.Now)}
 	s.book, _ = s.Book()
 	service, err := delivery.Open(delivery.Config{Store: engine.Config{Path: filepath.Join(t.TempDir(), "delivery.db")},
 		Laws: delivery.FixedLaws(s.Charter), StatementKey: delivery.StatementKey(s.World.Delivery)})
@@ -87,18 +88,10 @@ func (s *story) device(account string) *client.Device {
 	files, err := client.OpenFiles(s.t.TempDir())
 	s.must(err)
 	d, err := client.Open(client.Config{Storage: files, Delivery: s.delivery, Laws: s.book, Now: time.Now, KeyPackages: 3,
-		CheckCredential: func(id directory.Identity, key mls.SignaturePublicKey) error {
-			if !bytes.Equal(s.keys[id], key) {
-				return errors.New("not a key of the account")
-			}
-			return nil
-		}})
+		Directory: s.directory})
 	s.must(err)
 	id := directory.Identity{Account: account, Device: "phone"}
-	key, err := d.Prepare(id, s.Charter.Hash())
-	s.must(err)
-	s.keys[id] = key
-	s.must(d.Register(ctx, id, s.Charter.Hash()))
+	s.must(d.Register(ctx, id, s.Charter.Hash(), directorytest.Recovery(account).Public()))
 	return d
 }
 

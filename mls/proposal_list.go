@@ -2,6 +2,7 @@ package mls
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"time"
 )
@@ -127,10 +128,14 @@ func (st *publicState) verifyList(cfg *Config, committer sender, l *proposalList
 func (st *publicState) verifyAdds(cfg *Config, adds []queuedProposal) error {
 	now := cfg.Now()
 	err := parallel(len(adds), func(k int) error { return st.verifyKeyPackage(adds[k].proposal.add, now) })
-	for k := 0; k < len(adds) && err == nil; k++ {
-		err = ask(cfg.Authenticate, adds[k].proposal.add.Leaf)
+	if err != nil {
+		return err
 	}
-	return err
+	var errs []error
+	for _, q := range adds {
+		errs = append(errs, ask(cfg.Authenticate, q.proposal.add.Leaf))
+	}
+	return errors.Join(errs...)
 }
 
 func (st *publicState) verifyKeyPackage(k *KeyPackage, now time.Time) error {

@@ -2,6 +2,7 @@ package mls
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 )
 
@@ -20,10 +21,12 @@ func (t *ratchetTree) verify(context *GroupContext, authenticate func(*LeafNode)
 	if err := t.verifyLeaves(context.GroupID); err != nil {
 		return err
 	}
+	var errs []error // of all leaves, so that who has to look keys up can do it at once
 	for _, l := range t.members() {
-		if err := ask(authenticate, l); err != nil {
-			return err
-		}
+		errs = append(errs, ask(authenticate, l))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	return t.verifyMembers(context.Extensions, true)
 }

@@ -69,7 +69,7 @@ func (s *story) register(cmd *cobra.Command, account string) error {
 	quiet := *cmd
 	quiet.SetOut(io.Discard)
 	id := directory.Identity{Account: account, Device: "phone"}
-	if err := register(&quiet, dir, s.world.Deployment, id, ""); err != nil {
+	if err := register(&quiet, dir, s.world.Deployment, id, "", keepRecovery(&quiet, dir)); err != nil {
 		return err
 	}
 	h, err := openHome(cmd, dir)

@@ -172,7 +172,7 @@ func (d *drill) talk(cmd *cobra.Command) error {
 	quiet.SetOut(io.Discard)
 	for _, account := range []string{d.other(), d.subject()} {
 		id := directory.Identity{Account: account, Device: "drill"}
-		if err := register(&quiet, d.home(account), d.a.deployment, id, d.law); err != nil {
+		if err := register(&quiet, d.home(account), d.a.deployment, id, d.law, keepRecovery(&quiet, d.home(account))); err != nil {
 			return fmt.Errorf("%s: %w", account, err)
 		}
 	}

@@ -14,7 +14,6 @@ import (
 	"writ/api"
 	"writ/client"
 	"writ/directory"
-	"writ/mls"
 	"writ/replica"
 	"writ/setup"
 )
@@ -93,7 +92,7 @@ func newHome(ctx context.Context, dir string, d *setup.Deployment) (*home, error
 	h := &home{deployment: d, laws: laws{copy}, files: files}
 	h.device, err = client.Open(client.Config{
 		Storage: files, Delivery: api.NewDeliveryClient(http.DefaultClient, d.Delivery), Address: d.Delivery, Laws: h.laws,
-		CheckCredential: trustFirstKey, Now: time.Now,
+		Directory: api.NewDirectoryClient(http.DefaultClient, d.Directory), Now: time.Now,
 	})
 	if err != nil {
 		return nil, errors.Join(err, h.close())
@@ -104,11 +103,6 @@ func newHome(ctx context.Context, dir string, d *setup.Deployment) (*home, error
 // ledgerAge is how old a witnessed checkpoint may be for a person's copy of the
 // ledger. Custodians are stricter: their charter says how much.
 const ledgerAge = 10 * time.Minute
-
-// trustFirstKey vouches for no key. Until accounts have a directory, a device
-// trusts the first key it sees of another and takes no other in its place, which
-// the client sees to. What that leaves open stands in doc/threat-model.md.
-func trustFirstKey(directory.Identity, mls.SignaturePublicKey) error { return nil }
 
 func (h *home) close() error {
 	return errors.Join(h.laws.copy.Close(), h.files.Close())
@@ -121,7 +115,9 @@ func withHome(cmd *cobra.Command, dir string, f func(*home) error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
-	return personError(f(h))
+	err = f(h)
+	tellAlarms(cmd, h)
+	return personError(err)
 }
 
 // personError adds what a person can do about an error of their device.
@@ -133,6 +129,10 @@ func personError(err error) error {
 		return fail(codeRefused, err, "set the clock of the machine that is off, then try again")
 	case errors.Is(err, client.ErrUnread):
 		return fail(codeRefused, err, "writ law shows it; writ law acknowledge HASH when you have read it")
+	case errors.Is(err, client.ErrUnlisted):
+		return fail(codeRefused, err, "writ devices says which devices the account has; an earlier one adds this one with writ devices add, or the recovery code makes it the only one: writ devices recover")
+	case errors.Is(err, client.ErrDirectory):
+		return fail(codeRefused, err, "nobody was let in by it; writ alarms shows what the person should know")
 	case errors.Is(err, client.ErrUnknownLaw):
 		return fail(codeRefused, err, "nothing is sent under a law that can't be read on the ledger; try again in a minute")
 	}

@@ -24,8 +24,8 @@ func newLocalnet() *cobra.Command {
 		Use:     "localnet",
 		GroupID: "try",
 		Short:   "Run the whole world on this machine, to use by hand",
-		Long: `Localnet makes and runs a whole deployment on loopback: delivery, a notary with
-three witnesses, a docket, seven custodians in three offices, and three people
+		Long: `Localnet makes and runs a whole deployment on loopback: delivery, a notary and a
+directory with three witnesses, a docket, seven custodians in three offices, and three people
 with a device each. Every service is a process of its own with its own directory
 below DIR; each person's device is DIR/people/NAME.
 
@@ -124,11 +124,25 @@ func registerPeople(cmd *cobra.Command, w *setup.World) error {
 		quiet := *cmd
 		quiet.SetOut(io.Discard)
 		id := directory.Identity{Account: name, Device: "phone"}
-		if err := register(&quiet, personHome(w, name), w.Deployment, id, ""); err != nil {
+		if err := register(&quiet, personHome(w, name), w.Deployment, id, "", keepRecovery(&quiet, personHome(w, name))); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// keepRecovery writes the recovery code of a person of a world into the file recovery.txt
+// of a home, over that of a try that did not end.
+func keepRecovery(cmd *cobra.Command, dir string) func(*home) (directory.RecoveryKey, error) {
+	file := filepath.Join(dir, "recovery.txt")
+	return func(h *home) (directory.RecoveryKey, error) {
+		if _, chosen := h.device.Recovery(); !chosen && !h.device.Registered() {
+			if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return directory.RecoveryKey{}, err
+			}
+		}
+		return newRecovery(cmd, h, file)
+	}
 }
 
 func personHome(w *setup.World, name string) string { return filepath.Join(w.Dir, "people", name) }
@@ -181,6 +195,7 @@ func printWorld(out io.Writer, w *setup.World) {
 	fmt.Fprintf(out, `The world is up in %[1]s
 
   delivery    %[2]s
+  directory   %[8]s
   ledger      %[3]s
   docket      %[4]s
   custodians  %[5]d, in %[1]s/custodian
@@ -215,7 +230,7 @@ As the law, one step after the other:
 
 Ctrl-C ends it; the same command starts it again where it was. A service that is
 killed is started again.
-`, w.Dir, d.Delivery, d.Ledger, d.Docket, len(d.Custodians), strings.Join(people, ", "), path())
+`, w.Dir, d.Delivery, d.Ledger, d.Docket, len(d.Custodians), strings.Join(people, ", "), path(), d.Directory)
 }
 
 // path says what a terminal needs so that "writ" is this binary, if anything.

@@ -66,6 +66,7 @@ does not answer; trying again may help), 6 findings (an audit found something).`
 	)
 	root.AddCommand(
 		newRegister(), newConversations(), newLawRoot(), newSend(), newRead(), newChat(), newNotices(),
+		newDevices(), newSafety(), newAlarms(),
 		newCharter(), newWarrant(), newOpen(), newHold(), newBundle(), newVerify(), newAudit(), newDrill(),
 		newServe(), newNotary(), newDirectory(), newWitness(), newBeacon(), newDocket(), newCustodian(), newKeygen(),
 		newLocalnet(), newDemo(),

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"writ/charter"
+	"writ/client"
 	"writ/directory"
 	"writ/internal/wire"
 	"writ/ledger"
@@ -23,9 +24,17 @@ func newRegister() *cobra.Command {
 		Use:     "register ACCOUNT[/DEVICE] --deployment FILE",
 		GroupID: "people",
 		Short:   "Make a device and an account, under a law you can read first",
-		Long: `Register makes this device's keys in --home and an account at the deployment's
-delivery service. It prints the law under which what you say will be sealed;
-everybody you talk with sees the same.
+		Long: `Register makes this device's keys in --home, states the account's first device in
+the public directory, and registers it at the deployment's delivery service. It
+prints the law under which what you say will be sealed; everybody you talk with
+sees the same.
+
+It prints a recovery code too, once. Write it down and keep it off all devices:
+with it you throw out a thief, or begin again when all devices are lost. Nobody
+can make it again. --recovery-file writes it to a file instead.
+
+--further is for a second device of an account: it prints what to type on an
+earlier one, and repeated afterwards it registers.
 
 The deployment file says which services to use and what to trust: the witness
 policy and the charter. It should reach you in public.`,
@@ -34,6 +43,8 @@ policy and the charter. It should reach you in public.`,
 	dir := homeFlag(cmd)
 	file := cmd.Flags().String("deployment", "", "the deployment file")
 	law := cmd.Flags().String("law", "", "hash of the charter; needed only if several are in force")
+	code := cmd.Flags().String("recovery-file", "", "write the recovery code to this file, which must not be there yet, instead of printing it")
+	further := cmd.Flags().Bool("further", false, "this is a further device of an account that exists")
 	cmd.MarkFlagRequired("deployment")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		account, device, ok := strings.Cut(args[0], "/")
@@ -47,12 +58,36 @@ policy and the charter. It should reach you in public.`,
 		if err != nil {
 			return fail(codeFailed, err, "--deployment names the deployment file; writ localnet keeps its own in DIR/deployment.json")
 		}
-		return register(cmd, *dir, d, directory.Identity{Account: account, Device: device}, *law)
+		id := directory.Identity{Account: account, Device: device}
+		if *further {
+			return register(cmd, *dir, d, id, *law, nil)
+		}
+		return register(cmd, *dir, d, id, *law, func(h *home) (directory.RecoveryKey, error) { return newRecovery(cmd, h, *code) })
 	}
 	return cmd
 }
 
-func register(cmd *cobra.Command, dir string, d *setup.Deployment, id directory.Identity, law string) error {
+// register makes a device one of its account. Recover gives the recovery key of a new
+// account; without it the account has to list the device already.
+func register(cmd *cobra.Command, dir string, d *setup.Deployment, id directory.Identity, law string, recover func(*home) (directory.RecoveryKey, error)) error {
+	return enroll(cmd, dir, d, id, law, func(h *home, c *charter.Charter) error {
+		var key directory.RecoveryKey
+		var err error
+		if recover != nil {
+			if key, err = recover(h); err != nil {
+				return err
+			}
+		}
+		err = h.device.Register(cmd.Context(), id, c.Hash(), key)
+		if recover == nil && errors.Is(err, client.ErrUnlisted) {
+			return askSponsor(h, id, c)
+		}
+		return err
+	})
+}
+
+// enroll opens a home, chooses the law, and lets enter make the device one of its account.
+func enroll(cmd *cobra.Command, dir string, d *setup.Deployment, id directory.Identity, law string, enter func(*home, *charter.Charter) error) error {
 	if err := keepDeployment(dir, d); err != nil {
 		return err
 	}
@@ -71,7 +106,7 @@ func register(cmd *cobra.Command, dir string, d *setup.Deployment, id directory.
 	if err != nil {
 		return err
 	}
-	if err := h.device.Register(cmd.Context(), id, c.Hash()); err != nil {
+	if err := enter(h, c); err != nil {
 		return personError(err)
 	}
 	result := struct {
@@ -97,7 +132,7 @@ func keepDeployment(dir string, d *setup.Deployment) error {
 	if errors.Is(err, os.ErrNotExist) {
 		return d.Save(path)
 	}
-	if err == nil && (old.Policy != d.Policy || old.Delivery != d.Delivery) {
+	if err == nil && (old.Policy != d.Policy || old.Delivery != d.Delivery || old.Directory != d.Directory) {
 		return fail(codeRefused, fmt.Errorf("the device in %s belongs to another deployment", dir), "choose another --home")
 	}
 	return err

@@ -14,6 +14,7 @@ import (
 	"writ/api"
 	"writ/client"
 	"writ/directory"
+	"writ/directory/directorytest"
 	"writ/mls"
 )
 
@@ -38,7 +39,7 @@ type Between func(procedure string, req any, send func() (connect.AnyResponse, e
 func (w *World) Person(account string, change ...func(*client.Config)) *Person {
 	w.T.Helper()
 	p := &Person{Account: account, w: w}
-	p.Config = client.Config{Storage: client.NewMemory(), Laws: w.Laws, Now: time.Now, KeyPackages: 3, CheckCredential: w.vouch,
+	p.Config = client.Config{Storage: client.NewMemory(), Laws: w.Laws, Now: time.Now, KeyPackages: 3, Directory: w.Directory,
 		Delivery: api.NewDeliveryClient(http.DefaultClient, w.URL, connect.WithInterceptors(wire{p}))}
 	for _, f := range change {
 		f(&p.Config)
@@ -48,12 +49,7 @@ func (w *World) Person(account string, change ...func(*client.Config)) *Person {
 	p.Device, err = client.Open(p.Config)
 	w.Must(err)
 	id := directory.Identity{Account: account, Device: "phone"}
-	key, err := p.Prepare(id, w.Charter.Hash())
-	w.Must(err)
-	w.mu.Lock()
-	w.keys[id] = key
-	w.mu.Unlock()
-	w.Must(p.Register(context.Background(), id, w.Charter.Hash()))
+	w.Must(p.Register(context.Background(), id, w.Charter.Hash(), directorytest.Recovery(account).Public()))
 	return p
 }
 

@@ -8,9 +8,7 @@
 package testenv
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -23,12 +21,11 @@ import (
 	"writ/charter"
 	"writ/charter/chartertest"
 	"writ/delivery"
-	"writ/directory"
+	"writ/directory/directorytest"
 	"writ/engine"
 	"writ/examine"
 	"writ/internal/testlaw"
 	"writ/ledger"
-	"writ/mls"
 	"writ/warrant"
 )
 
@@ -48,16 +45,14 @@ type Options struct {
 // World is the deployment.
 type World struct {
 	*testlaw.World
-	Store   string // delivery's database file
-	URL     string // of delivery
-	Docket  string // the docket's directory
-	Agency  *examine.Agency
-	Laws    *ledger.Book // what people know of the ledger
-	started sync.Once
-	asked   map[string]api.CustodianClient
-
-	mu   sync.Mutex
-	keys map[directory.Identity]mls.SignaturePublicKey // of the accounts' devices
+	Store     string // delivery's database file
+	URL       string // of delivery
+	Docket    string // the docket's directory
+	Agency    *examine.Agency
+	Laws      *ledger.Book // what people know of the ledger
+	Directory *directorytest.Directory
+	started   sync.Once
+	asked     map[string]api.CustodianClient
 }
 
 // New starts a deployment. Custodians start when they are first needed.
@@ -67,7 +62,7 @@ func New(t testing.TB, o Options) *World {
 		o.Shapes = Offices
 	}
 	w := &World{World: testlaw.New(t, o.Charter, o.Shapes...), Store: filepath.Join(t.TempDir(), "delivery.db"), Docket: t.TempDir(),
-		asked: map[string]api.CustodianClient{}, keys: map[directory.Identity]mls.SignaturePublicKey{}}
+		asked: map[string]api.CustodianClient{}, Directory: directorytest.New(time.Now)}
 	w.Laws, _ = w.Book()
 	config := delivery.Config{Store: engine.Config{Path: w.Store}, Laws: delivery.FixedLaws(w.Charter), StatementKey: delivery.StatementKey(w.Delivery)}
 	if o.Delivery != nil {
@@ -99,17 +94,6 @@ func (w *World) Asked() map[string]api.CustodianClient {
 		}
 	})
 	return w.asked
-}
-
-// vouch is what a device's CheckCredential says: the key must be the one that
-// the account's own device has.
-func (w *World) vouch(id directory.Identity, key mls.SignaturePublicKey) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !bytes.Equal(w.keys[id], key) {
-		return errors.New("not a key of the account")
-	}
-	return nil
 }
 
 // Authorise takes a warrant on a subject, changed by change, through docket and

@@ -18,8 +18,8 @@ import (
 	"writ/charter"
 	"writ/client"
 	"writ/directory"
+	"writ/directory/directorytest"
 	"writ/ledger"
-	"writ/mls"
 	"writ/replica"
 	"writ/setup"
 )
@@ -243,10 +243,10 @@ func (w *world) device(name, delivery string, now func() time.Time) (*device, er
 	transport := &http.Client{Transport: &http.Transport{}}
 	w.t.Cleanup(transport.CloseIdleConnections)
 	d, err := client.Open(client.Config{Storage: files, Delivery: api.NewDeliveryClient(transport, delivery), Address: delivery,
-		Laws:            laws{copied},
-		CheckCredential: func(directory.Identity, mls.SignaturePublicKey) error { return nil }, Now: now})
+		Laws:      laws{copied},
+		Directory: api.NewDirectoryClient(transport, w.Deployment.Directory), Now: now})
 	must(w.t, err)
-	return &device{d, name, copied, files}, d.Register(ctx, directory.Identity{Account: name, Device: "phone"}, w.Signed.Hash())
+	return &device{d, name, copied, files}, d.Register(ctx, directory.Identity{Account: name, Device: "phone"}, w.Signed.Hash(), directorytest.Recovery(name).Public())
 }
 
 // people registers accounts whose clocks are right.

@@ -1,0 +1,490 @@
+package client
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"writ/api"
+	"writ/charter/chartertest"
+	"writ/directory"
+	"writ/directory/directorytest"
+	"writ/mls"
+)
+
+// second returns a further device of an account, added by an earlier one.
+func (w *world) second(by *Device, name string) *Device {
+	w.Helper()
+	id := directory.Identity{Account: by.Identity().Account, Device: name}
+	d, err := Open(w.config(NewMemory()))
+	w.check(err)
+	key, err := d.Prepare(id, w.access)
+	w.check(err)
+	if err := d.Register(background, id, w.access, directory.RecoveryKey{}); !errors.Is(err, ErrUnlisted) {
+		w.Fatalf("a device that nobody added: %v", err)
+	}
+	w.check(by.AddDevice(background, name, directory.DeviceKey(key)))
+	w.check(d.Register(background, id, w.access, directory.RecoveryKey{}))
+	w.check(errors.Join(d.Acknowledge(w.access), d.Acknowledge(w.open)))
+	return d
+}
+
+func (w *world) alarms(d *Device) (texts []string) {
+	for _, a := range d.Alarms() {
+		if !a.Answered {
+			texts = append(texts, a.Text)
+		}
+	}
+	return texts
+}
+
+// A further device is added by an earlier one, and talks as it does.
+func TestSecondDevice(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("anna", w.access), w.device("ben", w.access)
+	tablet := w.second(anna, "tablet")
+	id, err := ben.Create(background, "anna")
+	w.check(err)
+	w.sync(anna, tablet)
+	w.send(tablet, id, "from the tablet")
+	w.sync(anna, ben)
+	w.want(w.history(anna, id, Message), "message anna: from the tablet")
+	w.want(w.history(ben, id, Message), "message anna: from the tablet")
+	w.want(append(w.alarms(anna), w.alarms(tablet)...))
+	laptop := w.second(anna, "laptop")
+	w.check(anna.Invite(background, id, "anna")) // brings in what is missing
+	w.sync(laptop, ben)
+	w.send(laptop, id, "and from the laptop")
+	w.sync(ben)
+	w.want(w.history(ben, id, Message), "message anna: from the tablet", "message anna: and from the laptop")
+}
+
+// R6: delivery lists a ghost device of an account, with a key package of its own making.
+// It gets in neither by an invitation nor by a commit, and the person is told.
+func TestNoHiddenMember(t *testing.T) {
+	w := newWorld(t)
+	ghost := &mls.KeyPackage{}
+	lies := between(func(_ context.Context, procedure string, req any, send func() (connect.AnyResponse, error)) (connect.AnyResponse, error) {
+		res, err := send()
+		if r, ok := req.(*api.TakeKeyPackagesRequest); ok && err == nil && r.Account == "ben" {
+			answer := res.Any().(*api.TakeKeyPackagesResponse)
+			answer.KeyPackages = append(answer.KeyPackages, &api.DeviceKeyPackage{Device: "tablet", KeyPackage: ghost.Bytes()})
+		}
+		return res, err
+	})
+	anna, ben, careless := w.device("anna", w.access, lies), w.device("ben", w.access), w.device("chloe", w.access)
+	key, err := mls.GenerateSignatureKey(Suite)
+	w.check(err)
+	made, err := Open(w.config(NewMemory()))
+	w.check(err)
+	made.self = &self{Identity: directory.Identity{Account: "ben", Device: "tablet"}, law: w.access, key: key}
+	b, _, err := made.newKeyPackage()
+	w.check(err)
+	ghost, err = mls.ParseKeyPackage(b)
+	w.check(err)
+
+	id, err := anna.Create(background, "ben")
+	w.check(err)
+	members, err := anna.Members(id)
+	w.check(err)
+	if len(members) != 2 {
+		t.Fatalf("members %v", members)
+	}
+	if told := w.history(anna, id, Fault); len(told) != 1 || !strings.Contains(told[0], `ben has no device "tablet"`) {
+		t.Fatalf("told %q", told)
+	}
+	w.check(anna.Invite(background, id, "chloe"))
+	w.sync(ben, careless)
+	c := careless.convs[id]
+	c.group = w.reloaded(careless, id) // of a client without the check
+	w.check(c.commit(0, mls.CommitOptions{Add: []*mls.KeyPackage{ghost}}))
+	made.self.registered = true
+	w.forceRegister(made)
+	w.check(c.settleCommit(background))
+	before, err := ben.Members(id)
+	w.check(err)
+	if _, err := ben.Sync(background); err == nil || !strings.Contains(err.Error(), `ben has no device "tablet"`) && !strings.Contains(err.Error(), "another key") {
+		t.Fatalf("follows: %v", err)
+	}
+	if _, err := anna.Sync(background); err == nil || !strings.Contains(err.Error(), `ben has no device "tablet"`) {
+		t.Fatalf("follows: %v", err)
+	}
+	after, err := ben.Members(id)
+	w.check(err)
+	if !slices.Equal(before, after) {
+		t.Fatalf("%v became %v", before, after)
+	}
+	if n := len(w.history(ben, id, Fault)); n != 1 {
+		t.Fatalf("told %d times", n)
+	}
+}
+
+// reloaded is a device's group with a configuration that vouches for everybody.
+func (w *world) reloaded(d *Device, id ConversationID) *mls.Group {
+	w.Helper()
+	records, err := d.cfg.Storage.Load("c-" + id.String())
+	w.check(err)
+	var group []mls.Record
+	for _, r := range records {
+		if name, ok := strings.CutPrefix(r.Key, keyGroup); ok {
+			group = append(group, mls.Record{Key: name, Value: r.Value})
+		}
+	}
+	g, err := mls.LoadGroup(mls.Config{Authenticate: func(*mls.LeafNode) error { return nil }, Now: w.Now, MaxPastEpochs: maxPastEpochs, Padding: 128}, group)
+	w.check(err)
+	return g
+}
+
+// settleCommit sends the pending commit and does not read it back.
+func (c *conversation) settleCommit(ctx context.Context) error {
+	made := c.group.PendingCommit()
+	_, err := call(ctx, c.device, c.device.cfg.Delivery.Commit, &api.CommitRequest{Conversation: c.id[:], Mid: c.pending.mid[:],
+		Message: made.Message, Welcome: made.Welcome})
+	return err
+}
+
+// forceRegister registers a device at delivery with statements that the directory does
+// not have: delivery can't know better.
+func (w *world) forceRegister(d *Device) {
+	w.Helper()
+	chain := w.directory.Chain(d.self.Account)
+	s := chain.Draft()
+	s.Add(d.self.Device, directory.DeviceKey(d.self.key.Public()), uint64(w.Now().Unix()))
+	s.SignRecovery((directorytest.Recovery(d.self.Account)))
+	longer, err := chain.Follow(s)
+	w.check(err)
+	d.own = longer
+	w.check(d.register(background))
+}
+
+// A device that is revoked is removed by the others before they speak, and what it says
+// is held; by its own account's word only.
+func TestRevokedDevice(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("anna", w.access), w.device("ben", w.access)
+	stolen := w.second(anna, "tablet")
+	id := w.talk(ben, anna)
+	w.sync(stolen, anna, ben)
+	w.send(stolen, id, "mine still")
+	w.sync(ben, anna)
+	w.check(anna.RevokeDevice(background, "tablet"))
+	w.send(stolen, id, "by the thief")    // delivery takes it: it does not ask the directory
+	w.check(stolen.Renew(background, id)) // and a commit, which stops nobody
+	w.wait(refreshAge + time.Minute)
+	w.sync(ben, anna, ben)
+	w.want(w.history(ben, id, Message), "message anna: mine still")
+	members, err := ben.Members(id)
+	w.check(err)
+	if len(members) != 2 {
+		t.Fatalf("members %v", members)
+	}
+	if told := w.history(ben, id, Fault); len(told) != 1 || !strings.Contains(told[0], `anna has revoked the device "tablet"`) {
+		t.Errorf("told %q", told)
+	}
+	w.send(ben, id, "without the thief")
+	w.sync(anna)
+	w.want(w.history(anna, id, Message), "message anna: mine still", "message ben: without the thief")
+	if err := anna.AddDevice(background, "tablet", directory.DeviceKey(stolen.self.key.Public())); err == nil {
+		t.Error("a revoked device comes back")
+	}
+}
+
+// What a revoked device says after its revocation is known is held for good.
+func TestRevokedDeviceIsHeld(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("anna", w.access), w.device("ben", w.access)
+	stolen := w.second(anna, "tablet")
+	id := w.talk(ben, anna)
+	w.sync(stolen, anna, ben)
+	w.send(stolen, id, "the epoch's first")
+	w.sync(ben)
+	w.check(anna.RevokeDevice(background, "tablet"))
+	w.check(ben.safely(func() error { _, err := ben.lookUp(background, "anna"); return err }))
+	w.send(stolen, id, "by the thief")
+	w.check(ben.safely(func() error { return ben.convs[id].read(background) }))
+	held := w.history(ben, id, Held)
+	if len(held) != 1 || !strings.Contains(held[0], "revoked") {
+		t.Fatalf("held %q, shown %q", held, w.history(ben, id, Message))
+	}
+	w.sync(ben)
+	w.want(w.history(ben, id, Message), "message anna: the epoch's first")
+}
+
+// safely runs f under the device's lock.
+func (d *Device) safely(f func() error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return f()
+}
+
+// With all devices lost the recovery key makes a new one the only one.
+func TestRecovery(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("anna", w.access), w.device("ben", w.access)
+	id := w.talk(ben, anna)
+	fresh, err := Open(w.config(NewMemory()))
+	w.check(err)
+	me := directory.Identity{Account: "anna", Device: "phone-2"}
+	wrong, other := directorytest.Recovery("ben"), directorytest.Recovery("anna, second")
+	if err := fresh.Recover(background, me, w.access, wrong, other.Public()); err == nil {
+		t.Fatal("recovered with another's key")
+	}
+	w.check(fresh.Recover(background, me, w.access, (directorytest.Recovery("anna")), other.Public()))
+	w.check(fresh.Recover(background, me, w.access, (directorytest.Recovery("anna")), other.Public())) // again
+	w.want(w.alarms(fresh))
+	w.check(fresh.Acknowledge(w.access))
+	w.wait(refreshAge + time.Minute)
+	anna.Sync(background)
+	if got := w.alarms(anna); len(got) != 1 || !strings.Contains(got[0], "The recovery key added device \"phone-2\"") {
+		t.Fatalf("the lost phone is told %q", got)
+	}
+	if err := anna.Send(background, id, "still here"); !errors.Is(err, ErrUnlisted) {
+		t.Fatalf("a revoked device speaks: %v", err)
+	}
+	w.sync(ben)
+	w.check(ben.Invite(background, id, "anna"))
+	w.sync(fresh)
+	w.send(fresh, id, "back again")
+	w.sync(ben)
+	w.want(w.history(ben, id, Message), "message anna: back again")
+	members, err := ben.Members(id)
+	w.check(err)
+	if len(members) != 2 {
+		t.Errorf("members %v", members)
+	}
+}
+
+// DIR-45: a list of the own devices that this device did not know raises an alarm that
+// stays until it was answered.
+func TestAlarm(t *testing.T) {
+	w := newWorld(t)
+	anna := w.device("anna", w.access)
+	tablet := w.second(anna, "tablet")
+	w.check(tablet.AddDevice(background, "burglar", directory.DeviceKey(directorytest.Recovery("x").Public())))
+	w.wait(refreshAge + time.Minute)
+	w.sync(anna)
+	got := anna.Alarms()
+	if len(got) != 1 || !strings.Contains(got[0].Text, `Device "tablet" added device "burglar"`) || !strings.Contains(got[0].Text, "revoke it") {
+		t.Fatalf("alarms %+v", got)
+	}
+	again, err := Open(anna.cfg)
+	w.check(err)
+	w.wait(refreshAge + time.Minute)
+	w.sync(again)
+	if n := len(w.alarms(again)); n != 1 {
+		t.Fatalf("%d alarms after a restart", n)
+	}
+	w.check(again.Answer(1))
+	w.wait(refreshAge + time.Minute)
+	w.sync(again)
+	w.want(w.alarms(again))
+	if err := again.Answer(7); err == nil {
+		t.Error("answers an alarm that is not there")
+	}
+}
+
+// A directory that lies is found out each time, and nothing enters by it.
+func TestHostileDirectory(t *testing.T) {
+	forged := func(w *world, account string) *directory.Statement {
+		s := w.directory.Chain(account).Draft()
+		key, err := mls.GenerateSignatureKey(Suite)
+		w.check(err)
+		s.Add("ghost", directory.DeviceKey(key.Public()), uint64(w.Now().Unix()))
+		s.SignAs("phone", directory.DeviceSigner(directorytest.Recovery("nobody")))
+		return s
+	}
+	for name, row := range map[string]struct {
+		lie   func(w *world, before *directorytest.Directory)
+		want  string // of the error
+		alarm string // about the reader's own account or the directory, if any
+	}{
+		"junk leaf of another":     {func(w *world, _ *directorytest.Directory) { w.directory.Junk("ben") }, "leaf", ""},
+		"junk leaf of one's own":   {func(w *world, _ *directorytest.Directory) { w.directory.Junk("anna") }, "", "can not prove which devices your account has"},
+		"forged list of another":   {func(w *world, _ *directorytest.Directory) { w.directory.Force(forged(w, "ben")) }, "signature", ""},
+		"forged list of one's own": {func(w *world, _ *directorytest.Directory) { w.directory.Force(forged(w, "anna")) }, "", "can not prove which devices your account has"},
+		"stale checkpoint":         {func(w *world, _ *directorytest.Directory) { w.directory.Stamp(w.Now().Add(-enterAge - time.Minute)) }, "stale", "stale"},
+		"the log goes back": {func(w *world, before *directorytest.Directory) {
+			w.directory.Lie(func(r *api.LookUpRequest, out *api.LookUpResponse) {
+				old, err := before.LookUp(background, &api.LookUpRequest{Accounts: r.Accounts})
+				w.check(err)
+				out.Checkpoint, out.Lookups, out.Consistency = old.Checkpoint, old.Lookups, nil
+			})
+		}, "does not continue", "does not continue"},
+		"split view": {func(w *world, before *directorytest.Directory) {
+			for _, name := range []string{"x", "y", "z"} {
+				w.check(put(before, name))
+			}
+			w.directory.Lie(func(r *api.LookUpRequest, out *api.LookUpResponse) {
+				other, err := before.LookUp(background, r)
+				w.check(err)
+				out.Checkpoint, out.Lookups, out.Consistency = other.Checkpoint, other.Lookups, other.Consistency
+			})
+		}, "does not continue", "does not continue"},
+		"withheld newest": {func(w *world, _ *directorytest.Directory) {
+			old, err := w.directory.LookUp(background, &api.LookUpRequest{Accounts: []string{"ben"}})
+			w.check(err)
+			w.Helper()
+			w.directory.Lie(func(r *api.LookUpRequest, out *api.LookUpResponse) {
+				for i, a := range r.Accounts {
+					if a == "ben" {
+						out.Lookups[i] = old.Lookups[0]
+					}
+				}
+			})
+			w.check(put(w.directory, "somebody"))
+		}, "not the end of a log", ""},
+		"another's answer": {func(w *world, _ *directorytest.Directory) {
+			other, err := w.directory.LookUp(background, &api.LookUpRequest{Accounts: []string{"anna"}})
+			w.check(err)
+			w.directory.Lie(func(r *api.LookUpRequest, out *api.LookUpResponse) { out.Lookups = other.Lookups })
+		}, "label", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			anna, ben := w.device("anna", w.access), w.device("ben", w.access)
+			before := w.directory.Fork()
+			w.check(put(w.directory, "later"))
+			w.sync(anna)
+			w.check(anna.safely(func() error { _, err := anna.lookUp(background, "anna"); return err }))
+			w.wait(refreshAge + time.Minute)
+			row.lie(w, before)
+			if row.want != "" {
+				_, err := anna.Create(background, "ben")
+				if err == nil || !strings.Contains(err.Error(), row.want) {
+					t.Errorf("invites: %v", err)
+				}
+			}
+			anna.Sync(background)
+			got := strings.Join(w.alarms(anna), "\n")
+			if row.alarm == "" && got != "" || !strings.Contains(got, row.alarm) {
+				t.Errorf("alarms %q", got)
+			}
+			for _, id := range anna.Conversations() {
+				if members, err := anna.Members(id); err != nil || len(members) > 1 {
+					t.Errorf("members %v, %v", members, err)
+				}
+			}
+			_ = ben
+		})
+	}
+}
+
+// put states the first device of an account that no test device has, with a key of its
+// own if none is given.
+func put(d *directorytest.Directory, account string, private ...byte) error {
+	key := ed25519.PrivateKey(directorytest.Recovery("device of " + account))
+	if len(private) > 0 {
+		key = ed25519.NewKeyFromSeed(private[:ed25519.SeedSize])
+	}
+	s := &directory.Statement{Account: account, Version: 1, Recovery: directorytest.Recovery(account).Public()}
+	s.Add("phone", directory.DeviceKey(key.Public().(ed25519.PublicKey)), uint64(chartertest.Now.Unix()))
+	s.SignAs("phone", directory.DeviceSigner(key))
+	_, err := d.PutStatement(background, &api.PutStatementRequest{Statement: s.Encode()})
+	return err
+}
+
+// A directory that takes back what it showed is told with evidence (DIR-43).
+func TestRollbackIsTold(t *testing.T) {
+	w := newWorld(t)
+	anna := w.device("anna", w.access)
+	w.check(put(w.directory, "ben"))
+	_, _, err := anna.Devices(background, "ben")
+	w.check(err)
+	w.check(anna.safely(func() error {
+		a := *anna.accounts["ben"]
+		a.pin.Version, a.pin.Hash[0] = 2, 1 // as if a newer one had been seen
+		anna.accounts["ben"] = &a
+		return nil
+	}))
+	if _, _, err := anna.Devices(background, "ben"); !errors.Is(err, directory.ErrRollback) {
+		t.Fatal(err)
+	}
+	got := anna.Alarms()
+	if len(got) != 1 || !strings.Contains(got[0].Text, "no longer shows the devices of ben") || len(got[0].Evidence) != 2 {
+		t.Fatalf("alarms %+v", got)
+	}
+}
+
+// While the directory is away nobody enters; those who are in go on for a day.
+func TestDirectoryAway(t *testing.T) {
+	w := newWorld(t)
+	anna, ben, _ := w.device("anna", w.access), w.device("ben", w.access), w.device("chloe", w.access)
+	id := w.talk(anna, ben)
+	w.send(anna, id, "one")
+	w.send(ben, id, "two")
+	w.sync(anna, ben)
+	w.directory.Down(true)
+	w.wait(stayAge - time.Hour)
+	w.sync(anna, ben)
+	w.check(ben.Renew(background, id))
+	w.send(anna, id, "three")
+	w.sync(ben, anna)
+	w.want(w.history(ben, id, Message), "message anna: one", "message ben: two", "message anna: three")
+	if err := anna.Invite(background, id, "chloe"); err == nil {
+		t.Error("invites without a look-up")
+	}
+	w.wait(2 * time.Hour)
+	if err := anna.Send(background, id, "four"); err == nil {
+		t.Error("speaks a day after it last knew its own account")
+	}
+	w.directory.Down(false)
+	w.sync(anna, ben)
+	w.sync(anna, ben)
+	members, err := ben.Members(id)
+	w.check(err)
+	if len(members) != 3 {
+		t.Errorf("members %v: the invitation is lost", members)
+	}
+	w.want(w.history(ben, id, Message), "message anna: one", "message ben: two", "message anna: three", "message anna: four")
+}
+
+// A message costs no look-up, and a large group few calls.
+func TestNoLookUpForAMessage(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("anna", w.access), w.device("ben", w.access)
+	id := w.talk(anna, ben)
+	w.send(anna, id, "first")
+	w.send(ben, id, "first")
+	w.sync(anna, ben)
+	asked := w.directory.Asked()
+	for range 5 {
+		w.send(anna, id, "x")
+		w.send(ben, id, "y")
+		w.sync(anna, ben)
+	}
+	if n := w.directory.Asked(); n != asked {
+		t.Errorf("%d look-ups for messages", n-asked)
+	}
+}
+
+// Safety numbers agree on both sides, and a change after they were compared is told.
+func TestSafetyNumber(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("anna", w.access), w.device("ben", w.access)
+	a, _, _, err := anna.Safety(background, "ben")
+	w.check(err)
+	b, _, _, err := ben.Safety(background, "anna")
+	w.check(err)
+	if a != b || len(strings.Fields(a)) != 12 {
+		t.Fatalf("%s and %s", a, b)
+	}
+	w.check(anna.Compared("ben"))
+	w.second(ben, "tablet")
+	changed, version, compared, err := anna.Safety(background, "ben")
+	w.check(err)
+	if changed == a || version != 2 || compared != 1 {
+		t.Errorf("%s at version %d, compared at %d", changed, version, compared)
+	}
+	if got := w.alarms(anna); len(got) != 1 || !strings.Contains(got[0], `ben changed devices since you compared`) || !strings.Contains(got[0], `Device "phone" added device "tablet"`) {
+		t.Errorf("told %q", got)
+	}
+	if err := anna.Compared("stranger"); err == nil {
+		t.Error("compared with somebody who was never looked up")
+	}
+}

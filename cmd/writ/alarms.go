@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func newAlarms() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "alarms",
+		GroupID: "people",
+		Short:   "Show what your device found about devices that you should know; answer it",
+		Long: `Alarms shows what is wrong with devices, yours or others', as far as this device
+found it in the public directory: a device of yours that you did not add, a list
+that none of your devices signed, a directory that contradicts itself.
+
+Each is shown with every command until you answer it: writ alarms answer NUMBER.
+--json shows the evidence too, to be handed to an auditor.`,
+		Args: cobra.NoArgs,
+	}
+	dir := homeFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return withHome(cmd, *dir, func(h *home) error {
+			list := h.device.Alarms()
+			return show(cmd, list, func(w io.Writer) {
+				if len(list) == 0 {
+					fmt.Fprintln(w, "There is no alarm.")
+				}
+				for _, a := range list {
+					state := "not answered"
+					if a.Answered {
+						state = "answered"
+					}
+					fmt.Fprintf(w, "%d  %s  %s\n   %s\n", a.Number, a.Time.UTC().Format(time.DateTime), state, a.Text)
+				}
+			})
+		})
+	}
+	cmd.AddCommand(newAlarmsAnswer(dir))
+	return cmd
+}
+
+func newAlarmsAnswer(dir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "answer NUMBER",
+		Short: "Say that you have read an alarm and know what it is",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			number, err := strconv.ParseUint(args[0], 10, 64)
+			if err != nil {
+				return usage(fmt.Errorf("%q is not a number", args[0]), "writ alarms shows them with their numbers")
+			}
+			return withHome(cmd, *dir, func(h *home) error { return h.device.Answer(number) })
+		},
+	}
+}
+
+// tellAlarms says what the person has not answered, after a command.
+func tellAlarms(cmd *cobra.Command, h *home) {
+	for _, a := range h.device.Alarms() {
+		if !a.Answered {
+			fmt.Fprintf(cmd.ErrOrStderr(), "ALARM %d: %s (writ alarms answer %d)\n", a.Number, a.Text, a.Number)
+		}
+	}
+}
