@@ -67,6 +67,10 @@ var (
 	// ErrSpoiled means that no capsule in the warrant's scope opens.
 	ErrSpoiled = errors.New("examine: nothing opens")
 
+	// ErrSealed means that what a request opens must not be read: its warrant was
+	// refused in review or not confirmed, or an error stands against it.
+	ErrSealed = errors.New("examine: it is sealed")
+
 	// ErrTooFew means that the releases don't satisfy the access structure. It
 	// comes as a [*BlockedError].
 	ErrTooFew = errors.New("examine: too few releases")
@@ -77,6 +81,7 @@ type Case struct {
 	Warrant    *warrant.Warrant
 	Salt       [32]byte // of the commitment on the ledger
 	NoticeSalt [32]byte // secret, from which each request's salt derives
+	Renewed    []byte   // of a renewal: the warrant.Original of what it renews
 	Reader     *unseal.ReaderKey
 }
 

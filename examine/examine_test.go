@@ -624,3 +624,26 @@ func uses(t *testing.T, dir string) []string {
 	}
 	return names
 }
+
+// TestSealedIsNotOpened is R22 at the examiner: once an error stands against a
+// request it gathers nothing, though custodians would answer as they did before.
+func TestSealedIsNotOpened(t *testing.T) {
+	t.Parallel()
+	s := newStory(t, nil)
+	ann, ben := s.device("ann"), s.device("ben")
+	with, err := ann.Create(ctx, "ben")
+	s.must(err)
+	s.sync(ann, ben)
+	s.say(ann, with, "one")
+	c := s.authorise("ann", func(*warrant.Warrant) {})
+	o, err := openOne(s.config(), c)
+	s.must(err)
+	x := &ledger.Error{RequestIndex: o.RequestEntry.Index, Request: ledger.HashEntry(o.RequestEntry.Entry), Kind: ledger.WrongPerson}
+	key, err := warrant.ParseApproverKey(s.World.World.Approvers["oversight-approver-1"].Seed())
+	s.must(err)
+	x.Approval = key.Approve(x.Hash(), "oversight", "oversight-approver-1")
+	s.Add(x.Entry())
+	if o, err := openOne(s.config(), c); !errors.Is(err, examine.ErrSealed) || o != nil {
+		t.Errorf("opened again: %v", err)
+	}
+}

@@ -30,8 +30,24 @@ type answer struct {
 	err     error
 }
 
+// unsealed reads on in the ledger and refuses a request of which nothing may be
+// read. Custodians refuse it too, but one that answered before gives the same
+// answer again.
+func (x *examiner) unsealed(ctx context.Context) error {
+	if _, err := x.reader.Update(ctx, x.chain.book.Size(), x.chain.apply); err != nil {
+		return fmt.Errorf("examine: %w", err)
+	}
+	if why, sealed := x.chain.book.Sealed(ledger.HashEntry(x.out.RequestEntry.Entry), x.Now()); sealed {
+		return fmt.Errorf("%w: %s", ErrSealed, why)
+	}
+	return nil
+}
+
 // release asks all custodians at once and keeps their answers.
 func (x *examiner) release(ctx context.Context) error {
+	if err := x.unsealed(ctx); err != nil {
+		return err
+	}
 	answers := x.ask(ctx)
 	blocked := &BlockedError{Unreachable: map[string]error{}}
 	set := map[string]bool{}
@@ -136,7 +152,7 @@ func (x *examiner) sealedRequest(ctx context.Context, office, custodian string) 
 	if err != nil {
 		return nil, err
 	}
-	q := &unseal.Request{Warrant: x.out.Warrant, Approvals: x.out.Approvals, WarrantSalt: x.c.Salt,
+	q := &unseal.Request{Warrant: x.out.Warrant, Approvals: x.out.Approvals, WarrantSalt: x.c.Salt, Renewed: x.c.Renewed,
 		WarrantEntry: w.Entry, WarrantProof: w.Proof, RequestEntry: r.Entry, RequestProof: r.Proof, NoticeSalt: x.out.NoticeSalt}
 	for _, c := range x.out.Compartments {
 		q.Compartments = append(q.Compartments, unseal.Compartment{Capsule: c.Capsule, RosterProof: c.RosterProof})

@@ -119,6 +119,7 @@ type caseFile struct {
 	Warrant    []byte `json:"warrant"` // warrant.Warrant.Encode
 	Salt       []byte `json:"salt"`
 	NoticeSalt []byte `json:"notice_salt"`
+	Renewed    []byte `json:"renewed,omitempty"` // warrant.Original of what it renews
 }
 
 func (a *agency) casePath(name string) string { return filepath.Join(a.dir, "cases", name+".json") }
@@ -128,7 +129,7 @@ func (a *agency) saveCase(name string, c *examine.Case) error {
 	if err := os.MkdirAll(filepath.Join(a.dir, "cases"), 0o700); err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(caseFile{c.Warrant.Encode(), c.Salt[:], c.NoticeSalt[:]}, "", "  ")
+	b, err := json.MarshalIndent(caseFile{c.Warrant.Encode(), c.Salt[:], c.NoticeSalt[:], c.Renewed}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -152,7 +153,7 @@ func (a *agency) loadCase(name string) (*examine.Case, error) {
 	if len(f.Salt) != 32 || len(f.NoticeSalt) != 32 {
 		return nil, fmt.Errorf("case %s: malformed: salts of %d and %d bytes", name, len(f.Salt), len(f.NoticeSalt))
 	}
-	return &examine.Case{Warrant: w, Salt: [32]byte(f.Salt), NoticeSalt: [32]byte(f.NoticeSalt), Reader: a.reader}, nil
+	return &examine.Case{Warrant: w, Salt: [32]byte(f.Salt), NoticeSalt: [32]byte(f.NoticeSalt), Reader: a.reader, Renewed: f.Renewed}, nil
 }
 
 // freshness is how old a checkpoint may be for a custodian under a case's law.

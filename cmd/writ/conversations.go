@@ -32,6 +32,8 @@ type conversation struct {
 	ID      string   `json:"conversation"`
 	Members []string `json:"members"`
 	Unread  int      `json:"unread"`
+	// Privileged: a further office must agree before anything in it is opened.
+	Privileged bool `json:"privileged"`
 }
 
 func listConversations(cmd *cobra.Command, h *home) error {
@@ -51,7 +53,11 @@ func listConversations(cmd *cobra.Command, h *home) error {
 			fmt.Fprintln(w, "no conversations yet: writ conversations new ACCOUNT...")
 		}
 		for _, c := range list {
-			fmt.Fprintf(w, "%s  %d unread  %s\n", c.ID, c.Unread, strings.Join(c.Members, ", "))
+			mark := ""
+			if c.Privileged {
+				mark = "  privileged"
+			}
+			fmt.Fprintf(w, "%s  %d unread%s  %s\n", c.ID, c.Unread, mark, strings.Join(c.Members, ", "))
 		}
 	})
 }
@@ -66,6 +72,9 @@ func (h *home) describe(id client.ConversationID) (*conversation, error) {
 		return nil, err
 	}
 	c := &conversation{ID: id.String(), Members: []string{}, Unread: len(unread)}
+	if c.Privileged, err = h.device.Privileged(id); err != nil {
+		return nil, err
+	}
 	for _, m := range members {
 		c.Members = append(c.Members, m.String())
 	}
@@ -91,16 +100,25 @@ func (h *home) find(word string) (client.ConversationID, error) {
 }
 
 func newCreate(dir *string) *cobra.Command {
-	return &cobra.Command{
+	privileged := false
+	cmd := &cobra.Command{
 		Use:   "new ACCOUNT...",
 		Short: "Begin a conversation with one account or more",
-		Args:  cobra.MinimumNArgs(1),
+		Long: `New begins a conversation. With --privileged it is marked for good as one with a
+lawyer, a doctor or the like: a further office, which your law names, must agree before
+anything in it is opened. Everyone in it must be under a law that knows such
+conversations.`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withHome(cmd, *dir, func(h *home) error {
 				if slices.Contains(args, h.device.Identity().Account) {
 					return usage(fmt.Errorf("you are %s", h.device.Identity()), "name the others; you are in it anyway")
 				}
-				id, err := h.device.Create(cmd.Context(), args...)
+				create := h.device.Create
+				if privileged {
+					create = h.device.CreatePrivileged
+				}
+				id, err := create(cmd.Context(), args...)
 				if err != nil && id != (client.ConversationID{}) {
 					err = personError(err)
 					return fail(codeOf(err), err, fmt.Sprintf("conversation %.8s is there all the same; to bring in more: writ conversations invite %.8s ACCOUNT", id, id))
@@ -112,6 +130,8 @@ func newCreate(dir *string) *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&privileged, "privileged", false, "a further office must agree before anything in it is opened")
+	return cmd
 }
 
 func newInvite(dir *string) *cobra.Command {

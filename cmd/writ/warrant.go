@@ -37,10 +37,14 @@ func newWarrant() *cobra.Command {
 Approvers of the offices that the charter names, each with their own key:
 
   writ warrant list
-  writ warrant approve HASH --key judge-1.key             read it, then sign it`,
+  writ warrant approve HASH --key judge-1.key             read it, then sign it
+  writ warrant review HASH --confirm ...                  look again at an emergency
+  writ warrant cancel HASH ...                            end it before its life does
+  writ warrant error HASH --kind wrong-person ...         state that it was a mistake`,
 	}
 	cmd.AddCommand(newWarrantTemplate(), newWarrantDraft(), newWarrantList(), newWarrantShow(),
-		newWarrantApprove(), newWarrantPublish(), newWarrantRequest(), newWarrantExport())
+		newWarrantApprove(), newWarrantPublish(), newWarrantRequest(),
+		newWarrantReview(), newWarrantCancel(), newWarrantError(), newWarrantExport())
 	return cmd
 }
 
@@ -51,6 +55,8 @@ type template struct {
 	window, life, notice             time.Duration
 	from                             string
 	received, test, urgent, preserve bool
+	privileged                       bool
+	renews                           string
 	conversations                    []string
 	reference, legalType             string
 	entity, necessity, least         string
@@ -80,6 +86,8 @@ empty unless given: a warrant without them is malformed.`,
 	f.BoolVar(&t.preserve, "preserve", false, "only to keep it beyond the horizon (writ hold); nothing is opened")
 	f.BoolVar(&t.test, "test", false, "a drill on synthetic accounts, counted apart")
 	f.BoolVar(&t.urgent, "emergency", false, "under the charter's urgent procedure")
+	f.BoolVar(&t.privileged, "privileged", false, "privileged conversations too; needs the charter's further office")
+	f.StringVar(&t.renews, "renews", "", "the agency's case of the warrant that this one renews")
 	f.StringSliceVar(&t.conversations, "conversation", nil, "only this conversation (may be repeated; default all)")
 	f.StringVar(&t.reference, "reference", "", "the agency's reference")
 	f.StringVar(&t.legalType, "legal-type", "interception warrant", "what the law calls it")
@@ -106,6 +114,13 @@ empty unless given: a warrant without them is malformed.`,
 			return err
 		}
 		w.Readers = readers
+		if t.renews != "" {
+			old, err := a.loadCase(t.renews)
+			if err != nil {
+				return err
+			}
+			w.Renews = warrant.Commitment(old.Salt, old.Warrant.Hash())
+		}
 		_, err = cmd.OutOrStdout().Write(w.JSON())
 		return err
 	}
@@ -146,6 +161,9 @@ func (t *template) warrant(c *charter.Charter, reader []byte, now time.Time) (*w
 	}
 	if t.urgent {
 		w.Flags |= warrant.IsEmergency
+	}
+	if t.privileged {
+		w.Flags |= warrant.IsPrivileged
 	}
 	for _, s := range t.conversations {
 		id, err := hex.DecodeString(s)
@@ -234,7 +252,7 @@ func (a *agency) lodge(cmd *cobra.Command, name string, w *warrant.Warrant) (*ex
 	}
 	c, err := a.loadCase(name)
 	if errors.Is(err, os.ErrNotExist) {
-		if c, err = examine.NewCase(w, a.reader); err == nil {
+		if c, err = a.newCase(w); err == nil {
 			err = a.saveCase(name, c)
 		}
 	}
@@ -343,6 +361,8 @@ func examineError(err error) error {
 	switch {
 	case errors.As(err, &blocked):
 		return fail(codeRefused, err, blockedHint(blocked))
+	case errors.Is(err, examine.ErrSealed):
+		return fail(codeRefused, err, "nobody may read what it opened; writ audit shows what the ledger says of it")
 	case errors.Is(err, examine.ErrNotPublished):
 		return fail(codeRefused, err, "writ warrant publish CASE, after the approvals")
 	case errors.Is(err, examine.ErrSpoiled):

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"writ/api"
+	"writ/follower"
+	"writ/ledger"
+	"writ/setup"
+	"writ/warrant"
+)
+
+// onLedger is a warrant that an approver read, and its entry as the docket says.
+type onLedger struct {
+	*opened
+	approver *warrant.ApproverKey
+	entry    ledger.EntryHash
+	index    uint64
+	requests []*api.LoggedEntry
+}
+
+// published reads a warrant that is on the ledger.
+func (f approverFlags) published(cmd *cobra.Command, prefix string) (*onLedger, error) {
+	o, err := f.read(cmd, prefix)
+	if err != nil {
+		return nil, err
+	}
+	h := o.warrant.Hash()
+	r, err := o.docket.GetWarrant(cmd.Context(), &api.GetWarrantRequest{WarrantHash: h[:]})
+	if err != nil {
+		return nil, callError(err)
+	}
+	if len(r.Entry) == 0 {
+		return nil, fail(codeRefused, errors.New("the warrant is not on the ledger"), "without its entry nobody acts on it")
+	}
+	key, err := warrant.ParseApproverKey(o.key.Signing)
+	if err != nil {
+		return nil, err
+	}
+	return &onLedger{o, key, ledger.HashEntry(r.Entry), r.Index, r.Requests}, nil
+}
+
+// approve is the approver's signature over an entry.
+func (p *onLedger) approve(h warrant.Hash) warrant.Approval {
+	return p.approver.Approve(h, p.key.Office, p.key.Name)
+}
+
+// addEntry brings an entry to the notary, past the docket.
+func addEntry(cmd *cobra.Command, deployment string, entry []byte) (uint64, error) {
+	d, err := setup.LoadDeployment(deployment)
+	if err != nil {
+		return 0, err
+	}
+	t, err := trustOf(d)
+	if err != nil {
+		return 0, err
+	}
+	f, err := follower.New(follower.Config{URL: d.Ledger, Policy: t.policy})
+	if err != nil {
+		return 0, err
+	}
+	return f.Add(cmd.Context(), entry)
+}
+
+func showAdded(cmd *cobra.Command, what string, index uint64, err error) error {
+	if errors.Is(err, follower.ErrRefused) {
+		return fail(codeRefused, err, "the ledger doesn't count it; an approver of an office that approved the warrant can say it, once")
+	}
+	if err != nil {
+		return callError(err)
+	}
+	return showLogged(cmd, what, &api.LoggedEntry{Index: index})
+}
+
+func newWarrantCancel() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "cancel HASH|latest --key APPROVER.key",
+		Short: "End a published warrant before its life does",
+		Long: `Cancel puts a cancellation on the ledger, past the docket. One approver of an office
+that approved the warrant is enough. From there on no request and no release under
+it counts. What was released before stays released. There is nothing to undo it.`,
+		Args: cobra.ExactArgs(1),
+	}
+	f := newApproverFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		p, err := f.published(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		x := &ledger.Cancellation{WarrantIndex: p.index, Warrant: p.entry}
+		x.Approval = p.approve(x.Hash())
+		index, err := addEntry(cmd, *f.deployment, x.Entry())
+		return showAdded(cmd, "cancellation", index, err)
+	}
+	return cmd
+}
+
+// kinds are the errors as people type them.
+var kinds = map[string]ledger.ErrorKind{"wrong-person": ledger.WrongPerson, "unlawful": ledger.Unlawful, "beyond-scope": ledger.BeyondScope}
+
+func newWarrantError() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "error HASH|latest --kind KIND --key APPROVER.key",
+		Short: "State on the ledger that an opening was a mistake",
+		Long: `Error puts on the ledger that a request was a mistake: wrong-person, unlawful or
+beyond-scope. One approver of an office that approved the warrant is enough. Nothing
+more is released under the warrant, and what was opened is sealed: neither the
+examiner nor the reading room opens it any more.`,
+		Args: cobra.ExactArgs(1),
+	}
+	f := newApproverFlags(cmd)
+	kind := cmd.Flags().String("kind", "", "wrong-person, unlawful or beyond-scope")
+	number := cmd.Flags().Int("request", 0, "which request under the warrant, from 1 (default the last)")
+	cmd.MarkFlagRequired("kind")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		k, ok := kinds[*kind]
+		if !ok {
+			return usage(fmt.Errorf("--kind %q", *kind), "wrong-person, unlawful or beyond-scope")
+		}
+		p, err := f.published(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		at := *number
+		if at == 0 {
+			at = len(p.requests)
+		}
+		if at < 1 || at > len(p.requests) {
+			return usage(fmt.Errorf("there are %d requests under the warrant", len(p.requests)), "an error is of a request; to end a warrant: writ warrant cancel")
+		}
+		r := p.requests[at-1]
+		x := &ledger.Error{RequestIndex: r.Index, Request: ledger.HashEntry(r.Entry), Kind: k}
+		x.Approval = p.approve(x.Hash())
+		index, err := addEntry(cmd, *f.deployment, x.Entry())
+		return showAdded(cmd, "error", index, err)
+	}
+	return cmd
+}
+
+func newWarrantReview() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "review HASH|latest --confirm|--refuse --file FILE --key APPROVER.key",
+		Short: "Confirm or refuse an emergency, after a second look",
+		Long: `Review adds the approver's signature to FILE, which goes from office to office, and
+puts the review on the ledger as soon as enough have signed. To confirm takes all who
+must approve such a warrant; to refuse, one office. An emergency that nobody confirms
+in time lapses, and what is refused is sealed.`,
+		Args: cobra.ExactArgs(1),
+	}
+	f := newApproverFlags(cmd)
+	cmd.Flags().Bool("confirm", false, "it was right")
+	refused := cmd.Flags().Bool("refuse", false, "it should not have been")
+	file := cmd.Flags().String("file", "", "where the signatures are gathered")
+	cmd.MarkFlagRequired("file")
+	cmd.MarkFlagsOneRequired("confirm", "refuse")
+	cmd.MarkFlagsMutuallyExclusive("confirm", "refuse")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		p, err := f.published(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		outcome := ledger.ReviewConfirmed
+		if *refused {
+			outcome = ledger.ReviewRefused
+		}
+		x, err := p.review(*file, outcome)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(*file, x.Entry(), 0o600); err != nil {
+			return err
+		}
+		index, err := addEntry(cmd, *f.deployment, x.Entry())
+		if errors.Is(err, follower.ErrRefused) {
+			result := map[string]any{"file": *file, "signatures": len(x.Approvals), "waiting": err.Error()}
+			return show(cmd, result, func(w io.Writer) {
+				fmt.Fprintf(w, "%d signatures in %s, not on the ledger yet: %v\n", len(x.Approvals), *file, err)
+			})
+		}
+		return showAdded(cmd, "review", index, err)
+	}
+	return cmd
+}
+
+// review returns the review in a file, or a new one, with this approver's
+// signature.
+func (p *onLedger) review(file string, o ledger.Outcome) (*ledger.Review, error) {
+	x := &ledger.Review{WarrantIndex: p.index, Warrant: p.entry, Outcome: o}
+	b, err := os.ReadFile(file)
+	switch {
+	case err == nil:
+		e, err := ledger.ParseEntry(b)
+		if err != nil || e.Review == nil || e.Review.Hash() != x.Hash() {
+			return nil, usage(errors.New("the file holds no review of this warrant with this outcome"), "name a new --file")
+		}
+		x.Approvals = e.Review.Approvals
+	case !errors.Is(err, os.ErrNotExist):
+		return nil, err
+	}
+	mine := p.approve(x.Hash())
+	x.Approvals = slices.DeleteFunc(x.Approvals, func(a warrant.Approval) bool { return warrant.CompareApprovals(a, mine) == 0 })
+	x.Approvals = append(x.Approvals, mine)
+	slices.SortFunc(x.Approvals, warrant.CompareApprovals)
+	return x, nil
+}
