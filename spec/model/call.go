@@ -76,7 +76,13 @@ func (a *act) check() {
 		case entry:
 			a.shown(objected, v, Idle, func(_ *State, k *Custodian) { k.Met |= order })
 		case !a.w.has(SameWarrant) || k.Met&order == 0 || a.w.has(Bound) && k.Decision[a.r] == Pending:
-			a.shown(checks, v, Checked, func(n *State, _ *Custodian) { n.note(a.w, v.old) })
+			heedless := a.w.book(a.s, v.size).stopped[a.w.Requests[a.r]]
+			a.shown(checks, v, Checked, func(n *State, _ *Custodian) {
+				n.note(a.w, v.old)
+				if heedless {
+					n.Seen |= Heedless
+				}
+			})
 		}
 	}
 }
@@ -88,6 +94,7 @@ func (a *act) authorized(b *Book) bool {
 		(!w.has(Proof) || a.s.logged(warrantEntry(x)) && a.s.logged(requestEntry(a.r))) &&
 		(!w.has(OwnCopy) || b.rank[x] > 0 && b.request[a.r]) &&
 		(!w.has(LifeAtCheck) || w.alive(a.s)) &&
+		(!w.has(Standing) || !b.stopped[x]) &&
 		(!w.has(Cap) || b.rank[x] <= w.Cap)
 }
 

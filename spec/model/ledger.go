@@ -6,12 +6,15 @@ type Entry uint8
 const (
 	firstWarrant Entry = 1
 	firstRequest       = firstWarrant + maxWarrants
-	firstIntent        = firstRequest + maxRequests
+	firstStop          = firstRequest + maxRequests
+	firstIntent        = firstStop + maxWarrants
 )
 
 func warrantEntry(x int) Entry { return firstWarrant + Entry(x) }
 
 func requestEntry(r int) Entry { return firstRequest + Entry(r) }
+
+func stopEntry(x int) Entry { return firstStop + Entry(x) }
 
 func intentEntry(c, r int, nonce uint8) Entry {
 	return firstIntent + Entry((r*maxCustodians+c)*2) + Entry(nonce)
@@ -21,6 +24,7 @@ func intentEntry(c, r int, nonce uint8) Entry {
 type Book struct {
 	warrants int
 	rank     [maxWarrants]int // 0: not on the log
+	stopped  [maxWarrants]bool
 	request  [maxRequests]bool
 	intents  [maxCustodians][maxRequests]int
 	nonce    [maxCustodians][maxRequests]uint8 // of the first intent
@@ -47,9 +51,12 @@ func (w *World) apply(b *Book, e Entry) bool {
 	switch {
 	case e < firstRequest:
 		return b.warrant(int(e - firstWarrant))
+	case e >= firstStop && e < firstIntent:
+		return b.stop(int(e - firstStop))
 	case e < firstIntent:
 		r := int(e - firstRequest)
-		if b.request[r] || w.has(Counted) && b.rank[w.Requests[r]] == 0 {
+		x := w.Requests[r]
+		if b.request[r] || w.has(Counted) && b.rank[x] == 0 || w.has(Stopped) && b.stopped[x] {
 			return false
 		}
 		b.request[r] = true
@@ -68,8 +75,18 @@ func (b *Book) warrant(x int) bool {
 	return true
 }
 
+// stop is a cancellation, a review that refuses, or an error.
+func (b *Book) stop(x int) bool {
+	if b.rank[x] == 0 || b.stopped[x] {
+		return false
+	}
+	b.stopped[x] = true
+	return true
+}
+
 func (w *World) intent(b *Book, c, r int, nonce uint8) bool {
-	if w.has(Counted) && !b.request[r] || w.has(Once) && b.intents[c][r] > 0 {
+	if w.has(Counted) && !b.request[r] || w.has(Once) && b.intents[c][r] > 0 ||
+		w.has(Stopped) && b.stopped[w.Requests[r]] {
 		return false
 	}
 	if b.intents[c][r] == 0 {

@@ -31,6 +31,8 @@
 //	OneIntent    one custodian signs one intent for one request, and one counts (LED-57)
 //	SameRelease  one request, asked again after whatever happened, gives one release (REL-33)
 //	Objection    an objection accepted before the intent is final (R33, REL-21)
+//	Stopped      no custodian lets a request pass on a copy that shows that its warrant was stopped; and
+//	             no share is handed out whose intent stands after that (Intended, REL-16, LED-74)
 //	Offices      nothing opens without a share of each office (R1)
 //	Fresh        nothing is decided or released under a checkpoint that is old (R36, REL-35)
 //	Alive        nor after the warrant's life (REL-35)
@@ -71,8 +73,8 @@
 // adversary can do. There is one log: that no two histories are shown is the
 // witnesses' work (LED-41, LED-42). Cryptography holds, clocks agree and go
 // forward, a write is on the disk whole or not at all, no disk is set back. The
-// charter stays in force. The checks of a package's content, codes 1 to 9, 14, 15, 17
-// and 19 to 28, are functions of the package and not of what happens, and refusals
+// charter stays in force. The checks of a package's content, codes 1 to 9, 14, 15, 17,
+// 19 to 28, 33 to 36, and the time in code 31, are functions of the package and not of what happens, and refusals
 // on the log bind nobody: both are left out.
 //
 // # Example
@@ -109,6 +111,8 @@ const (
 	KeepFirst                      // REL-33: the release is durable before it is handed out
 	Counted                        // LED-56, LED-57: what names nothing that counts does not count
 	Once                           // LED-57: at most one intent per custodian and request
+	Stopped                        // LED-74: after what stops its warrant no request and no intent counts
+	Standing                       // codes 30 to 32: nothing that stops the warrant is in my book
 	Offices                        // the access structure: shares of every office
 	guards       = iota
 )
@@ -131,6 +135,7 @@ type World struct {
 	Cap      int    // warrants
 	Life     uint8  // ticks until every warrant ends; 0 means that no tick comes
 	Objects  bool   // operators may object
+	Stops    bool   // an office may stop a warrant: cancel it, refuse it in review, call it an error
 	Rogue    bool   // the last custodian gives away its shares as it likes
 	Lies     int    // 0, or docket and notary log what they like, up to so many entries
 	Removed  Guard
@@ -167,9 +172,10 @@ type State struct {
 type Seen uint8
 
 const (
-	Stale   Seen = 1 << iota // decided or released on a checkpoint that was not fresh
-	Late                     // decided or released when the warrant's life was over
-	Ignored                  // decided though an objection to the same warrant was met
+	Stale    Seen = 1 << iota // decided or released on a checkpoint that was not fresh
+	Late                      // decided or released when the warrant's life was over
+	Ignored                   // decided though an objection to the same warrant was met
+	Heedless                  // every check held on a copy of the log on which the warrant was stopped
 )
 
 // Custodian is one custodian. A crash keeps all but the calls.

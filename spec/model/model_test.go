@@ -16,6 +16,8 @@ func worlds() []*World {
 		{Name: "rogue", Offices: two, Requests: []int{0, 1}, Approved: both, Cap: 1, Life: 2, Objects: true, Rogue: true},
 		{Name: "rogue twice", Offices: two, Requests: []int{0, 0}, Approved: yes, Cap: 1, Life: 2, Objects: true, Rogue: true},
 		{Name: "salts", Offices: two, Requests: []int{0, 1}, Approved: both, Salted: true, Cap: 2, Objects: true, Rogue: true},
+		{Name: "stopped", Offices: two, Requests: []int{0}, Approved: yes, Cap: 1, Life: 2, Stops: true},
+		{Name: "stopped rogue", Offices: two, Requests: []int{0, 0}, Approved: yes, Cap: 1, Stops: true, Rogue: true},
 		{Name: "lies", Offices: two, Requests: []int{0}, Approved: yes, Cap: 1, Life: 2, Objects: true, Lies: 6},
 		{Name: "lies twice", Offices: two, Requests: []int{0, 1}, Approved: []bool{true, false}, Cap: 1, Life: 2, Lies: 5},
 	}
@@ -113,6 +115,8 @@ var removals = []struct {
 	{FreshRelease, "one", "Fresh"},
 	{LifeAtCheck, "one", "Alive"},
 	{LifeRelease, "one", "Alive"},
+	{Stopped, "stopped", "Intended"},
+	{Standing, "stopped", "Stopped"},
 	{Offices, "one", "Offices"},
 }
 

@@ -16,6 +16,7 @@ var Properties = []Property{
 	{"OneIntent", twoIntents},
 	{"SameRelease", eachCustodian(func(w *World, s *State, c, r int) bool { return s.Custodians[c].Given[r] > 1 })},
 	{"Objection", func(w *World, s *State) bool { return s.Seen&Ignored != 0 || eachCustodian(objectionIgnored)(w, s) }},
+	{"Stopped", func(w *World, s *State) bool { return s.Seen&Heedless != 0 }},
 	{"Offices", officeMissing},
 	{"Fresh", func(w *World, s *State) bool { return s.Seen&Stale != 0 }},
 	{"Alive", func(w *World, s *State) bool { return s.Seen&Late != 0 }},
@@ -99,7 +100,7 @@ func (w *World) due(s *State, r int) bool {
 			willing[office] = true
 		}
 	}
-	return w.Approved[x] && w.alive(s) && place <= w.Cap && len(willing) == 2
+	return w.Approved[x] && !b.stopped[x] && w.alive(s) && place <= w.Cap && len(willing) == 2
 }
 
 func (w *World) willing(k *Custodian, r int) bool {

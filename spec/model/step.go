@@ -66,6 +66,11 @@ func (w *World) logSteps(s *State, next func(Step, State)) {
 	for x, approved := range w.Approved {
 		add(warrantEntry(x), approved)
 	}
+	for x := range w.Approved {
+		if w.Stops {
+			add(stopEntry(x), true)
+		}
+	}
 	for r := range w.Requests {
 		add(requestEntry(r), true)
 	}

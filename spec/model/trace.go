@@ -66,6 +66,8 @@ func (e Entry) String() string {
 	switch {
 	case e < firstRequest:
 		return fmt.Sprintf("warrant %d", e-firstWarrant+1)
+	case e >= firstStop && e < firstIntent:
+		return fmt.Sprintf("what stops warrant %d", e-firstStop+1)
 	case e < firstIntent:
 		return fmt.Sprintf("request %d", e-firstRequest+1)
 	}
@@ -85,4 +87,4 @@ func (g Guard) String() string {
 }
 
 var guardNames = [guards]string{"Approvals", "Proof", "FreshLook", "OwnCopy", "LifeAtCheck", "Cap", "Objection", "SameWarrant", "Bound", "Turn", "Hold", "LookUp",
-	"WriteFirst", "Insert", "SameIntent", "Used", "IntentProof", "FreshRelease", "LifeRelease", "KeepFirst", "Counted", "Once", "Offices"}
+	"WriteFirst", "Insert", "SameIntent", "Used", "IntentProof", "FreshRelease", "LifeRelease", "KeepFirst", "Counted", "Once", "Stopped", "Standing", "Offices"}
