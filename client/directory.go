@@ -111,7 +111,7 @@ func (d *Device) lookUpSome(ctx context.Context, log *directoryLog, accounts []s
 	if n := len(res.Lookups); n == 0 || n > len(accounts) {
 		return nil, fmt.Errorf("client: %w: %d answers for %d accounts", ErrDirectory, n, len(accounts))
 	}
-	c, err := log.policy.Checkpoint(res.Checkpoint, d.cfg.Now(), enterAge)
+	c, err := log.fresh(res.Checkpoint, d.cfg.Now())
 	if err != nil {
 		return nil, d.notProven(accounts, fmt.Errorf("client: %w: %w", ErrDirectory, err))
 	}
@@ -127,6 +127,19 @@ func (d *Device) lookUpSome(ctx context.Context, log *directoryLog, accounts []s
 		all = append(all, v)
 	}
 	return all, nil
+}
+
+// fresh verifies a checkpoint. One that is good but for its time is refused with
+// [ErrClock] too: this device can't tell an old answer from a clock that is off.
+func (l *directoryLog) fresh(signed []byte, now time.Time) (*ledger.Checkpoint, error) {
+	c, err := l.policy.Checkpoint(signed, now, enterAge)
+	if err == nil {
+		return c, nil
+	}
+	if _, timeless := l.policy.Checkpoint(signed, now, 0); timeless == nil {
+		return nil, fmt.Errorf("%w; or this device's clock is off: %w", err, ErrClock)
+	}
+	return nil, err
 }
 
 // follow accepts a checkpoint if its log begins with the log seen before (DIR-44).

@@ -69,11 +69,6 @@ func (s *Server) hasWarrant(index uint64) (ok bool) {
 	return ok
 }
 
-func (s *Server) hasEntry(h ledger.EntryHash) (ok bool) {
-	s.ledger.View(func(b *ledger.Book) { _, ok = b.Find(h) })
-	return ok
-}
-
 // hasKey reports whether the ledger has this custodian's key for a period.
 func (s *Server) hasKey(period uint32) (ok bool) {
 	n := s.keys.names

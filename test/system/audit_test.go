@@ -103,7 +103,7 @@ func (w *world) fork() {
 			names, err := filepath.Glob(w.path(sub, "*"))
 			must(w.t, err)
 			for _, name := range names {
-				if base := filepath.Base(name); base != "witness.key" && base != "config.json" {
+				if base := filepath.Base(name); base != "witness.key" && base != "config.json" && base != "beacon.age" && base != "passphrase" {
 					must(w.t, os.RemoveAll(name))
 				}
 			}

@@ -99,7 +99,7 @@ func (w *world) launch(sub string) {
 	switch role {
 	case "delivery":
 		args[0] = "serve"
-	case "custodian":
+	case "custodian", "witness":
 		args = append(args, "--passphrase-file", w.path(sub, "passphrase"))
 	}
 	out, err := os.Create(w.log(sub))
