@@ -45,7 +45,7 @@ func NewCase(w *warrant.Warrant, reader *unseal.ReaderKey) (*Case, error) {
 // offices in the charter's approval rule, as "office/approver".
 func (a *Agency) Lodge(ctx context.Context, c *Case, law *charter.Charter) error {
 	var to []warrant.Recipient
-	for _, r := range law.Approval {
+	for _, r := range law.WarrantRules(c.Warrant.Flags&warrant.IsPrivileged != 0) {
 		for _, p := range law.Office(r.Office).Approvers {
 			to = append(to, warrant.Recipient{ID: r.Office + "/" + p.ID, MailKey: p.Mail})
 		}

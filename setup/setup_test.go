@@ -83,7 +83,7 @@ func TestWorld(t *testing.T) {
 	must(t, err)
 	c, err := charter.Parse(w.Signed.Charter)
 	must(t, err)
-	if c.Limits.CapSubjects != 3 || len(c.Offices) != 3 || len(w.Signed.Signatures) != 4 || len(c.Keys) != 14 {
+	if c.Limits.CapSubjects != 3 || len(c.Offices) != 4 || len(w.Signed.Signatures) != 6 || len(c.Keys) != 14 {
 		t.Errorf("charter: cap %d, %d offices, %d signatures, %d keys", c.Limits.CapSubjects, len(c.Offices), len(w.Signed.Signatures), len(c.Keys))
 	}
 	book := ledger.NewBook(w.Signed.Hash())

@@ -50,8 +50,9 @@ type World struct {
 	Signed     *charter.Signed
 }
 
-// worldOffices are the three offices of a world. An office that can spare one
-// custodian needs all but one.
+// worldOffices are the offices of a world: three that hold keys, and one that must
+// approve too where a privileged conversation is opened. An office that can spare
+// one custodian needs all but one.
 var worldOffices = []struct {
 	id, title  string
 	custodians int
@@ -60,7 +61,11 @@ var worldOffices = []struct {
 	{"judicial", "the court", 3, []string{"judge-1", "judge-2"}},
 	{"oversight", "the oversight commission", 2, []string{"commissioner-1", "commissioner-2"}},
 	{"publication", "the publishers", 2, nil},
+	{worldPrivilege, "the bar association", 0, []string{"counsel-1", "counsel-2"}},
 }
+
+// worldPrivilege is the office of the charter's privilege rule, and of no other.
+const worldPrivilege = "bar"
 
 var worldWitnesses = []string{"university", "newspaper", "bar"}
 
@@ -321,6 +326,9 @@ func (b *builder) makeCharter() error {
 	if err := Assemble(c, b.parts); err != nil {
 		return err
 	}
+	c.Privilege = charter.Rules{{Office: worldPrivilege, Threshold: 1}}
+	isBar := func(r charter.Rule) bool { return r.Office == worldPrivilege }
+	c.Approval, c.Amendment = slices.DeleteFunc(c.Approval, isBar), slices.DeleteFunc(c.Amendment, isBar)
 	for i := range c.Offices {
 		for _, o := range worldOffices {
 			if c.Offices[i].ID == o.id {
