@@ -98,6 +98,10 @@ var (
 	// ErrHalted is wrapped when a conversation does not go on for this device,
 	// which has told why. Nothing is sent to it; the next Sync looks again.
 	ErrHalted = errors.New("the conversation does not go on")
+	// ErrNoAccount is wrapped when the directory has no account of a name.
+	ErrNoAccount = errors.New("the directory has no account")
+	// ErrRecovery is wrapped when a recovery code is not the one that an account has now.
+	ErrRecovery = errors.New("this is not the recovery code of")
 	// ErrNotMember is wrapped when this device is not in the conversation.
 	ErrNotMember = errors.New("not a member")
 )

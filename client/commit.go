@@ -293,7 +293,7 @@ func (c *conversation) tellChanges(s *step, m *api.Message, before *epoch, stage
 		old, now := before.members[x.Index], after.members[x.Index]
 		if law, ok := c.device.cfg.Laws.Charter(now.law); ok && old.law != now.law {
 			s.tell(Event{Kind: NewLaw, Seq: m.Seq, Epoch: staged.Epoch, Time: receivedAt(m), Sender: now.Identity,
-				Reason: "speaks under " + law.Name + " from now on"})
+				Reason: fmt.Sprintf("speaks under %s, version %d, from now on", law.Name, law.Number)})
 		}
 	}
 }

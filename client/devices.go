@@ -147,10 +147,13 @@ func (d *Device) draftRecovery(ctx context.Context, by directory.RecoverySigner,
 	}
 	chain := v[0].Chain()
 	if chain == nil {
-		return fmt.Errorf("client: refused: the directory has no account %q", d.self.Account)
+		return fmt.Errorf("client: refused: %w %q", ErrNoAccount, d.self.Account)
 	}
 	if v[0].Has(d.self.Identity, d.self.key.Public()) { // a repetition
 		return nil
+	}
+	if chain.Newest().Recovery != by.Public() {
+		return fmt.Errorf("client: refused: %w %q", ErrRecovery, d.self.Account)
 	}
 	s := chain.Draft()
 	for _, dev := range chain.Newest().Devices {
@@ -209,7 +212,7 @@ func (d *Device) see(ctx context.Context, name string) (*directory.Verified, err
 		return nil, err
 	}
 	if v[0].Chain() == nil {
-		return nil, fmt.Errorf("client: refused: the directory has no account %q", name)
+		return nil, fmt.Errorf("client: refused: %w %q", ErrNoAccount, name)
 	}
 	return v[0], nil
 }

@@ -3,10 +3,13 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"writ/client"
 )
 
 func newAlarms() *cobra.Command {
@@ -26,7 +29,7 @@ Each is shown with every command until you answer it: writ alarms answer NUMBER.
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return withHome(cmd, *dir, func(h *home) error {
 			list := h.device.Alarms()
-			return show(cmd, list, func(w io.Writer) {
+			return show(cmd, alarmsOf(list), func(w io.Writer) {
 				if len(list) == 0 {
 					fmt.Fprintln(w, "There is no alarm.")
 				}
@@ -44,6 +47,24 @@ Each is shown with every command until you answer it: writ alarms answer NUMBER.
 	return cmd
 }
 
+// shownAlarm is what --json prints of one.
+type shownAlarm struct {
+	Number   uint64    `json:"alarm"`
+	Time     time.Time `json:"time"`
+	Account  string    `json:"account"` // empty: the directory as a whole
+	Text     string    `json:"text"`
+	Evidence [][]byte  `json:"evidence"`
+	Answered bool      `json:"answered"`
+}
+
+func alarmsOf(list []client.Alarm) []shownAlarm {
+	out := []shownAlarm{}
+	for _, a := range list {
+		out = append(out, shownAlarm{a.Number, a.Time.UTC(), a.Account, a.Text, append([][]byte{}, a.Evidence...), a.Answered})
+	}
+	return out
+}
+
 func newAlarmsAnswer(dir *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "answer NUMBER",
@@ -54,7 +75,15 @@ func newAlarmsAnswer(dir *string) *cobra.Command {
 			if err != nil {
 				return usage(fmt.Errorf("%q is not a number", args[0]), "writ alarms shows them with their numbers")
 			}
-			return withHome(cmd, *dir, func(h *home) error { return h.device.Answer(number) })
+			return withHome(cmd, *dir, func(h *home) error {
+				if !slices.ContainsFunc(h.device.Alarms(), func(a client.Alarm) bool { return a.Number == number }) {
+					return usage(fmt.Errorf("there is no alarm %d", number), "writ alarms shows them with their numbers")
+				}
+				if err := h.device.Answer(number); err != nil {
+					return err
+				}
+				return show(cmd, map[string]uint64{"answered": number}, func(w io.Writer) { fmt.Fprintf(w, "alarm %d is answered\n", number) })
+			})
 		},
 	}
 }

@@ -34,6 +34,8 @@ type conversation struct {
 	Unread  int      `json:"unread"`
 	// Privileged: a further office must agree before anything in it is opened.
 	Privileged bool `json:"privileged"`
+	// Left: this device was taken out of it, and sees nothing new.
+	Left bool `json:"left"`
 }
 
 func listConversations(cmd *cobra.Command, h *home) error {
@@ -43,6 +45,9 @@ func listConversations(cmd *cobra.Command, h *home) error {
 	list := []conversation{}
 	for _, id := range h.device.Conversations() {
 		c, err := h.describe(id)
+		if errors.Is(err, client.ErrNotMember) {
+			c, err = h.describeLeft(id)
+		}
 		if err != nil {
 			return err
 		}
@@ -54,7 +59,10 @@ func listConversations(cmd *cobra.Command, h *home) error {
 		}
 		for _, c := range list {
 			mark := ""
-			if c.Privileged {
+			switch {
+			case c.Left:
+				mark = "  this device is no longer in it"
+			case c.Privileged:
 				mark = "  privileged"
 			}
 			fmt.Fprintf(w, "%s  %d unread%s  %s\n", c.ID, c.Unread, mark, strings.Join(c.Members, ", "))
@@ -81,12 +89,19 @@ func (h *home) describe(id client.ConversationID) (*conversation, error) {
 	return c, nil
 }
 
+// describeLeft is describe for a conversation that this device is no longer in.
+func (h *home) describeLeft(id client.ConversationID) (*conversation, error) {
+	unread, err := h.device.Unread(id)
+	return &conversation{ID: id.String(), Members: []string{}, Unread: len(unread), Left: true}, err
+}
+
 // find returns the conversation that a word names: a prefix of its id, or "-"
-// for the only one.
+// for the only one that this device is in.
 func (h *home) find(word string) (client.ConversationID, error) {
 	var found []client.ConversationID
 	for _, id := range h.device.Conversations() {
-		if word == "-" || strings.HasPrefix(id.String(), strings.ToLower(word)) {
+		_, err := h.device.Members(id)
+		if word == "-" && err == nil || strings.HasPrefix(id.String(), strings.ToLower(word)) {
 			found = append(found, id)
 		}
 	}

@@ -133,6 +133,12 @@ func personError(err error) error {
 		return fail(codeRefused, err, "writ devices says which devices the account has; an earlier one adds this one with writ devices add, or the recovery code makes it the only one: writ devices recover")
 	case errors.Is(err, client.ErrDirectory):
 		return fail(codeRefused, err, "nobody was let in by it; writ alarms shows what the person should know")
+	case errors.Is(err, client.ErrNoAccount):
+		return fail(codeRefused, err, "is the name right? an account begins with writ register")
+	case errors.Is(err, client.ErrRecovery):
+		return fail(codeRefused, err, "each recovery replaces the code: only the newest one holds")
+	case errors.Is(err, client.ErrNotMember):
+		return fail(codeRefused, err, "this device was taken out of it; writ read shows by whom, and what was said before stays")
 	case errors.Is(err, client.ErrUnknownLaw):
 		return fail(codeRefused, err, "nothing is sent under a law that can't be read on the ledger; try again in a minute")
 	}

@@ -126,6 +126,8 @@ func (e shown) line() string {
 		return fmt.Sprintf("%s%s took out %s", at, e.Sender, e.Member)
 	case client.Removed.String():
 		return fmt.Sprintf("%s%s removed this device from the conversation", at, e.Sender)
+	case client.NewLaw.String():
+		return fmt.Sprintf("%sWARNING: %s %s", at, e.Sender, e.Reason)
 	case client.Unsent.String():
 		return fmt.Sprintf("%sNOT SENT: %q: %s", at, e.Text, e.Reason)
 	}

@@ -22,6 +22,9 @@ other's devices is told.`,
 	verified := cmd.Flags().Bool("verified", false, "you compared the number, and it is the same")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return withHome(cmd, *dir, func(h *home) error {
+			if args[0] == h.device.Identity().Account {
+				return usage(fmt.Errorf("%s is your own account", args[0]), "name the other; your own devices: writ devices")
+			}
 			number, version, compared, err := h.device.Safety(cmd.Context(), args[0])
 			if err != nil {
 				return err
