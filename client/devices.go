@@ -3,8 +3,11 @@ package client
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"time"
+
+	"connectrpc.com/connect"
 
 	"writ/api"
 	"writ/charter"
@@ -49,14 +52,22 @@ func (d *Device) publish(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
+	first := d.drafted.Version == 1
 	if !temporary(err) {
 		d.drafted = nil
 		if err := d.save(deviceSpace, []mls.Record{{Key: keyDrafted}}); err != nil {
 			return err
 		}
 	}
+	if first && connect.CodeOf(err) == connect.CodeFailedPrecondition {
+		return fmt.Errorf("client: refused: %s: %w", d.self.Account, ErrTaken)
+	}
 	return fmt.Errorf("client: directory: %w", err)
 }
+
+// ErrTaken is wrapped when an account's first statement is refused because the account
+// has one.
+var ErrTaken = errors.New("the directory has an account of this name")
 
 // change publishes a statement of this device's: the newest with a change.
 func (d *Device) change(ctx context.Context, change func(*directory.Statement) error) error {

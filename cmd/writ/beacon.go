@@ -63,6 +63,9 @@ func newBeaconKeygen() *cobra.Command {
 			return err
 		}
 		defer clear(phrase)
+		if err := os.MkdirAll(*dir, 0o700); err != nil {
+			return err
+		}
 		m, err := operator.CreateKeys(*dir, phrase, *work, args[0])
 		if err != nil {
 			return fail(codeFailed, err, "keys are never overwritten: --dir names a directory without beacon.age")
