@@ -2,6 +2,7 @@
 # make test   everything this machine can run; names what it leaves out
 # make bench  figures, as ratios to the bare primitives of the same run
 # make bench-mls  the MLS library beside another one
+# make mutate take each defence out and let the attack succeed (half an hour)
 # make check  what CI runs beyond the tests: formatting, vet, staticcheck
 
 GO ?= go
@@ -9,7 +10,7 @@ GO ?= go
 # The rooms in which goroutines share state.
 SERVICES = ./capsule ./engine ./follower ./replica ./notary ./witness ./operator ./delivery ./docket ./custodian ./client
 
-.PHONY: all build demo test race check fuzz bench bench-mls generate clean
+.PHONY: all build demo test mutate race check fuzz bench bench-mls generate clean
 
 all: build
 
@@ -21,6 +22,9 @@ demo: build
 
 test:
 	./test/run
+
+mutate:
+	$(GO) run ./test/mutate
 
 race:
 	$(GO) test -race -short $(SERVICES)

@@ -82,6 +82,8 @@
 //   - reading is how one person reads a sealed bundle, and is recorded.
 //   - setup is what lies in the directories of those who run all this.
 //   - spec/model searches every state of the release protocol.
+//   - test/adversary plays the attackers of doc/threat-model.md, test/mutate takes
+//     out what stands in their way.
 //   - internal/testlaw, internal/testenv and charter/chartertest hold several
 //     custodians' keys at once, which nothing but tests may do.
 package writ

@@ -50,6 +50,7 @@ func (w *World) Person(account string, change ...func(*client.Config)) *Person {
 	w.Must(err)
 	id := directory.Identity{Account: account, Device: "phone"}
 	w.Must(p.Register(context.Background(), id, w.Charter.Hash(), directorytest.Recovery(account).Public()))
+	w.Must(p.Acknowledge(w.Charter.Hash()))
 	return p
 }
 

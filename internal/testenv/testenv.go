@@ -11,6 +11,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -47,7 +48,7 @@ type World struct {
 	*testlaw.World
 	Store     string // delivery's database file
 	URL       string // of delivery
-	Docket    string // the docket's directory
+	Lodged    string // the docket's directory
 	Agency    *examine.Agency
 	Laws      *ledger.Book // what people know of the ledger
 	Directory *directorytest.Directory
@@ -61,10 +62,10 @@ func New(t testing.TB, o Options) *World {
 	if len(o.Shapes) == 0 {
 		o.Shapes = Offices
 	}
-	w := &World{World: testlaw.New(t, o.Charter, o.Shapes...), Store: filepath.Join(t.TempDir(), "delivery.db"), Docket: t.TempDir(),
+	w := &World{World: testlaw.New(t, o.Charter, o.Shapes...), Store: filepath.Join(t.TempDir(), "delivery.db"), Lodged: t.TempDir(),
 		asked: map[string]api.CustodianClient{}, Directory: directorytest.New(time.Now)}
 	w.Laws, _ = w.Book()
-	config := delivery.Config{Store: engine.Config{Path: w.Store}, Laws: delivery.FixedLaws(w.Charter), StatementKey: delivery.StatementKey(w.Delivery)}
+	config := delivery.Config{Store: engine.Config{Path: w.Store}, Laws: laws{w.Laws, w}, StatementKey: delivery.StatementKey(w.Delivery)}
 	if o.Delivery != nil {
 		o.Delivery(&config)
 	}
@@ -73,9 +74,22 @@ func New(t testing.TB, o Options) *World {
 	server := httptest.NewServer(service.Handler())
 	w.URL = server.URL
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close(); service.Close() })
-	_, docket := w.StartDocket(w.Docket)
+	_, docket := w.StartDocket(w.Lodged)
 	w.Agency = &examine.Agency{Name: testlaw.Agency, Key: examine.AgencyKey(w.AgencyKey), Docket: docket}
 	return w
+}
+
+// laws is delivery's copy of the ledger. Versions and keys it has as people have
+// them; whether a warrant may be acted on it looks up.
+type laws struct {
+	*ledger.Book
+	w *World
+}
+
+// Actionable implements [delivery.Laws].
+func (l laws) Actionable(_ context.Context, index uint64, h ledger.EntryHash) error {
+	b, _ := l.w.Book()
+	return b.Actionable(index, h, time.Now())
 }
 
 // Must ends the test on an error.
@@ -94,6 +108,17 @@ func (w *World) Asked() map[string]api.CustodianClient {
 		}
 	})
 	return w.asked
+}
+
+// Copy returns a copy of a custodian's key file in a directory of its own: the same
+// custodian without memory.
+func (w *World) Copy(c testlaw.Custodian) (dir string) {
+	w.T.Helper()
+	dir = w.T.TempDir()
+	b, err := os.ReadFile(filepath.Join(c.Dir, "keys.age"))
+	w.Must(err)
+	w.Must(os.WriteFile(filepath.Join(dir, "keys.age"), b, 0o600))
+	return dir
 }
 
 // Authorise takes a warrant on a subject, changed by change, through docket and

@@ -146,18 +146,6 @@ func (w *World) startNotary(witnesses map[string]string) *notary.Server {
 	return s
 }
 
-// Fork starts a second log under the keys of the notary and of both witnesses,
-// whose copies keep no memory of the first: what those three can do who collude.
-// Show it through the Gate.
-func (w *World) Fork() *notary.Server {
-	w.T.Helper()
-	urls := map[string]string{}
-	for name, text := range w.Cosigners {
-		_, urls[name], _ = w.startWitness(text, w.Policy.LogVKey())
-	}
-	return w.startNotary(urls)
-}
-
 func (w *World) must(err error) {
 	w.T.Helper()
 	if err != nil {
@@ -359,13 +347,16 @@ func (w *World) Capsule(account string, epoch uint64) *capsule.Capsule {
 	return c
 }
 
-// Gate stands in front of a service and can shut it off, or freeze what a log
-// shows while it goes on taking entries.
+// Gate stands in front of a service and can shut it off, lead elsewhere, or freeze
+// what a log shows while it goes on taking entries.
 type Gate struct {
-	mu     sync.Mutex
-	to     http.Handler
-	shut   bool
-	frozen []byte // the checkpoint that is shown instead
+	to http.Handler
+
+	mu      sync.Mutex
+	instead http.Handler
+	saw     []byte
+	shut    bool
+	frozen  []byte // the checkpoint that is shown instead
 }
 
 // Shut makes every request fail, or ends that.
@@ -375,23 +366,24 @@ func (g *Gate) Shut(shut bool) {
 	g.shut = shut
 }
 
-func (g *Gate) handler() http.Handler {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.to
-}
-
-// Turn leads to another service from now on.
+// Turn leads to another service from now on, or back to the first with nil.
 func (g *Gate) Turn(to http.Handler) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.to = to
+	g.instead = to
+}
+
+// Saw returns the bodies of all requests so far.
+func (g *Gate) Saw() []byte {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return bytes.Clone(g.saw)
 }
 
 // Freeze makes the log show its present checkpoint for ever, or ends that.
 func (g *Gate) Freeze(freeze bool) {
 	r := httptest.NewRecorder()
-	g.handler().ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/checkpoint", nil))
+	g.to.ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/checkpoint", nil))
 	b, _ := io.ReadAll(r.Body)
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -402,8 +394,18 @@ func (g *Gate) Freeze(freeze bool) {
 
 // ServeHTTP implements [http.Handler].
 func (g *Gate) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(rw, err.Error(), http.StatusBadRequest)
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	g.mu.Lock()
 	shut, frozen, to := g.shut, g.frozen, g.to
+	if g.instead != nil {
+		to = g.instead
+	}
+	g.saw = append(g.saw, body...)
 	g.mu.Unlock()
 	switch {
 	case shut:

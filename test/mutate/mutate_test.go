@@ -1,0 +1,70 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"testing"
+)
+
+// Every defence stands in the code as the list has it, and every test of the suite
+// has one. Whether the test needs it is for go run ./test/mutate.
+func TestDefencesStandInTheCode(t *testing.T) {
+	t.Chdir("../..")
+	list, err := read("test/adversary/defences.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defended, suite := map[string]bool{}, map[string]bool{}
+	for _, d := range list {
+		defended[d.test] = true
+		if _, err := d.changed(); err != nil {
+			t.Error(err)
+		}
+	}
+	files, err := filepath.Glob("test/adversary/*_test.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(err)
+	}
+	function := regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\) \{\n\tt\.Parallel\(\)`)
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range function.FindAllStringSubmatch(string(b), -1) {
+			suite[m[1]] = true
+			if !defended[m[1]] {
+				t.Errorf("%s has no defence that it needs", m[1])
+			}
+		}
+	}
+	for test := range defended {
+		if !suite[test] {
+			t.Errorf("%s is no test of the suite", test)
+		}
+	}
+}
+
+// A list that does not say what it takes out is not taken for one that needs nothing.
+func TestListIsRead(t *testing.T) {
+	d, err := parse("# words\nTestX\nwhat it is\na/b.go\n-\told\n-\tmore\n+\tnew\nc.go\n-x\n+y")
+	want := []hunk{{"a/b.go", "\told\n\tmore\n", "\tnew\n"}, {"c.go", "x\n", "y\n"}}
+	if err != nil || d.test != "TestX" || d.words != "what it is" || !slices.Equal(d.hunks, want) {
+		t.Errorf("%+v, %v", d, err)
+	}
+	for _, bad := range []string{"TestX\nwords", "TestX\nwords\n-old"} {
+		if d, err := parse(bad); err == nil {
+			t.Errorf("%q: %+v", bad, d)
+		}
+	}
+	missing := defence{test: "TestX", hunks: []hunk{{"main.go", "not there\n", "\n"}}}
+	if _, err := missing.changed(); err == nil {
+		t.Error("a text that is not there is taken out")
+	}
+	two := []defence{{test: "A", hunks: want}, {test: "B", hunks: want}}
+	if got := pick(two, regexp.MustCompile("^B")); len(got) != 1 || got[0].test != "B" {
+		t.Errorf("picked %v", got)
+	}
+}
