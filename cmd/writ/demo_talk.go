@@ -53,7 +53,7 @@ func (s *story) buildWorld(cmd *cobra.Command, dir string) (err error) {
 			return fmt.Errorf("%s: %w", account, err)
 		}
 	}
-	s.say(`Delivery, a ledger's notary, three witnesses, a docket, and seven custodians in
+	s.say(`Delivery, a ledger's notary, a directory, three witnesses, a docket, and seven custodians in
 three offices run as processes that talk over sockets. %d people have a device.
 Their law stands on the ledger since entry 0. In its own words:`, len(s.log.accounts))
 	c, _ := s.devices[s.log.accounts[0]].laws.Charter(s.world.Signed.Hash())
