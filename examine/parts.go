@@ -215,7 +215,7 @@ func Request(ctx context.Context, config Config, c *Case) (*Requested, error) {
 // If too few custodians release, the error is a [*BlockedError].
 func Open(ctx context.Context, config Config, c *Case) (*Opening, error) {
 	if c.Warrant.Action != warrant.Disclose {
-		return nil, errAction
+		return nil, ErrAction
 	}
 	x, err := newExaminer(config, c)
 	if err != nil {

@@ -26,15 +26,16 @@ type HeldPart struct {
 	Until        uint64 // Unix seconds: the earliest end among them
 }
 
-// errAction means that a warrant is not for what was asked.
-var errAction = errors.New("examine: refused: the warrant is for something else")
+// ErrAction is returned for a warrant that only preserves where something is to be
+// opened, and the other way round.
+var ErrAction = errors.New("examine: refused: the warrant is for something else")
 
 // Preserve has the custodians keep what the case's warrant names, beyond the horizon.
 // Nothing is opened. If too few custodians keep their shares, the error is a
 // [*BlockedError]: what they keep would not suffice.
 func Preserve(ctx context.Context, config Config, c *Case) (*Held, error) {
 	if c.Warrant.Action != warrant.Preserve {
-		return nil, errAction
+		return nil, ErrAction
 	}
 	x, err := newExaminer(config, c)
 	if err != nil {

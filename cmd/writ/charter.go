@@ -234,6 +234,9 @@ func newCharterPublish() *cobra.Command {
 		result := map[string]any{"hash": c.Hash().String(), "index": index}
 		return show(cmd, result, func(w io.Writer) {
 			fmt.Fprintf(w, "charter %s stands on the ledger at index %d\n", c.Hash(), index)
+			if c.Number > 1 {
+				fmt.Fprintln(w, "After the activation delay each person is shown what it changes, and acknowledges it before speaking on.")
+			}
 		})
 	}
 	return cmd

@@ -105,7 +105,9 @@ func withCard(cmd *cobra.Command, dir, arg string, change func(*home, uint64) er
 		if _, err := h.checkNotices(cmd.Context()); err != nil {
 			return err
 		}
-		if err := change(h, n); err != nil {
+		if err := change(h, n); errors.Is(err, client.ErrNoCard) {
+			return usage(err, "writ notices lists them")
+		} else if err != nil {
 			return err
 		}
 		cards, err := h.device.Cards()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +23,7 @@ type onLedger struct {
 	approver *warrant.ApproverKey
 	entry    ledger.EntryHash
 	index    uint64
+	offices  []string // that had to approve
 	requests []*api.LoggedEntry
 }
 
@@ -39,11 +41,15 @@ func (f approverFlags) published(cmd *cobra.Command, prefix string) (*onLedger, 
 	if len(r.Entry) == 0 {
 		return nil, fail(codeRefused, errors.New("the warrant is not on the ledger"), "without its entry nobody acts on it")
 	}
+	e, err := ledger.ParseEntry(r.Entry)
+	if err != nil || e.Warrant == nil {
+		return nil, fail(codeInvalid, errors.Join(errors.New("the docket gave something else than the warrant's entry"), err), "tell the docket's operator")
+	}
 	key, err := warrant.ParseApproverKey(o.key.Signing)
 	if err != nil {
 		return nil, err
 	}
-	return &onLedger{o, key, ledger.HashEntry(r.Entry), r.Index, r.Requests}, nil
+	return &onLedger{o, key, ledger.HashEntry(r.Entry), r.Index, e.Warrant.Offices, r.Requests}, nil
 }
 
 // approve is the approver's signature over an entry.
@@ -165,6 +171,9 @@ in time lapses, and what is refused is sealed.`,
 		if err != nil {
 			return err
 		}
+		if p.warrant.Flags&warrant.IsEmergency == 0 {
+			return fail(codeRefused, errors.New("the warrant is no emergency"), "only emergencies are reviewed; to end a warrant: writ warrant cancel")
+		}
 		outcome := ledger.ReviewConfirmed
 		if *refused {
 			outcome = ledger.ReviewRefused
@@ -176,16 +185,31 @@ in time lapses, and what is refused is sealed.`,
 		if err := os.WriteFile(*file, x.Entry(), 0o600); err != nil {
 			return err
 		}
+		if missing := p.missing(x); len(missing) > 0 {
+			result := map[string]any{"file": *file, "signatures": len(x.Approvals), "missing": missing}
+			return show(cmd, result, func(w io.Writer) {
+				fmt.Fprintf(w, "%s in %s; not on the ledger yet, still missing: %s\n", count(len(x.Approvals), "signature"), *file, strings.Join(missing, ", "))
+			})
+		}
 		index, err := addEntry(cmd, *f.deployment, x.Entry())
 		if errors.Is(err, follower.ErrRefused) {
-			result := map[string]any{"file": *file, "signatures": len(x.Approvals), "waiting": err.Error()}
-			return show(cmd, result, func(w io.Writer) {
-				fmt.Fprintf(w, "%d signatures in %s, not on the ledger yet: %v\n", len(x.Approvals), *file, err)
-			})
+			return fail(codeRefused, err, "the signatures so far are in "+*file+": further approvers of an office go on with it; what was reviewed is not reviewed again")
 		}
 		return showAdded(cmd, "review", index, err)
 	}
 	return cmd
+}
+
+// missing returns the offices of which nobody has signed a confirmation yet. One
+// office is enough to refuse. How many of an office must sign, the ledger says.
+func (p *onLedger) missing(x *ledger.Review) []string {
+	if x.Outcome == ledger.ReviewRefused {
+		return nil
+	}
+	signed := func(office string) bool {
+		return slices.ContainsFunc(x.Approvals, func(a warrant.Approval) bool { return a.Office == office })
+	}
+	return slices.DeleteFunc(slices.Clone(p.offices), signed)
 }
 
 // review returns the review in a file, or a new one, with this approver's

@@ -363,6 +363,8 @@ func examineError(err error) error {
 		return fail(codeRefused, err, blockedHint(blocked))
 	case errors.Is(err, examine.ErrSealed):
 		return fail(codeRefused, err, "nobody may read what it opened; writ audit shows what the ledger says of it")
+	case errors.Is(err, examine.ErrAction):
+		return fail(codeRefused, err, "writ hold carries out a warrant that preserves, writ open one that opens")
 	case errors.Is(err, examine.ErrNotPublished):
 		return fail(codeRefused, err, "writ warrant publish CASE, after the approvals")
 	case errors.Is(err, examine.ErrSpoiled):
