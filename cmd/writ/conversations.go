@@ -58,14 +58,14 @@ func listConversations(cmd *cobra.Command, h *home) error {
 			fmt.Fprintln(w, "no conversations yet: writ conversations new ACCOUNT...")
 		}
 		for _, c := range list {
-			mark := ""
-			switch {
-			case c.Left:
-				mark = "  this device is no longer in it"
-			case c.Privileged:
+			mark, members := "", strings.Join(c.Members, ", ")
+			if c.Privileged {
 				mark = "  privileged"
 			}
-			fmt.Fprintf(w, "%s  %d unread%s  %s\n", c.ID, c.Unread, mark, strings.Join(c.Members, ", "))
+			if c.Left {
+				members = "this device is no longer in it"
+			}
+			fmt.Fprintf(w, "%s  %d unread%s  %s\n", c.ID, c.Unread, mark, members)
 		}
 	})
 }
