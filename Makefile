@@ -8,7 +8,7 @@
 GO ?= go
 
 # The rooms in which goroutines share state.
-SERVICES = ./capsule ./engine ./follower ./replica ./notary ./witness ./operator ./delivery ./docket ./custodian ./client
+SERVICES = ./capsule ./engine ./follower ./replica ./scribe ./notary ./registry ./witness ./operator ./delivery ./docket ./custodian ./client
 
 .PHONY: all build demo test mutate race check fuzz bench bench-mls generate clean
 
