@@ -26,22 +26,42 @@ var ctx = context.Background()
 // each second, on clocks that the test turns.
 type world struct {
 	*testlaw.World
-	beacon  *beacontest.World
-	ahead   atomic.Int64 // of the operators' clocks, in seconds
-	servers []*httptest.Server
-	peers   map[string]string
+	beacon *beacontest.World
+	ahead  atomic.Int64 // of the operators' clocks, in seconds
+	seats  map[string]*place
+	peers  map[string]string // where each seat is, whether or not an operator runs there
 }
 
+// place is a seat seen from the network: nobody answers there until an operator runs.
+type place struct{ operator atomic.Pointer[http.Handler] }
+
+func (p *place) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h := p.operator.Load(); h != nil {
+		(*h).ServeHTTP(w, r)
+		return
+	}
+	w.WriteHeader(http.StatusBadGateway)
+}
+
+func (p *place) take(h http.Handler) { p.operator.Store(&h) }
+
 func newWorld(t *testing.T, running ...int) *world {
-	w := &world{beacon: beacontest.New("operators", uint64(time.Now().Unix())-100, 1, 2, 3), peers: map[string]string{}}
+	w := &world{beacon: beacontest.New("operators", uint64(time.Now().Unix())-100, 1, 2, 3),
+		seats: map[string]*place{}, peers: map[string]string{}}
 	w.World = testlaw.New(t, func(c *charter.Charter) { c.Beacon = w.beacon.Beacon() }, testlaw.Small...)
+	for i := range w.beacon.Operators {
+		s := new(place)
+		server := httptest.NewServer(s)
+		t.Cleanup(server.Close)
+		w.seats[beacontest.Name(i)], w.peers[beacontest.Name(i)] = s, server.URL
+	}
 	for _, seat := range running {
 		w.start(seat)
 	}
 	return w
 }
 
-// start runs an operator. Its peers are those that run when they are asked.
+// start runs an operator in its seat.
 func (w *world) start(seat int) {
 	o := w.beacon.Operators[seat]
 	keys := operator.KeysWith(beacontest.Name(seat), o.Signer, o.Mail, w.beacon.Group, w.beacon.Shares[seat])
@@ -51,13 +71,11 @@ func (w *world) start(seat int) {
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	server := httptest.NewServer(s.Handler())
-	w.peers[beacontest.Name(seat)] = server.URL
-	w.servers = append(w.servers, server)
+	w.seats[beacontest.Name(seat)].take(s.Handler())
 	running, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(running) }()
-	w.T.Cleanup(func() { cancel(); <-ended; server.Close(); s.Close() })
+	w.T.Cleanup(func() { cancel(); <-ended; s.Close() })
 }
 
 // request logs a warrant and a request under it that is locked to a round some
@@ -169,7 +187,6 @@ func TestMinorityWaits(t *testing.T) {
 		t.Errorf("status %d", status)
 	}
 	w.start(1)
-	w.peers["a"], w.peers["b"] = w.servers[0].URL, w.servers[1].URL
 	w.awaitTold()
 }
 
@@ -177,9 +194,7 @@ func TestMinorityWaits(t *testing.T) {
 func TestHostilePeer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 0, 1)
-	liar := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { rw.Write(make([]byte, 1<<20)) }))
-	defer liar.Close()
-	w.peers["c"] = liar.URL
+	w.seats["c"].take(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { rw.Write(make([]byte, 1<<20)) }))
 	n := w.beacon.Beacon().Round(uint64(time.Now().Unix()))
 	s, err := follower.Round(ctx, nil, w.peers["a"], w.beacon.Beacon(), n)
 	if err != nil || s.Round() != n {
