@@ -77,11 +77,10 @@ func (st *publicState) externalSigner(cfg *Config, c *framedContent) (SignatureP
 	if c.kind != contentProposal {
 		return nil, invalid("external sender sends something else than a proposal") // 12.1.8
 	}
-	switch c.proposal.kind {
-	case proposalAdd, proposalRemove, proposalPSK, proposalReInit, proposalGroupContextExtensions:
-		return senders[c.sender.index].Key, nil
+	if !c.proposal.kind.fromOutside() {
+		return nil, invalid("external sender proposes type %d", c.proposal.kind) // 12.1.8
 	}
-	return nil, invalid("external sender proposes type %d", c.proposal.kind) // 12.1.8
+	return senders[c.sender.index].Key, nil
 }
 
 // verify checks the signature of a handshake message of this epoch.

@@ -21,6 +21,11 @@ func (t proposalType) needsPath() bool {
 	return t == proposalUpdate || t == proposalRemove || t == proposalExternalInit || t == proposalGroupContextExtensions
 }
 
+// fromOutside is the column "External Sender" of RFC 9420 17.4.
+func (t proposalType) fromOutside() bool {
+	return t.isDefault() && t != proposalUpdate && t != proposalExternalInit
+}
+
 // proposal is Proposal of RFC 9420 12.1: the field of its type is set.
 type proposal struct {
 	kind       proposalType

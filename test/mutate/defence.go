@@ -2,15 +2,10 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
-	"time"
 )
 
 // A defence is code that stands in an adversary's way: a test, what it is in words,
@@ -94,49 +89,15 @@ func (d *defence) changed() (map[string][]byte, error) {
 	return files, nil
 }
 
-// overlay writes what go build -overlay takes, into a directory.
-func (d *defence) overlay(dir string) (path string, err error) {
-	files, err := d.changed()
-	if err != nil {
-		return "", err
-	}
-	replace := map[string]string{}
-	for name, b := range files {
-		from, err := filepath.Abs(name)
-		if err != nil {
-			return "", err
-		}
-		to := filepath.Join(dir, strings.ReplaceAll(name, "/", "_"))
-		if err := os.WriteFile(to, b, 0o600); err != nil {
-			return "", err
-		}
-		replace[from] = to
-	}
-	b, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		return "", err
-	}
-	path = filepath.Join(dir, "overlay.json")
-	return path, os.WriteFile(path, b, 0o600)
-}
-
 var breach = regexp.MustCompile(`(?m)^ +\S+_test\.go:\d+: (breach: .*)$`)
 
 // without runs the test without the defence and returns how it fails.
 func (d *defence) without() (how string, err error) {
-	dir, err := os.MkdirTemp("", "mutate-")
+	files, err := d.changed()
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(dir)
-	over, err := d.overlay(dir)
-	if err != nil {
-		return "", err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-overlay", over, "-vet=off", "-count=1", "-timeout", "3m", "-run", "^"+d.test+"$", "./test/adversary")
-	out, err := cmd.CombinedOutput()
+	out, err := goTest("./test/adversary", d.test, files)
 	found := breach.FindSubmatch(out)
 	switch {
 	case err == nil:
@@ -144,12 +105,5 @@ func (d *defence) without() (how string, err error) {
 	case !bytes.Contains(out, []byte("--- FAIL: "+d.test)) || found == nil:
 		return "", fmt.Errorf("the test does not say breach: %v\n%s", err, tail(out))
 	}
-	how = string(found[1])
-	if len(how) > 200 {
-		how = how[:200] + " ..."
-	}
-	return how, nil
+	return short(found[1]), nil
 }
-
-// tail is the end of what a command printed.
-func tail(b []byte) []byte { return b[max(0, len(b)-3000):] }

@@ -1,13 +1,15 @@
-// Mutate shows that the tests of test/adversary need the code they are about: it
-// takes each defence of test/adversary/defences.txt out, runs the test that is named
-// there, and demands that the attack then succeeds.
+// Mutate shows that tests need the code they are about. It takes each defence of
+// test/adversary/defences.txt out, runs the test that is named there, and demands that
+// the attack then succeeds. With -rules it does the same to each check of mls/rules.md,
+// and demands that the test named beside it fails.
 //
 // No file of the tree is changed: the changed ones are laid over it (go build
 // -overlay). A defence whose text is not found exactly once in its file is an
 // error, and so is a test that fails without saying "breach".
 //
-//	go run ./test/mutate                 all of them: some seconds each
+//	go run ./test/mutate                 all defences: some seconds each
 //	go run ./test/mutate -run Notary     those whose test, file or words match
+//	go run ./test/mutate -rules          all rules of RFC 9420
 package main
 
 import (
@@ -20,45 +22,72 @@ import (
 
 func main() {
 	match := flag.String("run", "", "only those whose test, file or words match this regular expression")
+	mls := flag.Bool("rules", false, "the rules of mls in place of the defences")
 	flag.Parse()
-	if err := run(*match); err != nil {
+	if err := run(*match, *mls); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
-		fmt.Fprintln(os.Stderr, "hint: test/adversary/defences.txt names the defences; a test that still passes without one does not show it")
+		fmt.Fprintln(os.Stderr, "hint: a test that still passes without what it names does not show that it is needed")
 		os.Exit(1)
 	}
 }
 
-func run(match string) error {
+// A mutant is code that is taken out: which, for which test, and what happens then.
+type mutant struct {
+	test, file, words string
+	without           func() (how string, err error)
+}
+
+func run(match string, mls bool) error {
 	only, err := regexp.Compile(match)
 	if err != nil {
 		return err
 	}
-	all, err := read("test/adversary/defences.txt")
+	list := defences
+	if mls {
+		list = checksOfRules
+	}
+	all, err := list()
 	if err != nil {
 		return err
 	}
 	failed, tried := 0, pick(all, only)
-	for i, d := range tried {
+	for i, m := range tried {
 		start := time.Now()
-		how, err := d.without()
+		how, err := m.without()
 		if err != nil {
 			failed++
 			how = "ERROR: " + err.Error()
 		}
-		fmt.Printf("%d/%d %s (%s, %.0f s)\n      without: %s\n      %s\n", i+1, len(tried), d.test, d.hunks[0].file, time.Since(start).Seconds(), d.words, how)
+		fmt.Printf("%d/%d %s (%s, %.0f s)\n      without: %s\n      %s\n", i+1, len(tried), m.test, m.file, time.Since(start).Seconds(), m.words, how)
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d defences are not shown to be needed", failed, len(tried))
+		return fmt.Errorf("%d of %d are not shown to be needed", failed, len(tried))
 	}
-	fmt.Printf("%d defences, each needed\n", len(tried))
+	fmt.Printf("%d taken out one by one, each needed\n", len(tried))
 	return nil
 }
 
+func defences() (all []mutant, err error) {
+	list, err := read("test/adversary/defences.txt")
+	for _, d := range list {
+		all = append(all, mutant{d.test, d.hunks[0].file, d.words, d.without})
+	}
+	return all, err
+}
+
+func checksOfRules() (all []mutant, err error) {
+	list, err := rules()
+	for _, r := range list {
+		all = append(all, mutant{r.test, fmt.Sprintf("%s:%d", r.file, r.line), fmt.Sprintf("%d. %s", r.number, r.words), r.without})
+	}
+	return all, err
+}
+
 // pick chooses those whose test, file or words match.
-func pick(all []defence, only *regexp.Regexp) (some []defence) {
-	for _, d := range all {
-		if only.MatchString(d.test + " " + d.hunks[0].file + " " + d.words) {
-			some = append(some, d)
+func pick(all []mutant, only *regexp.Regexp) (some []mutant) {
+	for _, m := range all {
+		if only.MatchString(m.test + " " + m.file + " " + m.words) {
+			some = append(some, m)
 		}
 	}
 	return some

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"testing"
 )
 
@@ -63,8 +66,38 @@ func TestListIsRead(t *testing.T) {
 	if _, err := missing.changed(); err == nil {
 		t.Error("a text that is not there is taken out")
 	}
-	two := []defence{{test: "A", hunks: want}, {test: "B", hunks: want}}
+	two := []mutant{{test: "A"}, {test: "B"}}
 	if got := pick(two, regexp.MustCompile("^B")); len(got) != 1 || got[0].test != "B" {
 		t.Errorf("picked %v", got)
+	}
+}
+
+// Each row of the table of rules has a check that can be taken out, and what is left
+// of the file is still Go.
+func TestRulesCanBeTakenOut(t *testing.T) {
+	t.Chdir("../..")
+	list, err := rules()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[int]bool{}
+	for _, r := range list {
+		found[r.number] = true
+		if _, err := parser.ParseFile(token.NewFileSet(), r.file, r.code, 0); err != nil {
+			t.Errorf("%s:%d: %v", r.file, r.line, err)
+		}
+	}
+	table, err := os.ReadFile("mls/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := row.FindAllSubmatch(table, -1)
+	if len(rows) < 90 {
+		t.Errorf("%d rows", len(rows))
+	}
+	for _, r := range rows {
+		if n, _ := strconv.Atoi(string(r[1])); !found[n] {
+			t.Errorf("rule %d has no check", n)
+		}
 	}
 }
