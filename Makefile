@@ -3,6 +3,7 @@
 # make bench  figures, as ratios to the bare primitives of the same run
 # make bench-mls  the MLS library beside another one
 # make mutate take each defence out and let the attack succeed (half an hour)
+# make mutate-rules  take each check of mls/rules.md out and see its test fail (ten minutes)
 # make check  what CI runs beyond the tests: formatting, vet, staticcheck
 
 GO ?= go
@@ -10,7 +11,7 @@ GO ?= go
 # The rooms in which goroutines share state.
 SERVICES = ./capsule ./engine ./follower ./replica ./scribe ./notary ./registry ./witness ./operator ./delivery ./docket ./custodian ./client
 
-.PHONY: all build demo test mutate race check fuzz bench bench-mls generate clean
+.PHONY: all build demo test mutate mutate-rules race check fuzz bench bench-mls generate clean
 
 all: build
 
@@ -25,6 +26,9 @@ test:
 
 mutate:
 	$(GO) run ./test/mutate
+
+mutate-rules:
+	$(GO) run ./test/mutate -rules
 
 race:
 	$(GO) test -race -short $(SERVICES)
