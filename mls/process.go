@@ -37,10 +37,11 @@ func (st *publicState) checkEpoch(groupID []byte, epoch uint64) error {
 func (st *publicState) signer(cfg *Config, c *framedContent) (SignaturePublicKey, error) {
 	switch c.sender.kind {
 	case senderMember:
-		if leaf := st.tree.leaf(LeafIndex(c.sender.index)); leaf != nil {
-			return leaf.SignatureKey, nil
+		leaf := st.tree.leaf(LeafIndex(c.sender.index))
+		if leaf == nil {
+			return nil, invalid("sender %d is no member", c.sender.index) // 6.1
 		}
-		return nil, invalid("sender %d is no member", c.sender.index) // 6.1
+		return leaf.SignatureKey, nil
 	case senderExternal:
 		return st.externalSigner(cfg, c)
 	case senderNewMemberProposal:

@@ -92,7 +92,7 @@ func withoutCheck(file string, code []byte, line int) ([]byte, error) {
 	}
 	var cond ast.Expr
 	var refusal ast.Node
-	with := ""
+	with, tagged := "", false
 	ast.Inspect(f, func(n ast.Node) bool {
 		if n == nil || set.Position(n.Pos()).Line > line || set.Position(n.End()).Line < line {
 			return false
@@ -102,8 +102,10 @@ func withoutCheck(file string, code []byte, line int) ([]byte, error) {
 			if set.Position(s.Body.Pos()).Line <= line && line <= set.Position(s.Body.End()).Line {
 				cond, refusal = s.Cond, nil
 			}
+		case *ast.SwitchStmt:
+			tagged = s.Tag != nil
 		case *ast.CaseClause:
-			if len(s.List) == 1 {
+			if len(s.List) == 1 && !tagged {
 				cond, refusal = s.List[0], nil
 			}
 		case *ast.ExprStmt:
