@@ -57,21 +57,18 @@ package unseal
 import (
 	"errors"
 	"fmt"
+
+	"writ/capsule"
 )
 
 // Errors wrapped by this package's errors, beside wire.ErrMalformed.
 var (
-	ErrInvalid     = errors.New("invalid")
+	ErrInvalid     = capsule.ErrInvalid
 	ErrUnsupported = errors.New("unsupported")
 	ErrRefused     = errors.New("refused")
 
-	// ErrTooFew means that the good shares don't satisfy the access structure.
-	ErrTooFew = errors.New("too few shares")
-
-	// ErrForged means that the sender's capsule is provably not the one its
-	// secret demands: good shares do not open its body, or what they open
-	// seals to other bytes.
-	ErrForged = errors.New("forged capsule")
+	ErrTooFew = capsule.ErrTooFew // the good shares don't satisfy the access structure
+	ErrForged = capsule.ErrForged // the sender's capsule is provably not the one its secret demands
 )
 
 func invalid(format string, args ...any) error {
