@@ -25,6 +25,7 @@ import (
 //	    Compartment opened<V>;
 //	    uint8  acknowledged;
 //	    opaque shown<V>;  opaque salt[32];         the readable warrant, or empty
+//	    opaque sequel<V>;                          see encodeSequel
 //	} Card;
 //	struct { opaque hash[32]; opaque label<V>; } Compartment;
 type card struct {
@@ -32,6 +33,7 @@ type card struct {
 	warrant      *ledger.LoggedWarrant
 	request      *ledger.LoggedRequest
 	signature    *beacon.Signature
+	sequel       ledger.Sequel // as the device saw it last
 	opened       []notice.Compartment
 	acknowledged bool
 	shown        *warrant.Warrant // nil until somebody showed it to the person
@@ -40,7 +42,8 @@ type card struct {
 
 // card makes what is shown, and checks that all of it belongs together.
 func (c *card) card() (*notice.Card, error) {
-	x, err := notice.NewCard(c.law, c.warrant, c.request, c.signature, slices.Clone(c.opened))
+	x, err := notice.NewCard(&ledger.Notice{Law: c.law, Warrant: c.warrant, Request: c.request, Signature: c.signature, Sequel: c.sequel},
+		slices.Clone(c.opened))
 	if err == nil && c.shown != nil {
 		err = x.Show(c.shown, c.salt)
 	}
@@ -67,6 +70,7 @@ func (c *card) encode() []byte {
 		w.Opaque(nil)
 	}
 	w.Fixed(c.salt[:])
+	w.Opaque(encodeSequel(&c.sequel))
 	return w.Bytes()
 }
 
@@ -79,6 +83,7 @@ func parseCard(b []byte) (*card, error) {
 	c := &card{acknowledged: readFlag(r)}
 	shown := r.Opaque(warrant.MaxSize)
 	c.salt = r.Array32()
+	sequel := r.Opaque(maxRecord)
 	if err := r.Done(); err != nil {
 		return nil, err
 	}
@@ -99,6 +104,9 @@ func parseCard(b []byte) (*card, error) {
 		if c.shown, err = warrant.Parse(shown); err != nil {
 			return nil, err
 		}
+	}
+	if c.sequel, err = parseSequel(sequel); err != nil {
+		return nil, err
 	}
 	c.opened, err = parseCompartments(opened)
 	return c, err

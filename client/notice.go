@@ -113,8 +113,10 @@ func (d *Device) remember(c *capsule.Capsule) error {
 // come, each with its signature: all of them, in the ledger's order. It asks
 // nobody, so nobody learns who was opened. Each request costs one opening of a
 // timelock once, and one hash for each capsule of the device's conversations that
-// it was not matched with. It returns the cards that are new or have grown; they
-// stay in [Device.Cards] until they are acknowledged, and after.
+// it was not matched with. It returns the cards that are new or have grown, and those
+// of which the ledger says since that they were an error, were reviewed or not in time, or
+// were opened only now. They stay in [Device.Cards] until they are acknowledged, and
+// after.
 func (d *Device) CheckNotices(due []ledger.Notice) ([]Card, error) {
 	if err := d.lock(); err != nil {
 		return nil, err
@@ -129,14 +131,26 @@ func (d *Device) CheckNotices(due []ledger.Notice) ([]Card, error) {
 		records = append(records, mls.Record{Key: numbered(keySalt, n.files), Value: n.encodeSalts(fresh)})
 		n.files++
 	}
-	grown, err := n.match(due)
-	for _, c := range grown {
+	changed, told, err := n.follow(due)
+	grown, matchErr := n.match(due)
+	err = errors.Join(err, matchErr)
+	for _, c := range n.latest(changed, grown) {
 		records = append(records, mls.Record{Key: numbered(keyCard, c.request.Index), Value: c.encode()})
 	}
 	if len(records) > 0 {
 		err = errors.Join(err, d.save(noticeSpace, records))
 	}
-	return cardsOf(grown), err
+	return cardsOf(n.latest(told, grown)), err
+}
+
+// latest returns the cards of the requests of two lists, each once.
+func (n *notices) latest(a, b []*card) (list []*card) {
+	for _, c := range slices.Concat(a, b) {
+		if now := n.cards[c.request.Index]; !slices.Contains(list, now) {
+			list = append(list, now)
+		}
+	}
+	return list
 }
 
 // unlock opens the timelocks that were not opened before, on all processors, and
@@ -204,8 +218,9 @@ func (n *notices) extend(x ledger.Notice, list []notice.Compartment) (*card, err
 	if len(list) == 0 {
 		return nil, nil
 	}
-	next := &card{law: x.Law, warrant: x.Warrant, request: x.Request, signature: x.Signature, opened: list}
+	next := &card{law: x.Law, warrant: x.Warrant, request: x.Request, signature: x.Signature, sequel: x.Sequel, opened: list}
 	if old != nil {
+		next.sequel = merge(old.sequel, x.Sequel)
 		next.opened = append(slices.Clone(old.opened), list...)
 		next.shown, next.salt = old.shown, old.salt
 	}

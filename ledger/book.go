@@ -34,6 +34,7 @@ type Book struct {
 	refusals    map[answer]uint8              // reason
 	readings    map[EntryHash][]LoggedReading // by request
 	notices     notices
+	sequels     sequels
 	holds       map[answer]*hold
 
 	findings   []Finding
@@ -116,6 +117,7 @@ func NewBook(firsts ...charter.Hash) *Book {
 		refusals:    map[answer]uint8{},
 		readings:    map[EntryHash][]LoggedReading{},
 		notices:     notices{byRound: map[uint64][]*clock{}},
+		sequels:     newSequels(),
 		holds:       map[answer]*hold{},
 		statistics:  Statistics{Laws: map[string]*LawStatistics{}},
 	}
@@ -228,7 +230,7 @@ func (b *Book) examine(e *Entry, index uint64, seen time.Time) (record func(), e
 	case TypeRelease:
 		return b.release(e.Release, index)
 	case TypeRefusal:
-		return b.refusal(e.Refusal)
+		return b.refusal(e.Refusal, index)
 	case TypeDestruction:
 		return b.destruction(e.Destruction)
 	case TypeReading:
@@ -236,13 +238,13 @@ func (b *Book) examine(e *Entry, index uint64, seen time.Time) (record func(), e
 	case TypeCancellation:
 		return b.cancellation(e.Cancellation)
 	case TypeReview:
-		return b.review(e.Review, seen)
+		return b.review(e.Review, index, seen)
 	case TypeError:
-		return b.mistake(e.Error)
+		return b.mistake(e.Error, index, seen)
 	case TypeRound:
 		return b.round(e.Round, index)
 	case TypePreservation:
-		return b.preservation(e.Preservation)
+		return b.preservation(e.Preservation, index)
 	case TypeHoldEnd:
 		return b.holdEnd(e.HoldEnd)
 	}
@@ -314,6 +316,7 @@ func (b *Book) release(x *Release, index uint64) (func(), error) {
 	}
 	return func() {
 		b.releases[a] = index
+		b.sequels.answer(x.Request, Answer{Index: index, Kind: TypeRelease, Office: x.Office, Custodian: x.Custodian})
 		b.statistics.release(c.Name, w.Warrant, x)
 		if w.Rank > int(c.Limits.CapSubjects) {
 			b.find(index, TypeRelease, breaks("LED-55", invalid("release for warrant %d of a cap of %d", w.Rank, c.Limits.CapSubjects)))
@@ -343,7 +346,7 @@ func (b *Book) answers(x *Release, action warrant.Action, verify func(charter.Cu
 
 // refusal finds the law through the request or, if that is not on the log,
 // through the key that signed.
-func (b *Book) refusal(x *Refusal) (func(), error) {
+func (b *Book) refusal(x *Refusal, index uint64) (func(), error) {
 	l := b.signedUnder(x.Office, x.Custodian, x.Verify, b.refusedLaws(x.Request))
 	if l == nil {
 		return nil, invalid("refusal not signed by a custodian of a charter")
@@ -354,6 +357,7 @@ func (b *Book) refusal(x *Refusal) (func(), error) {
 	}
 	return func() {
 		b.refusals[a] = x.Reason
+		b.sequels.answer(x.Request, Answer{index, TypeRefusal, x.Office, x.Custodian, x.Reason})
 		b.statistics.refusal(l.charter.Name, x)
 	}, nil
 }

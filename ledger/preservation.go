@@ -110,7 +110,7 @@ func (b *Book) HoldEnded(request EntryHash, office, custodian string) bool {
 	return h != nil && h.ended
 }
 
-func (b *Book) preservation(x *Preservation) (func(), error) {
+func (b *Book) preservation(x *Preservation, index uint64) (func(), error) {
 	c, w, err := b.answers(&x.Release, warrant.Preserve, x.Verify)
 	if err != nil {
 		return nil, err
@@ -124,6 +124,7 @@ func (b *Book) preservation(x *Preservation) (func(), error) {
 	}
 	return func() {
 		b.holds[a] = &hold{until: HoldUntil(&w.Public, c)}
+		b.sequels.answer(x.Request, Answer{Index: index, Kind: TypePreservation, Office: x.Office, Custodian: x.Custodian})
 		b.statistics.activity(c.Name, w.Warrant).Preservations++
 	}, nil
 }

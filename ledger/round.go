@@ -53,6 +53,8 @@ type Notice struct {
 	Signature *beacon.Signature
 	// Told is the index at which the log had both request and round.
 	Told uint64
+	// Sequel is what followed the request on the log.
+	Sequel Sequel
 }
 
 // Due returns the time at which the notice's round comes.
@@ -135,10 +137,10 @@ func (b *Book) round(x *Round, index uint64) (func(), error) {
 }
 
 // Notices returns the requests whose notices can be read, from those that
-// became so at an index on, in the log's order.
-func (b *Book) Notices(from uint64) []Notice {
+// became so at an index on, in the log's order, each as it stands at a time.
+func (b *Book) Notices(from uint64, now time.Time) []Notice {
 	at, _ := slices.BinarySearchFunc(b.notices.told, from, func(n Notice, from uint64) int { return cmp.Compare(n.Told, from) })
-	return slices.Clone(b.notices.told[at:])
+	return b.asOf(now, slices.Clone(b.notices.told[at:]))
 }
 
 // Waiting returns the requests whose round has come at a time and is not on the
@@ -150,7 +152,7 @@ func (b *Book) Waiting(now time.Time) []Notice {
 			due = append(due, n)
 		}
 	}
-	return due
+	return b.asOf(now, due)
 }
 
 // OverdueNotices returns a finding for each request whose round came longer ago

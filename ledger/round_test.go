@@ -38,20 +38,20 @@ func TestRoundCounts(t *testing.T) {
 	w.refused("another round's signature", "waits for", moved.Entry())
 	w.refused("no point", "waits for", (&Round{Round: 70}).Entry())
 	w.refused("a later round", "waits for", w.round(72))
-	if n := w.book.Notices(0); len(n) != 0 {
+	if n := w.book.Notices(0, lawTime); len(n) != 0 {
 		t.Fatalf("told before its round: %v", n)
 	}
 
 	told := w.mustApply(w.round(70))
 	w.refused("twice", "same entry", w.round(70))
-	n := w.book.Notices(0)
+	n := w.book.Notices(0, lawTime)
 	if len(n) != 2 || n[0].Request != first || n[1].Request != second || n[0].Told != told || n[0].Signature.Round() != 70 {
 		t.Fatalf("told: %+v", n)
 	}
 	if n[0].Warrant.Index != at || n[0].Law.Hash() != w.Charter.Hash() {
 		t.Error("told under another warrant or law")
 	}
-	if w.mustApply(w.round(71)); len(w.book.Notices(told+1)) != 1 || w.book.Notices(told + 1)[0].Request != other {
+	if w.mustApply(w.round(71)); len(w.book.Notices(told+1, lawTime)) != 1 || w.book.Notices(told+1, lawTime)[0].Request != other {
 		t.Error("the second round does not tell the one request that waited for it")
 	}
 	if got := w.book.Statistics().Rounds; got != 2 {
@@ -66,7 +66,7 @@ func TestRequestAfterItsRound(t *testing.T) {
 	w.lockedTo(at, 1, 70)
 	told := w.mustApply(w.round(70))
 	late := w.lockedTo(at, 2, 70)
-	n := w.book.Notices(told + 1)
+	n := w.book.Notices(told+1, lawTime)
 	if len(n) != 1 || n[0].Request != late || n[0].Told != late.Index || n[0].Signature == nil {
 		t.Fatalf("told: %+v", n)
 	}
@@ -85,10 +85,10 @@ func TestRoundOfTheWarrantsVersion(t *testing.T) {
 	w.mustApply(CharterEntry(w.Sign(&next)))
 	index := w.mustApply(w.warrant(2, func(x *Warrant) { x.Charter = next.Hash() }).Entry())
 	fresh := w.lockedTo(index, 2, 70)
-	if w.mustApply(NewRound(stranger.Sign(70)).Entry()); w.book.Notices(0)[0].Request != fresh {
+	if w.mustApply(NewRound(stranger.Sign(70)).Entry()); w.book.Notices(0, lawTime)[0].Request != fresh {
 		t.Error("the new beacon does not tell the new request")
 	}
-	if w.mustApply(w.round(70)); w.book.Notices(0)[1].Request != old {
+	if w.mustApply(w.round(70)); w.book.Notices(0, lawTime)[1].Request != old {
 		t.Error("the old beacon does not tell the old request")
 	}
 }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -128,7 +129,7 @@ func (b *Book) cancellation(x *Cancellation) (func(), error) {
 
 // review also counts after a cancellation: who ends a warrant does not end the
 // question whether it ought to have been.
-func (b *Book) review(x *Review, seen time.Time) (func(), error) {
+func (b *Book) review(x *Review, index uint64, seen time.Time) (func(), error) {
 	w, err := b.named(x.WarrantIndex, x.Warrant)
 	if err != nil {
 		return nil, err
@@ -151,11 +152,12 @@ func (b *Book) review(x *Review, seen time.Time) (func(), error) {
 	}
 	return func() {
 		w.Review, w.Reviewed = x.Outcome, seen
+		b.sequels.reviews[w.Index] = &LoggedReview{index, seen, x.Outcome, slices.Sorted(maps.Keys(counted))}
 		b.activity(w).review(x.Outcome)
 	}, nil
 }
 
-func (b *Book) mistake(x *Error) (func(), error) {
+func (b *Book) mistake(x *Error, index uint64, seen time.Time) (func(), error) {
 	r := b.requests[x.Request]
 	if r == nil || r.Index != x.RequestIndex {
 		return nil, invalid("error of a request that is not entry %d", x.RequestIndex)
@@ -169,6 +171,7 @@ func (b *Book) mistake(x *Error) (func(), error) {
 	}
 	return func() {
 		r.Error = x.Kind
+		b.sequels.errors[w.Index] = append(b.sequels.errors[w.Index], LoggedError{index, seen, r.Index, x.Approval.Office, x.Kind})
 		if w.Error == 0 || x.Kind < w.Error {
 			w.Error = x.Kind
 		}

@@ -49,8 +49,13 @@ type Card struct {
 	Urgent, Test          bool
 	Preserved             bool // asked for to be kept only, not to be opened
 
-	Opened []*capsule.Label // of the person's conversations, by time
-	Order  *Order           // nil until somebody shows the person the warrant
+	Opened        []*capsule.Label // of the person's conversations, by time
+	Outcome       Outcome
+	ledger.Sequel           // what the ledger says since
+	ReviewDue     time.Time // of an urgent warrant
+	Order         *Order    // nil until somebody shows the person the warrant
+
+	law *charter.Charter
 }
 
 // Order is what the readable warrant adds to a card.
@@ -60,11 +65,11 @@ type Order struct {
 	Necessity                         string
 }
 
-// NewCard makes the card of a request, or refuses what doesn't belong together:
+// NewCard makes the card of a notice, or refuses what doesn't belong together:
 // the charter the warrant entry names, the two entries, the verified signature of the
 // request's round, and at least one compartment, each listed by the request.
-func NewCard(law *charter.Charter, w *ledger.LoggedWarrant, r *ledger.LoggedRequest, sig *beacon.Signature,
-	opened []Compartment) (*Card, error) {
+func NewCard(n *ledger.Notice, opened []Compartment) (*Card, error) {
+	law, w, r, sig := n.Law, n.Warrant, n.Request, n.Signature
 	b := law.Beacon
 	if b == nil {
 		return nil, fmt.Errorf("notice: %w: the charter has no exceptional access", ErrInvalid)
@@ -88,7 +93,8 @@ func NewCard(law *charter.Charter, w *ledger.LoggedWarrant, r *ledger.LoggedRequ
 		return nil, err
 	}
 	c := newCard(law, w, r)
-	c.Due, c.Opened = utc(due), labels
+	c.Due, c.Opened, c.Sequel = utc(due), labels, n.Sequel
+	c.Outcome = c.outcome()
 	return c, nil
 }
 
@@ -117,15 +123,22 @@ func newCard(law *charter.Charter, w *ledger.LoggedWarrant, r *ledger.LoggedRequ
 		ValidFrom: utc(w.NotBefore), ValidUntil: utc(w.NotAfter), Window: seconds(w.Window),
 		LongestDelay: seconds(law.Limits.MaxNoticeDelay), Round: r.Round,
 		Urgent: w.IsEmergency(), Test: w.IsTest(), Preserved: w.Action == warrant.Preserve,
+		law: law,
+	}
+	if u := law.Limits.Urgent; c.Urgent && u != nil {
+		c.ReviewDue = utc(w.NotBefore + u.ReviewWithin)
 	}
 	for _, id := range w.Offices {
-		title := id
-		if o := law.Office(id); o != nil {
-			title = o.Title
-		}
-		c.Approved = append(c.Approved, title)
+		c.Approved = append(c.Approved, c.title(id))
 	}
 	return c
+}
+
+func (c *Card) title(office string) string {
+	if o := c.law.Office(office); o != nil {
+		return o.Title
+	}
+	return office
 }
 
 // Show adds the readable warrant, which somebody gave the person with the salt of
@@ -140,19 +153,17 @@ func (c *Card) Show(w *warrant.Warrant, salt [32]byte) error {
 
 // Lines returns the card in plain sentences (R17).
 func (c *Card) Lines() []string {
-	lines := []string{"A warrant asked for messages in your conversations to be opened. " +
-		"Unless custodians refused, which the public ledger shows, they were."}
-	if c.Preserved {
-		lines[0] = "A warrant asked for messages in your conversations to be kept. Nothing was opened under it."
-	}
+	lines := []string{c.headline()}
 	if c.Test {
 		lines[0] = "This is a test on an account made for tests. No real person's messages were opened."
 	}
+	lines = append(lines, c.seals()...)
 	for _, l := range c.Opened {
 		lines = append(lines, fmt.Sprintf("Meant: what %s wrote with the device %s in the conversation %x from %s on, "+
 			"until the keys changed (epoch %d).",
 			l.Account, l.Device, l.Conversation, day(l.OpenedAt()), l.Epoch))
 	}
+	lines = append(lines, c.answers()...)
 	lines = append(lines, c.authority()...)
 	return append(lines, c.delay(), c.remedy())
 }
@@ -168,7 +179,7 @@ func (c *Card) authority() []string {
 			strings.Join(c.Approved, "; "), c.Jurisdiction, c.LegalBasis, c.Law, c.LawHash),
 	}
 	if c.Urgent {
-		lines = append(lines, "It was issued by the urgent procedure.")
+		lines = append(lines, "It was issued by the urgent procedure."+c.confirmed())
 	}
 	if o := c.Order; o != nil {
 		lines = append(lines, fmt.Sprintf("You were shown the warrant: %s (%s) by %s, for the time from %s until %s. "+

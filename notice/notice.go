@@ -33,7 +33,8 @@
 //	sig, err := b.Key.Verify(request.Round, signature)
 //	salt, err := beacon.Unlock(request.Timelock, sig)
 //	mine := notice.Match(request.Leaves, salt, hashes)
-//	card, err := notice.NewCard(law, warrant, request, sig, opened) // opened: those of mine
+//	n := ledger.Notice{Law: law, Warrant: warrant, Request: request, Signature: sig, Sequel: book.Sequel(request.Hash, now)}
+//	card, err := notice.NewCard(&n, opened) // opened: those of mine
 //	for _, line := range card.Lines() { fmt.Println(line) }
 package notice
 

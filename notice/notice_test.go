@@ -78,6 +78,7 @@ type world struct {
 	order   *warrant.Warrant
 	salt    [32]byte // of the commitment
 	opened  []notice.Compartment
+	sequel  ledger.Sequel
 	clock   *beacontest.World
 }
 
@@ -109,6 +110,10 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
+func (w *world) notice(sig *beacon.Signature) *ledger.Notice {
+	return &ledger.Notice{Law: w.law, Warrant: w.warrant, Request: w.request, Signature: sig, Sequel: w.sequel}
+}
+
 // R16: with the public entries, the round's signature and the capsules' hashes
 // alone, a device finds its openings and makes the card.
 func TestNoticeBySignatureAlone(t *testing.T) {
@@ -131,7 +136,7 @@ func TestNoticeBySignatureAlone(t *testing.T) {
 	if !slices.Equal(mine, []int{0, 1, 2}) {
 		t.Fatalf("matches %v", mine)
 	}
-	card, err := notice.NewCard(w.law, w.warrant, w.request, sig, w.opened[:3])
+	card, err := notice.NewCard(w.notice(sig), w.opened[:3])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +148,7 @@ func TestNoticeBySignatureAlone(t *testing.T) {
 // R17: the card says which order, when, what, by whom, why late, what now.
 func TestCardSaysEnough(t *testing.T) {
 	w := newWorld(t)
-	card, err := notice.NewCard(w.law, w.warrant, w.request, w.clock.Sign(round), w.opened[:3])
+	card, err := notice.NewCard(w.notice(w.clock.Sign(round)), w.opened[:3])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +208,7 @@ func TestCardFlags(t *testing.T) {
 	w.law.Limits.MaxNoticeDelay = 3600
 	w.warrant.Charter = w.law.Hash()
 	w.warrant.Window, w.warrant.Offices = 90, []string{"unknown"}
-	card, err := notice.NewCard(w.law, w.warrant, w.request, w.clock.Sign(round), w.opened[:1])
+	card, err := notice.NewCard(w.notice(w.clock.Sign(round)), w.opened[:1])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,11 +275,11 @@ func TestCardRefuses(t *testing.T) {
 		entry := *good.warrant.Warrant
 		w.warrant.Warrant, w.request.Request = &entry, &in
 		s, opened := c.change(&w)
-		if card, err := notice.NewCard(w.law, w.warrant, w.request, s, opened); !errors.Is(err, c.want) || card != nil {
+		if card, err := notice.NewCard(w.notice(s), opened); !errors.Is(err, c.want) || card != nil {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
-	if _, err := notice.NewCard(good.law, good.warrant, good.request, sig, good.opened[:3]); err != nil {
+	if _, err := notice.NewCard(good.notice(sig), good.opened[:3]); err != nil {
 		t.Error(err)
 	}
 }

@@ -98,7 +98,7 @@ func (w *world) request(seconds uint64) *ledger.Request {
 // told returns the notices that the ledger shows.
 func (w *world) told() []ledger.Notice {
 	b, _ := w.Book()
-	return b.Notices(0)
+	return b.Notices(0, time.Now())
 }
 
 func (w *world) awaitTold() []ledger.Notice {

@@ -3,6 +3,7 @@ package unseal
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"writ/charter"
 	"writ/ledger"
+	"writ/notice"
 	"writ/warrant"
 )
 
@@ -210,6 +212,11 @@ func TestObjection(t *testing.T) {
 	w.counted(refused.Sign(w.signing("oversight-2")).Entry())
 	if reason, ok := w.book.Refusal(request, "oversight", "oversight-2"); !ok || Reason(reason) != ReasonObjection {
 		t.Errorf("the ledger has %d, %v", reason, ok)
+	}
+	for r := range sentences { // and for the person whose words were asked for
+		if strings.HasPrefix(notice.Reason(uint8(r)), "reason ") {
+			t.Errorf("a notice has no words for reason %d", r)
+		}
 	}
 	if ReasonObjection.String() != "I object." || Reason(200).String() == "" {
 		t.Error("reason without a sentence")

@@ -17,6 +17,7 @@ import (
 	"writ/client"
 	"writ/follower"
 	"writ/ledger"
+	"writ/notice"
 	"writ/warrant"
 )
 
@@ -127,7 +128,8 @@ func withCard(cmd *cobra.Command, dir, arg string, change func(*home, uint64) er
 // So a notary that withholds a round keeps nobody uninformed.
 func (h *home) checkNotices(ctx context.Context) ([]client.Card, error) {
 	var told, waiting []ledger.Notice
-	h.laws.copy.View(func(b *ledger.Book) { told, waiting = b.Notices(0), b.Waiting(time.Now()) })
+	now := time.Now()
+	h.laws.copy.View(func(b *ledger.Book) { told, waiting = b.Notices(0, now), b.Waiting(now) })
 	if len(waiting) > 0 {
 		ctx, cancel := context.WithTimeout(ctx, directTime)
 		defer cancel()
@@ -205,6 +207,11 @@ type shownCard struct {
 	Test         bool               `json:"test"`
 	Preserved    bool               `json:"preserved_only"`
 	Compartments []shownCompartment `json:"compartments"`
+	Outcome      string             `json:"outcome"` // opened, released, or not opened
+	Sealed       bool               `json:"sealed"`
+	Answers      []shownAnswer      `json:"answers,omitempty"`
+	Errors       []shownError       `json:"errors,omitempty"`
+	Review       string             `json:"review,omitempty"` // of an urgent warrant: confirmed, refused or overdue
 	Reference    string             `json:"warrant_reference,omitempty"`
 	Acknowledged bool               `json:"acknowledged"`
 	Lines        []string           `json:"lines"`
@@ -218,11 +225,36 @@ type shownCompartment struct {
 	Opened       time.Time `json:"epoch_opened"`
 }
 
+type shownAnswer struct {
+	Entry     uint64 `json:"entry"`
+	Custodian string `json:"custodian"` // OFFICE/CUSTODIAN
+	Kind      string `json:"kind"`
+	Reason    string `json:"reason,omitempty"`
+}
+
+type shownError struct {
+	Entry   uint64    `json:"entry"`
+	Request uint64    `json:"request_entry"`
+	Office  string    `json:"office"`
+	Kind    string    `json:"kind"`
+	Seen    time.Time `json:"seen"`
+}
+
 func shownCards(cards []client.Card) []shownCard {
 	list := []shownCard{}
 	for _, c := range cards {
 		s := shownCard{c.RequestEntry, fmt.Sprintf("%x", c.RequestHash), c.WarrantEntry, fmt.Sprintf("%x", c.Commitment), c.Law, c.LawHash.String(),
-			c.CaseType, c.Approved, c.Due, c.Round, c.Urgent, c.Test, c.Preserved, nil, "", c.Acknowledged, c.Lines()}
+			c.CaseType, c.Approved, c.Due, c.Round, c.Urgent, c.Test, c.Preserved, nil, c.Outcome.String(), c.Sealed(), nil, nil, reviewOf(&c), "", c.Acknowledged, c.Lines()}
+		for _, a := range c.Answers {
+			x := shownAnswer{Entry: a.Index, Custodian: a.Office + "/" + a.Custodian, Kind: a.Kind.String()}
+			if a.Kind == ledger.TypeRefusal {
+				x.Reason = notice.Reason(a.Reason)
+			}
+			s.Answers = append(s.Answers, x)
+		}
+		for _, e := range c.Errors {
+			s.Errors = append(s.Errors, shownError{e.Index, e.Request, e.Office, e.Kind.String(), e.Seen.UTC()})
+		}
 		for _, l := range c.Opened {
 			s.Compartments = append(s.Compartments, shownCompartment{l.Account, l.Device, fmt.Sprintf("%x", l.Conversation), l.Epoch, l.OpenedAt()})
 		}
@@ -232,6 +264,18 @@ func shownCards(cards []client.Card) []shownCard {
 		list = append(list, s)
 	}
 	return list
+}
+
+func reviewOf(c *client.Card) string {
+	switch {
+	case c.Unreviewed:
+		return "overdue"
+	case c.Review == nil:
+		return ""
+	case c.Review.Outcome == ledger.ReviewConfirmed:
+		return "confirmed"
+	}
+	return "refused"
 }
 
 func readGivenWarrant(path string) (*warrant.Warrant, [32]byte, error) {
