@@ -126,6 +126,17 @@ func send(t testing.TB, c testlaw.Custodian, client api.CustodianClient, r *unse
 	return client.Release(ctx, &api.ReleaseRequest{SealedRequest: sealed})
 }
 
+// answerOf sends a request again while the custodian says that it may succeed later.
+func answerOf(t testing.TB, c testlaw.Custodian, client api.CustodianClient, r *unseal.Request) (out *api.ReleaseResponse, err error) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+		if out, err = send(t, c, client, r); connect.CodeOf(err) != connect.CodeUnavailable {
+			break
+		}
+	}
+	return out, err
+}
+
 // open verifies a release and returns its shares.
 func (q *asked) open(t testing.TB, c testlaw.Custodian, out *api.ReleaseResponse) []unseal.Share {
 	t.Helper()

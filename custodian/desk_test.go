@@ -107,10 +107,10 @@ func TestIntentOutlivesObjection(t *testing.T) {
 	if _, err := desk.Object(ctx, &api.ObjectRequest{WarrantIndex: again.warrantIndex, Reason: "x"}); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := send(t, c, client, second); out.GetRefused() == nil {
+	if out, err := answerOf(t, c, client, second); out.GetRefused() == nil {
 		t.Errorf("the second request under the same warrant: %v, %v", out, err)
 	}
-	out, err := send(t, c, client, q.request(t))
+	out, err := answerOf(t, c, client, q.request(t))
 	book, _ := w.Book()
 	_, logged := book.Release(ledger.HashEntry(q.requestEntry), c.Office, c.Custodian)
 	if out.GetGranted() == nil {

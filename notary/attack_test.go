@@ -145,7 +145,8 @@ func TestKill(t *testing.T) {
 				}
 			}()
 		}
-		time.Sleep(time.Duration(150+37*round) * time.Millisecond)
+		w.await(func() bool { mu.Lock(); defer mu.Unlock(); return len(acknowledged) > round })
+		time.Sleep(time.Duration(37*round) * time.Millisecond)
 		cmd.Process.Kill()
 		cmd.Wait()
 		cancel()
@@ -161,10 +162,17 @@ func TestKill(t *testing.T) {
 	if len(w.book.Findings()) > 0 {
 		t.Errorf("findings: %v", w.book.Findings())
 	}
-	if len(acknowledged) < 8 {
-		t.Errorf("only %d entries were acknowledged between kills", len(acknowledged))
-	}
 	t.Logf("%d entries acknowledged, %d on the log, 8 kills", len(acknowledged), w.book.Size())
+}
+
+// await waits until something is so, as long as a busy machine may need.
+func (w *world) await(so func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(time.Minute); !so(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Fatal("nothing happens")
+		}
+	}
 }
 
 func (w *world) statusOf(witness string) string {

@@ -106,7 +106,8 @@ func TestKill(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(time.Duration(200+45*round) * time.Millisecond)
+		w.await(func() bool { mu.Lock(); defer mu.Unlock(); return len(answered) > round })
+		time.Sleep(time.Duration(45*round) * time.Millisecond)
 		cmd.Process.Kill()
 		cmd.Wait()
 		wg.Wait()
@@ -123,8 +124,15 @@ func TestKill(t *testing.T) {
 			w.must(w.put(p.chain.Newest()))
 		}
 	}
-	if len(answered) < 8 {
-		t.Errorf("only %d statements were answered between kills", len(answered))
-	}
 	t.Logf("%d statements answered of %d sent, 6 kills", len(answered), len(tried))
+}
+
+// await waits until something is so, as long as a busy machine may need.
+func (w *world) await(so func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(time.Minute); !so(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Fatal("nothing happens")
+		}
+	}
 }
