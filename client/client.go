@@ -252,7 +252,7 @@ func (d *Device) loadDirectory(statements, checkpoint [][]byte) (err error) {
 		if err != nil {
 			return err
 		}
-		if d.checkpoint, err = log.policy.Checkpoint(signed, d.cfg.Now(), 0); err != nil {
+		if d.checkpoint, err = log.policy.Remembered(signed); err != nil {
 			return fmt.Errorf("client: checkpoint of the directory: %w", err)
 		}
 	}

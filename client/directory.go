@@ -83,7 +83,7 @@ func (d *Device) sameDirectory(law charter.Hash) error {
 // lookUp asks for accounts, verifies each answer, and keeps what it says. It returns
 // them in the order asked for.
 func (d *Device) lookUp(ctx context.Context, accounts ...string) ([]*directory.Verified, error) {
-	log, err := d.directoryOf(d.self.law)
+	log, err := d.directoryOf(d.inForce(d.self.law)) // its witnesses may be others by now
 	if err != nil {
 		return nil, err
 	}

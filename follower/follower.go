@@ -98,11 +98,19 @@ func New(c Config) (*Follower, error) {
 		return nil, fmt.Errorf("follower: %w", err)
 	}
 	if c.Last != nil {
-		if f.last, err = f.policy.Checkpoint(c.Last, f.now(), 0); err != nil {
+		if f.last, err = f.policy.Remembered(c.Last); err != nil {
 			return nil, fmt.Errorf("follower: last checkpoint: %w", err)
 		}
 	}
 	return f, nil
+}
+
+// Adopt replaces the policy by another of the same log. What was seen before stays: the log
+// must continue it.
+func (f *Follower) Adopt(p *ledger.Policy) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.policy = p
 }
 
 // Last returns the newest checkpoint that was accepted, signed, or nil: to be stored and given

@@ -80,6 +80,25 @@ func (p *Policy) Checkpoint(signed []byte, now time.Time, maxAge time.Duration) 
 	return &Checkpoint{tree: tree, origin: origin, time: t, signed: formatNote(n)}, nil
 }
 
+// Remembered reads a checkpoint that its reader accepted before and kept, maybe under an
+// earlier policy of the same log. The log's signature must verify; without a quorum of this
+// policy its time is zero. Signed returns it as it was kept.
+func (p *Policy) Remembered(signed []byte) (*Checkpoint, error) {
+	n, err := note.Open(signed, p)
+	if err != nil {
+		return nil, refused("checkpoint: %v", err)
+	}
+	origin, tree, err := parseTree(n.Text)
+	if err != nil {
+		return nil, err
+	}
+	if origin != p.Origin() || !slices.ContainsFunc(n.Sigs, p.isLog) {
+		return nil, refused("checkpoint is not of log %q", p.Origin())
+	}
+	t, _ := p.quorumTime(n.Sigs, time.Time{}, 0)
+	return &Checkpoint{tree: tree, origin: origin, time: t, signed: bytes.Clone(signed)}, nil
+}
+
 // Cosignature says when a witness last stood by a checkpoint.
 type Cosignature struct {
 	Witness string    // its name in the policy
@@ -139,7 +158,18 @@ func (p *Policy) quorumTime(sigs []note.Signature, now time.Time, maxAge time.Du
 		}
 		return t, nil
 	}
-	return time.Time{}, refused("no quorum: %d cosignatures, %d of them dated in the future", len(all), early)
+	return time.Time{}, fail(ErrNoQuorum, "%d cosignatures, %d of them dated in the future; not by %s", []any{len(all), early, p.without(set)})
+}
+
+// without names the witnesses that are not in a set.
+func (p *Policy) without(set []bool) string {
+	var names []string
+	for i, w := range p.witnesses {
+		if !set[i] {
+			names = append(names, w.Name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // cosignatureTime reads the time of a verified cosignature, in seconds since

@@ -80,6 +80,25 @@ func (b *Book) InForce(name string, now time.Time) (*charter.Charter, bool) {
 	return nil, false
 }
 
+// Watchers returns the witness policy that has taken the place of another: that of the
+// version in force of the law of which some version has the other. It is the other itself if
+// no law has it, or if two laws that have it now name different ones.
+func (b *Book) Watchers(policy string, now time.Time) string {
+	found := ""
+	for name, head := range b.heads {
+		has := func(c *charter.Charter) bool { return c.Policy == policy }
+		c, ok := b.InForce(name, now)
+		switch {
+		case !ok || !slices.ContainsFunc(head.versions(), has):
+		case found != "" && found != c.Policy:
+			return policy
+		default:
+			found = c.Policy
+		}
+	}
+	return cmp.Or(found, policy)
+}
+
 // Actionable returns nil if the warrant entry at an index may be acted on now, as far
 // as the log tells: it counts, the version of the charter it stands under is in force,
 // and its rank is within the cap.

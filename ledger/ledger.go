@@ -60,6 +60,9 @@ var (
 	ErrRefused     = errors.New("refused")     // right in itself, but not proven as the policy wants
 )
 
+// ErrNoQuorum means that too few of a policy's witnesses cosigned. It is an [ErrRefused].
+var ErrNoQuorum = fmt.Errorf("%w: no quorum", ErrRefused)
+
 func malformed(format string, args ...any) error { return fail(wire.ErrMalformed, format, args) }
 func invalid(format string, args ...any) error   { return fail(ErrInvalid, format, args) }
 func unsupported(format string, args ...any) error {

@@ -47,8 +47,8 @@ func (r *Replica) Fresh() error {
 	return nil
 }
 
-// Policy returns the witness policy.
-func (r *Replica) Policy() *ledger.Policy { return r.config.Policy }
+// Policy returns the witness policy: that of the law in force, once the copy has it.
+func (r *Replica) Policy() *ledger.Policy { return r.policy.Load() }
 
 // Add puts an entry on the ledger, unless the copy shows that it is there. It
 // returns when the copy shows that the entry counts, with its verified proof
@@ -127,7 +127,7 @@ func (r *Replica) Prove(ctx context.Context, entry []byte, index uint64) (*ledge
 	if err := r.keepLast(ctx); err != nil {
 		return nil, nil, err
 	}
-	in, err := r.config.Policy.Include(entry, proof, r.config.Now(), r.config.MaxAge)
+	in, err := r.Policy().Include(entry, proof, r.config.Now(), r.config.MaxAge)
 	if err != nil {
 		return nil, nil, fmt.Errorf("replica: %w", err)
 	}

@@ -9,6 +9,10 @@
 // and the copy refuses all further work until an operator has looked:
 // [Replica.Refresh] and [Replica.Add] return the fork, also after a restart.
 //
+// When the law that names the policy it was opened with names other witnesses in the version
+// that is in force, these are the ones that count from then on, also after a restart with
+// the old policy. A new copy needs a policy that the log's checkpoints satisfy.
+//
 // [Replica.Add] adds an entry once, however often it is repeated, as long as
 // the copy is kept; it looks into the copy first and returns only what
 // the copy then shows to count, with a proof that it verified.
@@ -33,6 +37,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"writ/charter"
@@ -48,7 +53,7 @@ var ErrForked = errors.New("replica: refused: the ledger has forked")
 type Config struct {
 	Path     string           // database file
 	URL      string           // of the log, and of the notary's /add
-	Policy   *ledger.Policy   // which checkpoints count
+	Policy   *ledger.Policy   // which checkpoints count, until the law names other witnesses
 	Charters []charter.Hash   // first versions that count; see ledger.NewBook
 	MaxAge   time.Duration    // oldest checkpoint to work with; required
 	Every    time.Duration    // pause between two looks; 0 means 2 s
@@ -79,6 +84,7 @@ type Replica struct {
 	records *engine.Records
 	follow  *follower.Follower
 	turn    chan struct{} // holds one token: its taker may read the log and change the copy
+	policy  atomic.Pointer[ledger.Policy]
 
 	mu   sync.Mutex // guards what follows
 	book *ledger.Book
@@ -105,6 +111,7 @@ func Open(ctx context.Context, c Config) (*Replica, error) {
 		return nil, fmt.Errorf("replica: %w", err)
 	}
 	r := &Replica{config: c, records: records, turn: make(chan struct{}, 1), book: ledger.NewBook(c.Charters...)}
+	r.policy.Store(c.Policy)
 	r.turn <- struct{}{}
 	if err := r.load(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("replica: %w", err), records.Close())
@@ -130,7 +137,37 @@ func (r *Replica) load(ctx context.Context) error {
 	if err := r.replay(ctx); err != nil || last == nil {
 		return err
 	}
-	return r.reached(last)
+	if err := r.adopt(); err != nil {
+		return err
+	}
+	c, err := r.Policy().Remembered(last)
+	if err != nil {
+		return err
+	}
+	r.reached(c)
+	return nil
+}
+
+// adopt takes the witness policy of the version in force, if another version of that law has
+// the one that the copy was opened with. Where no first version is named anybody could
+// write such a law.
+func (r *Replica) adopt() error {
+	if len(r.config.Charters) == 0 {
+		return nil
+	}
+	var text string
+	r.View(func(b *ledger.Book) { text = b.Watchers(r.config.Policy.String(), r.config.Now()) })
+	if text == r.Policy().String() {
+		return nil
+	}
+	p, err := ledger.ParsePolicy(text)
+	if err != nil {
+		return err
+	}
+	r.config.Log.Info("ledger: the law in force names other witnesses", "quorum of", len(p.Witnesses()))
+	r.policy.Store(p)
+	r.follow.Adopt(p)
+	return nil
 }
 
 // replay applies the stored entries to the book.
@@ -154,16 +191,12 @@ func (r *Replica) replay(ctx context.Context) error {
 }
 
 // reached takes a checkpoint's time for the copy's, if the copy has all of its entries: a
-// part of them, however fresh, is not what the log says. The caller holds mu.
-func (r *Replica) reached(last []byte) error {
-	c, err := r.config.Policy.Checkpoint(last, r.config.Now(), 0)
-	if err != nil {
-		return fmt.Errorf("replica: %w", err)
-	}
+// part of them, however fresh, is not what the log says. The caller holds mu, if anybody else
+// has the copy.
+func (r *Replica) reached(c *ledger.Checkpoint) {
 	if r.book.Size() == c.Size() {
 		r.time = c.Time()
 	}
-	return nil
 }
 
 // Close closes the file.
@@ -197,6 +230,9 @@ func (r *Replica) Refresh(ctx context.Context) error {
 	defer r.give()
 	if err := r.forked(); err != nil {
 		return err
+	}
+	if err := r.adopt(); err != nil {
+		return fmt.Errorf("replica: %w", err)
 	}
 	var waiting []found
 	next := r.size()
@@ -268,7 +304,12 @@ func (r *Replica) keep(ctx context.Context, list []found) error {
 			return fmt.Errorf("replica: %w", err)
 		}
 	}
-	return r.reached(last)
+	c, err := r.Policy().Checkpoint(last, r.config.Now(), 0)
+	if err != nil {
+		return fmt.Errorf("replica: %w", err)
+	}
+	r.reached(c)
+	return nil
 }
 
 // keepFork stores both checkpoints of a fork and stops the copy.

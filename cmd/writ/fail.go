@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"writ/ledger"
 )
 
 // code is an exit code that scripts can rely on.
@@ -63,6 +65,8 @@ func report(w io.Writer, cmd *cobra.Command, err error) int {
 		f.code, f.hint = codeUsage, cmd.CommandPath()+" --help"
 	case errors.Is(err, syscall.EAGAIN):
 		f.hint = "another process runs on this directory; only one may"
+	case errors.Is(err, ledger.ErrNoQuorum):
+		f.hint = "the law may name other witnesses by now: take the newest deployment file, and policy.txt; if it is that one, witnesses are away"
 	case errors.Is(err, os.ErrNotExist):
 		f.hint = cmd.CommandPath() + " --help says which files it reads"
 	}

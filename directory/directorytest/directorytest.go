@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -80,6 +81,19 @@ func (d *Directory) Fork() *Directory {
 	defer d.mu.Unlock()
 	return &Directory{now: d.now, log: d.log, witness: d.witness, labels: d.labels, book: d.book.Clone(),
 		entries: slices.Clone(d.entries), hashes: slices.Clone(d.hashes), chains: maps.Clone(d.chains)}
+}
+
+// Replace puts another witness in the place of the one there is, and returns how a charter
+// names the directory's log and the new one.
+func (d *Directory) Replace() (policy string) {
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		panic("directorytest: " + err.Error())
+	}
+	d.set(func() { d.witness = key })
+	was := chartertest.Directory().Policy
+	i := strings.Index(was, "witness")
+	return fmt.Sprintf("%switness d %s\nquorum d\n", was[:i], cosigner{key: key}.vkey())
 }
 
 // Down says whether nobody gets an answer.
@@ -251,6 +265,14 @@ func (c cosigner) verifier() note.Verifier {
 		panic("directorytest: " + err.Error())
 	}
 	return s.Verifier()
+}
+
+func (c cosigner) vkey() string {
+	s, err := torchwood.NewCosignatureSigner("d.test", c.key)
+	if err != nil {
+		panic("directorytest: " + err.Error())
+	}
+	return s.Verifier().String()
 }
 
 func (c cosigner) Name() string    { return c.verifier().Name() }

@@ -58,6 +58,10 @@ type World struct {
 	AgencyKey  ed25519.PrivateKey
 	LogKey     string            // the notary's signing key, as package note writes it
 	Cosigners  map[string]string // the witnesses' keys, by name, as package witness writes them
+
+	urls   map[string]string // of the witnesses, by name
+	logDir string            // the notary's
+	notary *notary.Server
 }
 
 // Custodian is a directory with a key file.
@@ -73,7 +77,7 @@ func (c Custodian) Who() string { return c.Office + "/" + c.Custodian }
 // New makes a world whose charter change has adjusted, and logs the charter.
 func New(t testing.TB, change func(*charter.Charter), shapes ...chartertest.Shape) *World {
 	t.Helper()
-	w := &World{World: chartertest.New("testlaw", shapes...), T: t, Cosigners: map[string]string{}}
+	w := &World{World: chartertest.New("testlaw", shapes...), T: t, Cosigners: map[string]string{}, urls: map[string]string{}}
 	_, w.AgencyKey, _ = ed25519.GenerateKey(nil)
 	c := w.Charter
 	c.Review = uint64(time.Now().Add(365 * 24 * time.Hour).Unix())
@@ -84,20 +88,14 @@ func New(t testing.TB, change func(*charter.Charter), shapes ...chartertest.Shap
 	w.createKeys()
 	signer, vkey, err := note.GenerateKey(rand.Reader, "log.test/writ")
 	w.must(err)
-	text, urls := "log "+vkey+"\n", map[string]string{}
-	for _, name := range []string{"a", "b"} {
-		var err error
-		w.Cosigners[name], err = witness.GenerateKey(name+".test", rand.Reader)
-		w.must(err)
-		key, url, gate := w.startWitness(w.Cosigners[name], vkey)
-		text += fmt.Sprintf("witness %s %s\n", name, key)
-		urls[name], w.Witness = url, gate
-	}
+	text := "log " + vkey + "\n" + w.AddWitness("a", vkey) + w.AddWitness("b", vkey)
 	c.Policy = text + "group q all a b\nquorum q\n"
 	w.LogKey = signer
 	w.Policy, err = ledger.ParsePolicy(c.Policy)
 	w.must(err)
-	w.Gate = &Gate{to: w.startNotary(urls)}
+	w.logDir = t.TempDir()
+	w.startNotary(w.Policy)
+	w.Gate = &Gate{to: w.notary}
 	srv := httptest.NewServer(w.Gate)
 	t.Cleanup(srv.Close)
 	w.Ledger = srv.URL
@@ -123,27 +121,47 @@ func (w *World) createKeys() {
 	}
 }
 
-func (w *World) startWitness(text, log string) (vkey, url string, gate *Gate) {
+// AddWitness starts a witness of a log under a new key, and returns its line in a policy.
+// The gate in front of the last one is Witness.
+func (w *World) AddWitness(name, log string) (line string) {
+	w.T.Helper()
+	text, err := witness.GenerateKey(name+".test", rand.Reader)
+	w.must(err)
 	key, err := witness.ParseKey(text)
 	w.must(err)
 	s, err := witness.New(witness.Config{Dir: w.T.TempDir(), Key: key, Logs: []string{log}})
 	w.must(err)
-	gate = &Gate{to: s}
-	srv := httptest.NewServer(gate)
+	w.Witness = &Gate{to: s}
+	srv := httptest.NewServer(w.Witness)
 	w.T.Cleanup(func() { srv.Close(); s.Close() })
-	return s.VKey(), srv.URL, gate
+	w.Cosigners[name], w.urls[name] = text, srv.URL
+	return fmt.Sprintf("witness %s %s\n", name, s.VKey())
 }
 
-func (w *World) startNotary(witnesses map[string]string) *notary.Server {
-	s, err := notary.New(context.Background(), notary.Config{Dir: w.T.TempDir(), Signer: w.LogKey, Policy: w.Policy, Witnesses: witnesses,
+func (w *World) startNotary(policy *ledger.Policy) {
+	w.T.Helper()
+	s, err := notary.New(context.Background(), notary.Config{Dir: w.logDir, Signer: w.LogKey, Policy: policy, Witnesses: w.urls,
 		FirstCharters: []charter.Hash{w.Charter.Hash()}, Interval: 100 * time.Millisecond, Republish: 500 * time.Millisecond})
 	w.must(err)
-	w.T.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		s.Close(ctx)
-	})
-	return s
+	w.notary = s
+	w.T.Cleanup(func() { endNotary(s) })
+}
+
+// endNotary waits until what was admitted is published, if that takes no two seconds.
+func endNotary(s *notary.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	s.Close(ctx)
+}
+
+// RestartNotary ends the notary and starts it on its log with another policy.
+func (w *World) RestartNotary(policy *ledger.Policy) {
+	w.T.Helper()
+	w.Gate.Shut(true)
+	endNotary(w.notary)
+	w.startNotary(policy)
+	w.Gate.Turn(w.notary)
+	w.Gate.Shut(false)
 }
 
 func (w *World) must(err error) {

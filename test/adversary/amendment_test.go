@@ -63,22 +63,12 @@ func (l lasting) Actionable(ctx context.Context, index uint64, h ledger.EntryHas
 	return err
 }
 
-// copyOf opens a copy of the ledger.
-func copyOf(t testing.TB, w *testenv.World) *replica.Replica {
-	t.Helper()
-	r, err := replica.Open(ctx, replica.Config{Path: filepath.Join(t.TempDir(), "ledger.db"), URL: w.Ledger, Policy: w.Policy,
-		Charters: []charter.Hash{w.Charter.Hash()}, MaxAge: time.Minute})
-	w.Must(err)
-	t.Cleanup(func() { r.Close() })
-	w.Must(r.Refresh(ctx))
-	return r
-}
-
 // changing is a deployment whose law needs both of its judicial custodians and the one of
 // oversight, and can be amended within seconds.
 type changing struct {
 	*testenv.World
 	laws lasting
+	copy replica.Config   // of laws
 	next *charter.Charter // the version in force, after amend
 }
 
@@ -95,7 +85,11 @@ func newChanging(t *testing.T) *changing {
 		Charter:  func(c *charter.Charter) { c.Limits.ActivationDelay = uint64(activation / time.Second) },
 		Delivery: func(c *delivery.Config) { c.Laws = &w.laws },
 	})
-	w.laws.Replica = copyOf(t, w.World)
+	w.copy = replica.Config{Path: filepath.Join(t.TempDir(), "ledger.db"), URL: w.Ledger, Policy: w.Policy,
+		Charters: []charter.Hash{w.Charter.Hash()}, MaxAge: time.Minute}
+	w.laws.Replica = must(replica.Open(ctx, w.copy))
+	t.Cleanup(func() { w.laws.Close() })
+	w.Must(w.laws.Refresh(ctx))
 	return w
 }
 
@@ -303,4 +297,74 @@ func keyFile(t testing.TB, dir string) []byte {
 		t.Fatal(err)
 	}
 	return must(io.ReadAll(r))
+}
+
+// TM-18: an amendment replaces a witness. The one that left helps the notary, and another
+// that errs, to the quorum of before: a private history for custodians and for a copy of
+// the ledger. Everybody else goes on across the amendment without a restart, but the
+// notary, which asks the witnesses of both policies while the amendment waits.
+func TestWitnessWhoLeft(t *testing.T) {
+	t.Parallel()
+	w := newChanging(t)
+	ann, ben := w.person("ann"), w.person("ben")
+	id := w.Talk(ann, ben)
+	ann.Say(id, "before")
+	before, left := w.Policy, w.Witness
+	both := strings.Split(before.String(), "group")[0] + w.AddWitness("c", before.LogVKey())
+	w.RestartNotary(must(ledger.ParsePolicy(both + "group q all a b c\nquorum q\n")))
+	lines := strings.Split(both, "\n") // log, a, b, c
+	after := must(ledger.ParsePolicy(strings.Join(slices.Delete(lines, 2, 3), "\n") + "group q all a c\nquorum q\n"))
+	w.amend(w.draft(func(c *charter.Charter) { c.Policy = after.String() }), w.Asked())
+	for _, p := range []*testenv.Person{ann, ben} {
+		w.Must(p.Acknowledge(w.next.Hash()))
+	}
+	ann.Say(id, "after")
+	w.Sync(ben)
+
+	s := &spoken{World: w.World, ann: ann, id: id, capsule: ann.Capsule(id, ann.Group(id).Epoch(), 0), c: unpublished(w, "ann")}
+	private := w.LyingLog()
+	size := private.Size()
+	warrantEntry, requestEntry := w.Entries(s.c, ledger.DocketSigner(w.Docket), size, s.capsule)
+	private.Add(warrantEntry)
+	private.Add(requestEntry)
+	now := time.Now()
+	refused(t, w.World, "the quorum of before", s.pack(w.Approvals(s.c.Warrant), warrantEntry, private.Proof(size, now, "a", "b"),
+		requestEntry, private.Proof(size+1, now, "a", "b")), unseal.ReasonNotLogged)
+	w.Gate.Turn(private) // cosigned by a and b
+	if err := w.laws.Refresh(ctx); !errors.Is(err, ledger.ErrNoQuorum) {
+		breach(t, "a copy follows the quorum of before: %v", err)
+	}
+	w.Gate.Turn(nil)
+
+	left.Shut(true)
+	w.RestartNotary(after)
+	w.Policy = after
+	opening, err := examine.Open(ctx, w.Examiner(), w.authorise("ann"))
+	w.Must(err)
+	for _, part := range opening.Parts {
+		if report := must(bundle.Verify(must(bundle.Build(testenv.Contents(part), after)), after, w.Charter.Hash())); !report.Complete {
+			t.Errorf("%+v", report)
+		}
+	}
+	if len(opening.Parts) != 2 {
+		t.Errorf("%d parts, outside %v", len(opening.Parts), opening.Outside)
+	}
+
+	w.Must(w.laws.Close())
+	w.laws.Replica = must(replica.Open(ctx, w.copy)) // as its service is started again, with the file of before
+	w.Must(w.laws.Refresh(ctx))
+	lost := w.copy
+	lost.Path = filepath.Join(t.TempDir(), "ledger.db")
+	fresh := must(replica.Open(ctx, lost))
+	defer fresh.Close()
+	if err := fresh.Refresh(ctx); !errors.Is(err, ledger.ErrNoQuorum) || !strings.Contains(err.Error(), "not by b") {
+		t.Errorf("a new copy under the policy of before: %v", err)
+	}
+}
+
+// unpublished is an approved warrant under the version in force that nobody logged.
+func unpublished(w *changing, subject string) *examine.Case {
+	x, reader := w.Warrant(subject)
+	x.Charter = w.next.Hash()
+	return must(examine.NewCase(x, reader))
 }
