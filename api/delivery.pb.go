@@ -108,6 +108,7 @@ type Hint struct {
 	RetryAfterMs  uint32                 `protobuf:"varint,2,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"` // unavailable: wait so long
 	WinnerSeq     uint64                 `protobuf:"varint,3,opt,name=winner_seq,json=winnerSeq,proto3" json:"winner_seq,omitempty"`            // aborted: where the commit stands that won
 	Epoch         uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`                                     // the conversation's current epoch, where it matters
+	Law           []byte                 `protobuf:"bytes,5,opt,name=law,proto3" json:"law,omitempty"`                                          // hash of the version in force, where the device's is superseded
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -168,6 +169,13 @@ func (x *Hint) GetEpoch() uint64 {
 		return x.Epoch
 	}
 	return 0
+}
+
+func (x *Hint) GetLaw() []byte {
+	if x != nil {
+		return x.Law
+	}
+	return nil
 }
 
 type RegisterRequest struct {
@@ -2557,13 +2565,14 @@ var File_delivery_proto protoreflect.FileDescriptor
 
 const file_delivery_proto_rawDesc = "" +
 	"\n" +
-	"\x0edelivery.proto\x12\awrit.v1\"u\n" +
+	"\x0edelivery.proto\x12\awrit.v1\"\x87\x01\n" +
 	"\x04Hint\x12\x12\n" +
 	"\x04hint\x18\x01 \x01(\tR\x04hint\x12$\n" +
 	"\x0eretry_after_ms\x18\x02 \x01(\rR\fretryAfterMs\x12\x1d\n" +
 	"\n" +
 	"winner_seq\x18\x03 \x01(\x04R\twinnerSeq\x12\x14\n" +
-	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\"\x9e\x01\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x10\n" +
+	"\x03law\x18\x05 \x01(\fR\x03law\"\x9e\x01\n" +
 	"\x0fRegisterRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12#\n" +

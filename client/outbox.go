@@ -163,7 +163,7 @@ func (c *conversation) waits(i *item, err error) bool {
 	case c.device.broken != nil, errors.Is(err, ErrClock), errors.Is(err, ErrDelivery), errors.Is(err, ErrHalted), errors.Is(err, errBusy), errors.Is(err, ErrDirectory),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return true
-	case errors.Is(err, ErrUnknownLaw):
+	case errors.Is(err, ErrUnknownLaw), errors.Is(err, ErrUnread), errors.Is(err, ErrSuperseded):
 		return i.kind == itemText
 	case errors.As(err, &e):
 		return temporary(err)

@@ -167,5 +167,28 @@ func (c *conversation) notPosted(ctx context.Context, i *item, why error) error 
 	i.sealed, i.capsule, i.epoch = nil, nil, 0
 	s := &step{}
 	s.put(numbered(keyOutbox, i.number), i.encode())
-	return c.finish(s)
+	return errors.Join(c.finish(s), c.superseded(why))
+}
+
+// ErrSuperseded is wrapped where delivery takes nothing more under this device's version
+// of its law, and the device's own copy of the ledger does not show the next one in force
+// yet.
+var ErrSuperseded = errors.New("a newer version of the law is in force")
+
+// superseded returns an error if delivery refused a message for its law's version and
+// this device can't move to the next by itself: an [*UnreadError] if the person has to
+// acknowledge it first, or [ErrSuperseded].
+func (c *conversation) superseded(why error) error {
+	h := hint(why)
+	if h == nil || len(h.Law) == 0 {
+		return nil
+	}
+	if err := c.readLaws(); err != nil {
+		return err
+	}
+	d := c.device
+	if own := c.epochs[c.group.Epoch()].members[c.group.OwnLeaf()]; own.law == d.self.law && d.inForce(own.law) == own.law {
+		return fmt.Errorf("client: %w: %w", ErrSuperseded, why)
+	}
+	return nil
 }

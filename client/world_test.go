@@ -61,7 +61,7 @@ func newWorld(t testing.TB) *world {
 		w.laws[h] = c
 	}
 	var err error
-	w.service, err = delivery.Open(delivery.Config{Store: engine.Config{Path: filepath.Join(fastDir(t), "db")}, Laws: w.laws, Now: w.Now, Address: address})
+	w.service, err = delivery.Open(delivery.Config{Store: engine.Config{Path: filepath.Join(fastDir(t), "db")}, Laws: dated{w.laws, w}, Now: w.Now, Address: address})
 	w.check(err)
 	server := httptest.NewServer(w.service.Handler())
 	w.url = server.URL
@@ -82,6 +82,16 @@ func fastDir(t testing.TB) string {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
+}
+
+// dated are the laws with what the book says of their time.
+type dated struct {
+	delivery.Fixed
+	w *world
+}
+
+func (d dated) InForce(name string, at time.Time) (*charter.Charter, bool) {
+	return d.w.book.InForce(name, at)
 }
 
 func (w *world) enact(s *charter.Signed) charter.Hash {

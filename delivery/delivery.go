@@ -13,7 +13,8 @@
 //     that a commit states must be delivery's own, within [Config.Tolerance].
 //   - An application message comes from a device that is a member in its epoch
 //     and now; its epoch is the current one or one of the three before, and not
-//     older than the sender's charter allows; and its authenticated data is the
+//     older than the sender's charter allows; no newer version of that charter has
+//     been in force for that long; and its authenticated data is the
 //     hash of a capsule that is stored for that very compartment. Under a charter
 //     without exceptional access there is no capsule and no authenticated data.
 //   - A capsule's label must say what delivery knows of the compartment: suite,
@@ -110,6 +111,9 @@ type Laws interface {
 	// Versions returns a charter that is on the ledger and those before it, the newest
 	// first; none if it is unknown.
 	Versions(h charter.Hash) []*charter.Charter
+	// InForce returns the version of the charter of a name that was in force at a time,
+	// as far as this copy of the ledger tells.
+	InForce(name string, at time.Time) (*charter.Charter, bool)
 	// Actionable returns nil if the warrant entry that the ledger has at an index may be
 	// acted on now: it counts, its charter is in force, and it is within the cap.
 	Actionable(ctx context.Context, index uint64, h ledger.EntryHash) error
@@ -144,6 +148,9 @@ func (f Fixed) Versions(h charter.Hash) (list []*charter.Charter) {
 	}
 	return list
 }
+
+// InForce implements [Laws]: nobody knows.
+func (Fixed) InForce(string, time.Time) (*charter.Charter, bool) { return nil, false }
 
 // Actionable implements [Laws].
 func (Fixed) Actionable(context.Context, uint64, ledger.EntryHash) error { return nil }

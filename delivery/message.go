@@ -113,6 +113,9 @@ func (s *Service) checkSender(ctx context.Context, c *conversation, id directory
 	if err != nil {
 		return 0, nil, err
 	}
+	if err := s.checkVersion(law); err != nil {
+		return 0, nil, err
+	}
 	if law.Mode == charter.NoAccess {
 		if len(outside.AuthenticatedData)+len(sealed) != 0 {
 			return 0, nil, malformed("a capsule, or authenticated data to name one, under a law without exceptional access")
@@ -134,6 +137,19 @@ func (s *Service) checkSender(ctx context.Context, c *conversation, id directory
 		return 0, nil, malformed("the capsule is not the one that the message names")
 	}
 	return m.Leaf, d, nil
+}
+
+// checkVersion refuses to go on under a version of a charter when a newer one has been
+// in force for as long as an epoch of the older may live (DEL-36).
+func (s *Service) checkVersion(law *charter.Charter) error {
+	grace := time.Duration(law.Limits.MaxEpochAge) * time.Second
+	next, ok := s.config.Laws.InForce(law.Name, s.now().Add(-grace))
+	if !ok || next.Number <= law.Number {
+		return nil
+	}
+	h := next.Hash()
+	return fault(connect.CodeFailedPrecondition, &api.Hint{Hint: "Read the version in force, acknowledge it, commit under it, then send.", Law: h[:]},
+		"refused: version %d of the law %q is superseded: version %d has been in force for more than %v", law.Number, law.Name, next.Number, grace)
 }
 
 func (s *Service) checkCapsuleStored(ctx context.Context, c *conversation, epoch uint64, leaf uint32, hash []byte) error {

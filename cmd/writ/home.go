@@ -123,6 +123,10 @@ func withHome(cmd *cobra.Command, dir string, f func(*home) error) (err error) {
 // personError adds what a person can do about an error of their device.
 func personError(err error) error {
 	switch {
+	case errors.Is(err, client.ErrQueued) && errors.Is(err, client.ErrUnread):
+		return fail(codeRefused, err, "it is kept; writ law shows what is to be read, writ law acknowledge HASH and writ read send it")
+	case errors.Is(err, client.ErrQueued) && errors.Is(err, client.ErrSuperseded):
+		return fail(codeUnavailable, err, "it is kept; the ledger shows the new version of the law in a minute: then read it with writ law")
 	case errors.Is(err, client.ErrQueued):
 		return fail(codeUnavailable, err, "it is kept; writ read sends it when delivery answers again")
 	case errors.Is(err, client.ErrClock):
