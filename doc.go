@@ -52,7 +52,7 @@
 //	docket           internal/wire api charter engine ledger replica warrant
 //	custodian        internal/keyfile internal/wire api capsule charter engine ledger replica unseal warrant
 //	client           internal/wire api capsule charter directory ledger mls notice notice/beacon warrant
-//	examine          internal/wire api capsule charter follower ledger mls notice unseal warrant
+//	examine          internal/wire api capsule charter ledger mls notice replica unseal warrant
 //	setup            charter custodian directory examine notice/beacon operator warrant witness
 //	reading          api bundle ledger replica warrant
 //	cmd/writ         *

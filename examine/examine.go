@@ -51,8 +51,8 @@ import (
 
 	"writ/api"
 	"writ/charter"
-	"writ/follower"
 	"writ/ledger"
+	"writ/replica"
 	"writ/unseal"
 	"writ/warrant"
 )
@@ -90,10 +90,8 @@ type Config struct {
 	Agency     *Agency
 	Delivery   api.DeliveryClient
 	Custodians map[string]api.CustodianClient // by "office/custodian"; those not listed are not asked
-	Ledger     string                         // URL of the log
-	Policy     *ledger.Policy                 // which witnesses it trusts
+	Ledger     *replica.Replica               // the agency's own copy of the log
 	MaxAge     time.Duration                  // oldest checkpoint it works with: the charter's freshness
-	Charters   []charter.Hash                 // first versions of the laws it knows; none: any
 	Now        func() time.Time               // nil means time.Now
 	Progress   func(Progress)                 // told of each step; may be nil
 }
@@ -126,10 +124,9 @@ type examiner struct {
 	Config
 	c      *Case
 	hash   warrant.Hash
-	reader *follower.Follower
-	chain  *chain
 	law    *charter.Charter
-	sealed []sealed // what delivery has in scope
+	laws   []*charter.Charter // it and those before it, the newest first
+	sealed []sealed           // what delivery has in scope
 
 	parts   []*Opened
 	outside []Skipped
@@ -139,19 +136,15 @@ type examiner struct {
 }
 
 // newExaminer fills in what a configuration leaves open.
-func newExaminer(config Config, c *Case) (*examiner, error) {
+func newExaminer(config Config, c *Case) *examiner {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
 	if config.Progress == nil {
 		config.Progress = func(Progress) {}
 	}
-	reader, err := follower.New(follower.Config{URL: config.Ledger, Policy: config.Policy, MaxAge: config.MaxAge, Now: config.Now})
-	if err != nil {
-		return nil, fmt.Errorf("examine: %w", err)
-	}
-	return &examiner{Config: config, c: c, hash: c.Warrant.Hash(), reader: reader,
-		out: &Opened{Warrant: c.Warrant.Encode(), WarrantSalt: c.Salt}}, nil
+	return &examiner{Config: config, c: c, hash: c.Warrant.Hash(),
+		out: &Opened{Warrant: c.Warrant.Encode(), WarrantSalt: c.Salt}}
 }
 
 // run takes steps in order, to the first that fails.
@@ -167,14 +160,18 @@ func run(ctx context.Context, steps ...func(context.Context) error) error {
 // prove adds the proofs of the law to what was opened, each under a checkpoint
 // of now.
 func (x *examiner) prove(ctx context.Context) error {
-	for _, index := range x.chain.lawEntries(x.law) {
+	var laws, keys []uint64
+	x.Ledger.View(func(b *ledger.Book) {
+		laws, keys = b.CharterPlaces(x.c.Warrant.Charter), b.KeyPlaces(x.law.Name, x.periods())
+	})
+	for _, index := range laws {
 		p, err := x.proven(ctx, index)
 		if err != nil {
 			return err
 		}
 		x.out.Charters = append(x.out.Charters, *p)
 	}
-	for _, index := range x.chain.keyEntries(x.law, x.periods()) {
+	for _, index := range keys {
 		p, err := x.proven(ctx, index)
 		if err != nil {
 			return err
@@ -186,11 +183,15 @@ func (x *examiner) prove(ctx context.Context) error {
 
 // proven returns an entry with its verified proof.
 func (x *examiner) proven(ctx context.Context, index uint64) (*Proven, error) {
-	entry, proof, err := x.reader.Proof(ctx, index)
+	entry, err := x.Ledger.Entry(ctx, index)
 	if err != nil {
 		return nil, fmt.Errorf("examine: %w", err)
 	}
-	if _, err := x.Policy.Include(entry, proof, x.Now(), x.MaxAge); err != nil {
+	_, proof, err := x.Ledger.Prove(ctx, entry, index)
+	if err != nil {
+		return nil, fmt.Errorf("examine: %w", err)
+	}
+	if _, err := x.Ledger.Policy().Include(entry, proof, x.Now(), x.MaxAge); err != nil {
 		return nil, fmt.Errorf("examine: %w", err)
 	}
 	return &Proven{Entry: entry, Proof: proof, Index: index}, nil

@@ -125,8 +125,8 @@ func (s *story) authorise(subject string, change func(*warrant.Warrant)) *examin
 }
 
 func (s *story) config() examine.Config {
-	return examine.Config{Agency: s.agency, Delivery: s.delivery, Custodians: s.custodians, Ledger: s.Ledger, Policy: s.Policy,
-		MaxAge: time.Minute, Charters: []charter.Hash{s.Charter.Hash()}}
+	return examine.Config{Agency: s.agency, Delivery: s.delivery, Custodians: s.custodians,
+		Ledger: s.Replica(), MaxAge: time.Minute}
 }
 
 // openOne opens what fits in one request.

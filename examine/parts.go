@@ -193,10 +193,7 @@ type Requested struct {
 // does it too: as long as delivery has nothing new in scope, with the same
 // entries.
 func Request(ctx context.Context, config Config, c *Case) (*Requested, error) {
-	x, err := newExaminer(config, c)
-	if err != nil {
-		return nil, err
-	}
+	x := newExaminer(config, c)
 	if err := run(ctx, x.readLedger, x.findWarrant, x.disclose); err != nil {
 		return nil, err
 	}
@@ -217,10 +214,7 @@ func Open(ctx context.Context, config Config, c *Case) (*Opening, error) {
 	if c.Warrant.Action != warrant.Disclose {
 		return nil, ErrAction
 	}
-	x, err := newExaminer(config, c)
-	if err != nil {
-		return nil, err
-	}
+	x := newExaminer(config, c)
 	if err := run(ctx, x.readLedger, x.findWarrant, x.disclose); err != nil {
 		return nil, err
 	}

@@ -37,10 +37,7 @@ func Preserve(ctx context.Context, config Config, c *Case) (*Held, error) {
 	if c.Warrant.Action != warrant.Preserve {
 		return nil, ErrAction
 	}
-	x, err := newExaminer(config, c)
-	if err != nil {
-		return nil, err
-	}
+	x := newExaminer(config, c)
 	if err := run(ctx, x.readLedger, x.findWarrant, x.disclose); err != nil {
 		return nil, err
 	}
@@ -70,7 +67,7 @@ func (x *examiner) held(compartments int) HeldPart {
 
 // kept verifies that a custodian logged that it keeps its shares.
 func (x *examiner) kept(office, custodian string, k *api.Kept) (*Release, []unseal.Share, error) {
-	in, err := x.Policy.Include(k.GetIntent(), k.GetIntentProof(), x.Now(), 0)
+	in, err := x.Ledger.Policy().Include(k.GetIntent(), k.GetIntentProof(), x.Now(), 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("examine: intent of %s: %w", custodian, err)
 	}

@@ -34,10 +34,13 @@ type answer struct {
 // read. Custodians refuse it too, but one that answered before gives the same
 // answer again.
 func (x *examiner) unsealed(ctx context.Context) error {
-	if _, err := x.reader.Update(ctx, x.chain.book.Size(), x.chain.apply); err != nil {
+	if err := x.Ledger.Refresh(ctx); err != nil {
 		return fmt.Errorf("examine: %w", err)
 	}
-	if why, sealed := x.chain.book.Sealed(ledger.HashEntry(x.out.RequestEntry.Entry), x.Now()); sealed {
+	var why string
+	var sealed bool
+	x.Ledger.View(func(b *ledger.Book) { why, sealed = b.Sealed(ledger.HashEntry(x.out.RequestEntry.Entry), x.Now()) })
+	if sealed {
 		return fmt.Errorf("%w: %s", ErrSealed, why)
 	}
 	return nil
@@ -167,7 +170,7 @@ func (x *examiner) granted(office, custodian string, g *api.Granted) (*Release, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("examine: %w", err)
 	}
-	in, err := x.Policy.Include(g.GetIntent(), g.GetIntentProof(), x.Now(), 0)
+	in, err := x.Ledger.Policy().Include(g.GetIntent(), g.GetIntentProof(), x.Now(), 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("examine: intent of %s: %w", custodian, err)
 	}

@@ -2,10 +2,12 @@ package replica
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
 
+	"writ/engine"
 	"writ/follower"
 	"writ/ledger"
 )
@@ -107,6 +109,26 @@ func (r *Replica) await(ctx context.Context, e *ledger.Entry) (*uint64, error) {
 		case <-time.After(poll):
 		}
 	}
+}
+
+// Entry returns the entry at an index as the copy has it. It reads the log on if the
+// copy does not reach so far.
+func (r *Replica) Entry(ctx context.Context, index uint64) ([]byte, error) {
+	if index >= r.size() {
+		if err := r.Refresh(ctx); err != nil {
+			return nil, err
+		}
+	}
+	b, err := r.records.Get(ctx, entries, binary.BigEndian.AppendUint64(nil, index))
+	switch {
+	case errors.Is(err, engine.ErrNotFound):
+		return nil, fmt.Errorf("replica: %w: the ledger has no entry %d yet", ledger.ErrRefused, index)
+	case err != nil:
+		return nil, fmt.Errorf("replica: %w", err)
+	case len(b) < 8:
+		return nil, fmt.Errorf("replica: %w", engine.ErrCorrupt)
+	}
+	return b[8:], nil
 }
 
 // Prove returns an entry at an index with its verified proof under a fresh

@@ -1,6 +1,7 @@
 package replica_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -182,6 +183,29 @@ func TestAddAndRestart(t *testing.T) {
 	r.View(func(b *ledger.Book) { findings = len(b.Findings()) })
 	if findings > 0 {
 		t.Errorf("%d findings", findings)
+	}
+}
+
+// An entry is read from the copy, and the log only for what the copy lacks.
+func TestEntry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.show()
+	law := ledger.CharterEntry(w.Sign(w.Charter))
+	behind, ahead := w.open(filepath.Join(t.TempDir(), "a.db")), w.open(filepath.Join(t.TempDir(), "b.db"))
+	w.add(behind, law)
+	w.add(ahead, w.warrant(1))
+	for index, want := range [][]byte{law, w.warrant(1)} {
+		if got, err := behind.Entry(ctx, uint64(index)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("entry %d: %x, %v", index, got, err)
+		}
+	}
+	if b, err := behind.Entry(ctx, 2); !errors.Is(err, ledger.ErrRefused) {
+		t.Errorf("an entry that nobody logged: %x, %v", b, err)
+	}
+	w.shown.Store(nil) // whoever asks the log now panics
+	if got, err := behind.Entry(ctx, 1); err != nil || !bytes.Equal(got, w.warrant(1)) {
+		t.Errorf("without the log: %x, %v", got, err)
 	}
 }
 

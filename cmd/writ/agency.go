@@ -83,9 +83,13 @@ func (a *agency) law(cmd *cobra.Command, h charter.Hash) (*charter.Charter, erro
 	defer copy.Close()
 	c, ok := laws{copy}.Charter(h)
 	if !ok {
-		return nil, fail(codeRefused, fmt.Errorf("charter %s is not on the ledger", h), "writ warrant template names the charter in force")
+		return nil, noCharter(h)
 	}
 	return c, nil
+}
+
+func noCharter(h charter.Hash) error {
+	return fail(codeRefused, fmt.Errorf("charter %s is not on the ledger", h), "writ warrant template names the charter in force")
 }
 
 // ledger opens the agency's copy of the ledger and reads it up to now.
@@ -101,17 +105,30 @@ func (a *agency) ledger(cmd *cobra.Command) (*replica.Replica, error) {
 	return copy, nil
 }
 
-// config is whom an opening talks to.
-func (a *agency) config(freshness time.Duration) examine.Config {
-	c := examine.Config{
-		Agency: a.agency, Delivery: api.NewDeliveryClient(http.DefaultClient, a.deployment.Delivery),
-		Custodians: map[string]api.CustodianClient{}, Ledger: a.deployment.Ledger, Policy: a.trust.policy,
-		MaxAge: freshness, Charters: a.trust.firsts,
+// examiner is whom an opening of a case talks to, with the agency's copy of the ledger
+// read up to now, which the caller closes.
+func (a *agency) examiner(cmd *cobra.Command, c *examine.Case) (examine.Config, error) {
+	config := examine.Config{Agency: a.agency, Delivery: api.NewDeliveryClient(http.DefaultClient, a.deployment.Delivery),
+		Custodians: a.custodians()}
+	var err error
+	if config.Ledger, err = a.ledger(cmd); err != nil {
+		return config, err
 	}
+	law, ok := laws{config.Ledger}.Charter(c.Warrant.Charter)
+	if !ok {
+		return config, errors.Join(noCharter(c.Warrant.Charter), config.Ledger.Close())
+	}
+	config.MaxAge = time.Duration(law.Limits.Freshness) * time.Second
+	return config, nil
+}
+
+// custodians are those of the deployment, by "office/custodian".
+func (a *agency) custodians() map[string]api.CustodianClient {
+	clients := map[string]api.CustodianClient{}
 	for who, url := range a.deployment.Custodians {
-		c.Custodians[who] = api.NewCustodianClient(http.DefaultClient, url)
+		clients[who] = api.NewCustodianClient(http.DefaultClient, url)
 	}
-	return c
+	return clients
 }
 
 // caseFile is how a case is kept.
@@ -154,15 +171,6 @@ func (a *agency) loadCase(name string) (*examine.Case, error) {
 		return nil, fmt.Errorf("case %s: malformed: salts of %d and %d bytes", name, len(f.Salt), len(f.NoticeSalt))
 	}
 	return &examine.Case{Warrant: w, Salt: [32]byte(f.Salt), NoticeSalt: [32]byte(f.NoticeSalt), Reader: a.reader, Renewed: f.Renewed}, nil
-}
-
-// freshness is how old a checkpoint may be for a custodian under a case's law.
-func (a *agency) freshness(cmd *cobra.Command, c *examine.Case) (time.Duration, error) {
-	law, err := a.law(cmd, c.Warrant.Charter)
-	if err != nil {
-		return 0, err
-	}
-	return time.Duration(law.Limits.Freshness) * time.Second, nil
 }
 
 // inForce returns the charter in force that a hash names, or the only one.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
-	"time"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
@@ -95,11 +94,11 @@ func (s *story) findCapsule(wanted func(*capsule.Label) bool) []byte {
 // allRefuse sends a package to every custodian and demands refusals.
 func (s *story) allRefuse(cmd *cobra.Command, p *examine.Package) error {
 	refused, total, why := 0, 0, map[string]int{}
-	law := s.law()
+	law, clients := s.law(), s.agency.custodians()
 	for _, o := range law.Offices {
 		for _, cu := range o.Custodians {
 			total++
-			client := s.agency.config(0).Custodians[o.ID+"/"+cu.ID]
+			client := clients[o.ID+"/"+cu.ID]
 			answer, err := examine.Ask(cmd.Context(), client, law, o.ID, cu.ID, p)
 			if err != nil {
 				return callError(err)
@@ -207,7 +206,7 @@ func (s *story) goBeyondCap(cmd *cobra.Command) error {
 		last = c
 	}
 	s.say("The law allows %d warrants a day. Number %d is approved by everybody and published\nlike the others.", demoCap, demoCap+1)
-	_, err := examine.Open(cmd.Context(), s.agency.config(time.Minute), last)
+	_, err := s.agency.open(cmd, last)
 	// Custodians count for themselves too; delivery is asked before them.
 	s.must(connect.CodeOf(err) == connect.CodePermissionDenied, "delivery, by its own count of the ledger, hands out nothing for it, not even sealed:\n        %s", short(err))
 	return nil

@@ -130,7 +130,7 @@ func (s *story) lackOneOffice(cmd *cobra.Command) error {
 	s.processes.stop("publication-1", "publication-2")
 	s.say("Both custodians of the publishers are switched off. All five others are willing.")
 	began := time.Now()
-	_, err := examine.Open(cmd.Context(), s.agency.config(time.Minute), s.cases["first"])
+	_, err := s.agency.open(cmd, s.cases["first"])
 	var blocked *examine.BlockedError
 	if !errors.As(err, &blocked) {
 		s.must(false, "opening fails for lack of shares: %v", err)
@@ -149,7 +149,7 @@ func (s *story) openCompartment(cmd *cobra.Command) error {
 		return err
 	}
 	began := time.Now()
-	o, err := openCase(cmd, s.agency.config(time.Minute), s.cases["first"])
+	o, err := s.agency.open(cmd, s.cases["first"])
 	if err != nil {
 		return examineError(err)
 	}

@@ -288,11 +288,7 @@ func (d *drill) open(cmd *cobra.Command) (err error) {
 	if d.c, err = d.a.loadCase(d.record.Case); err != nil {
 		return err
 	}
-	fresh, err := d.a.freshness(cmd, d.c)
-	if err != nil {
-		return err
-	}
-	o, err := openCase(cmd, d.a.config(fresh), d.c)
+	o, err := d.a.open(cmd, d.c)
 	if err != nil {
 		return examineError(err)
 	}

@@ -35,11 +35,12 @@ interrupted goes on where it stopped.`,
 		if err != nil {
 			return err
 		}
-		fresh, err := a.freshness(cmd, c)
+		config, err := a.examiner(cmd, c)
 		if err != nil {
 			return err
 		}
-		held, err := examine.Preserve(cmd.Context(), a.config(fresh), c)
+		defer config.Ledger.Close()
+		held, err := examine.Preserve(cmd.Context(), config, c)
 		if err != nil {
 			return examineError(err)
 		}

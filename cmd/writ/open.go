@@ -46,14 +46,10 @@ It can be repeated: an opening that was interrupted goes on where it stopped.`,
 		if *out == "" {
 			*out = filepath.Join(a.dir, "cases", args[0]+".writ")
 		}
-		fresh, err := a.freshness(cmd, c)
-		if err != nil {
-			return err
-		}
 		if len(c.Warrant.Readers) == 0 {
 			return fail(codeRefused, errors.New("the warrant names nobody who may read what it opens"), noReaders)
 		}
-		o, err := openCase(cmd, a.config(fresh), c)
+		o, err := a.open(cmd, c)
 		if err != nil {
 			return examineError(err)
 		}
@@ -66,8 +62,13 @@ It can be repeated: an opening that was interrupted goes on where it stopped.`,
 	return cmd
 }
 
-// openCase opens with a line of progress.
-func openCase(cmd *cobra.Command, config examine.Config, c *examine.Case) (*examine.Opening, error) {
+// open opens what a case names, with a line of progress.
+func (a *agency) open(cmd *cobra.Command, c *examine.Case) (*examine.Opening, error) {
+	config, err := a.examiner(cmd, c)
+	if err != nil {
+		return nil, err
+	}
+	defer config.Ledger.Close()
 	bars := map[string]*progress{}
 	config.Progress = func(p examine.Progress) {
 		if bars[p.Stage] == nil {

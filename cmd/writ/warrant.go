@@ -330,11 +330,12 @@ act on exactly these, all or nothing.`,
 		if err != nil {
 			return err
 		}
-		fresh, err := a.freshness(cmd, c)
+		config, err := a.examiner(cmd, c)
 		if err != nil {
 			return err
 		}
-		r, err := examine.Request(cmd.Context(), a.config(fresh), c)
+		defer config.Ledger.Close()
+		r, err := examine.Request(cmd.Context(), config, c)
 		if err != nil {
 			return examineError(err)
 		}

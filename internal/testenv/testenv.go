@@ -140,8 +140,8 @@ func (w *World) Authorise(subject string, change ...func(*warrant.Warrant)) *exa
 
 // Examiner is how the agency opens.
 func (w *World) Examiner() examine.Config {
-	return examine.Config{Agency: w.Agency, Delivery: api.NewDeliveryClient(http.DefaultClient, w.URL), Custodians: w.Asked(), Ledger: w.Ledger,
-		Policy: w.Policy, MaxAge: time.Minute, Charters: []charter.Hash{w.Charter.Hash()}}
+	return examine.Config{Agency: w.Agency, Delivery: api.NewDeliveryClient(http.DefaultClient, w.URL), Custodians: w.Asked(),
+		Ledger: w.Replica(), MaxAge: time.Minute}
 }
 
 // Open opens what a case names and fits in one request.

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ import (
 	"writ/follower"
 	"writ/ledger"
 	"writ/notary"
+	"writ/replica"
 	"writ/unseal"
 	"writ/warrant"
 	"writ/witness"
@@ -176,6 +178,16 @@ func (w *World) Follower() *follower.Follower {
 	f, err := follower.New(follower.Config{URL: w.Ledger, Policy: w.Policy, MaxAge: time.Minute})
 	w.must(err)
 	return f
+}
+
+// Replica opens a copy of the log that reads when it is told to.
+func (w *World) Replica() *replica.Replica {
+	w.T.Helper()
+	r, err := replica.Open(context.Background(), replica.Config{Path: filepath.Join(w.T.TempDir(), "ledger.db"), URL: w.Ledger,
+		Policy: w.Policy, Charters: []charter.Hash{w.Charter.Hash()}, MaxAge: time.Minute})
+	w.must(err)
+	w.T.Cleanup(func() { r.Close() })
+	return r
 }
 
 // Add puts an entry on the log.
