@@ -93,7 +93,7 @@ func TestProposalListRules(t *testing.T) {
 		{"12.2 client twice", byValue(&proposal{kind: proposalAdd, add: same}, &proposal{kind: proposalAdd, add: same}), "occurs twice"},
 		{"12.1.3 blank leaf", byValue(remove(3)), "blank leaf"},
 		{"12.1.3 no leaf", byValue(remove(1 << 31)), "blank leaf"},
-		{"8.4 nonce", byValue(&proposal{kind: proposalPSK, psk: pskID{kind: pskExternal, id: []byte("external"), nonce: nonce[1:]}}), "nonce"},
+		{"8.4 nonce", byValue(&proposal{kind: proposalPSK, psk: pskID{kind: pskExternal, id: []byte("external"), nonce: nonce[1:]}}), "PSK nonce"},
 		{"12.1.4 usage", byValue(&proposal{kind: proposalPSK, psk: pskID{kind: pskResumption, usage: usageBranch, nonce: nonce}}), "usage"},
 		{"12.1.7 unsupported extension", &commit{proposals: byValue(gce(Extension{Type: 0xf123})).proposals, path: w.path(0)}, "lacks group extension"},
 		{"11.1 required capability", &commit{proposals: byValue(gce(Capabilities{Extensions: []ExtensionType{0xf123}}.Required())).proposals, path: w.path(0)}, "required extension"},

@@ -194,7 +194,7 @@ func (j *joining) pskSecret() ([]byte, error) {
 	var keys [][]byte
 	for i, id := range ids {
 		if len(id.nonce) != j.suite.nh {
-			return nil, invalid("PSK nonce of %d bytes", len(id.nonce)) // 8.4
+			return nil, invalid("PSK of a Welcome with a nonce of %d bytes", len(id.nonce)) // 8.4
 		}
 		if slices.ContainsFunc(ids[:i], id.same) {
 			return nil, invalid("PSK twice in a Welcome") // 12.2

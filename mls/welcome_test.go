@@ -27,7 +27,7 @@ func TestWelcomeRules(t *testing.T) {
 		{func(j *joining) { j.group.pathSecret = make([]byte, 32) }, ErrInvalid, "path secret doesn't match"},
 		{func(j *joining) { j.info.signer = j.own }, ErrInvalid, "path secret for no node"},
 		{func(j *joining) { j.group.joiner = make([]byte, 32) }, ErrInvalid, "confirmation tag"},
-		{func(j *joining) { j.group.psks = []pskID{short} }, ErrInvalid, "nonce"},
+		{func(j *joining) { j.group.psks = []pskID{short} }, ErrInvalid, "PSK of a Welcome"},
 		{func(j *joining) { j.group.psks = []pskID{psk, psk} }, ErrInvalid, "PSK twice in a Welcome"},
 		{func(j *joining) { j.group.psks = []pskID{branch} }, ErrRefused, "branched"},
 		{func(j *joining) { j.group.psks = []pskID{branch, older} }, ErrInvalid, "two PSKs for a ReInit or branch"},
