@@ -18,17 +18,47 @@ func Changes(old, new *Charter) []string {
 		return append(says, "There is no exceptional access any more: no capsule is made, and no warrant can open anything. "+
 			"The custodians' keys are destroyed.")
 	}
-	says = append(says, changedTexts(old, new)...)
-	says = append(says, changedOffices(old, new)...)
-	says = append(says, changedRules(old, new)...)
-	says = append(says, changedLimits(old, new)...)
-	if more(old, new) {
+	told := *old // what a reader of the sentences knows of the new version
+	told.Number, told.Previous, told.Keys = new.Number, new.Previous, new.Keys
+	for _, p := range parts {
+		if s := p.says(old, new); len(s) > 0 {
+			says = append(says, s...)
+			p.take(&told, new)
+		}
+	}
+	if !bytes.Equal(told.Encode(), new.Encode()) {
 		says = append(says, "Other parts of the law changed too: read it whole.")
 	}
 	if len(says) == 1 {
 		says = append(says, "Nothing else changed.")
 	}
 	return says
+}
+
+// parts are what sentences speak of: each with the fields of which its sentences, if there
+// are any, tell the change. Keys of custodians for single periods are no change of the
+// law.
+var parts = []struct {
+	says func(old, new *Charter) []string
+	take func(told, new *Charter)
+}{
+	{changedTexts, func(told, new *Charter) {
+		told.Jurisdiction, told.LegalBasis, told.Language = new.Jurisdiction, new.LegalBasis, new.Language
+		told.Review, told.CaseTypes = new.Review, new.CaseTypes
+	}},
+	{changedOffices, func(told, new *Charter) { told.Offices = new.Offices }},
+	{changedStructure, func(told, new *Charter) { told.Structure = new.Structure }},
+	{changedApproval, func(told, new *Charter) { told.Approval = new.Approval }},
+	{changedPrivilege, func(told, new *Charter) { told.Privilege = new.Privilege }},
+	{changedAmendment, func(told, new *Charter) { told.Amendment = new.Amendment }},
+	{changedPasskeys, func(told, new *Charter) {
+		told.SyncedPasskeys, told.RPID, told.Origins = new.SyncedPasskeys, new.RPID, new.Origins
+	}},
+	{changedServices, func(told, new *Charter) {
+		told.Docket, told.Delivery, told.Policy, told.Directory = new.Docket, new.Delivery, new.Policy, new.Directory
+	}},
+	{changedBeacon, func(told, new *Charter) { told.Beacon = new.Beacon }},
+	{changedLimits, func(told, new *Charter) { told.Limits = new.Limits }},
 }
 
 // differs returns a sentence if two texts are not the same.
@@ -40,7 +70,13 @@ func differs(what, old, new string) []string {
 }
 
 func changedTexts(old, new *Charter) []string {
-	date := func(c *Charter) string { return time.Unix(int64(c.Review), 0).UTC().Format("2 January 2006 15:04 UTC") }
+	date := func(c *Charter) string {
+		at, layout := time.Unix(int64(c.Review), 0).UTC(), "2 January 2006 15:04 UTC"
+		if at.Second() != 0 {
+			layout = "2 January 2006 15:04:05 UTC"
+		}
+		return at.Format(layout)
+	}
 	return slices.Concat(
 		differs("Jurisdiction", old.Jurisdiction, new.Jurisdiction),
 		differs("Legal basis", old.LegalBasis, new.LegalBasis),
@@ -106,28 +142,75 @@ func changedPeople(role, office string, old, new []person) (says []string) {
 	return says
 }
 
-func changedRules(old, new *Charter) []string {
-	passkeys := map[bool]string{false: "no", true: "yes"}
-	says := slices.Concat(
+// changedStructure says the gates, and who stands in them: a gate of one office is said
+// by numbers.
+func changedStructure(old, new *Charter) []string {
+	return slices.Concat(
 		differs("To open anything takes", old.explainNode(old.Structure), new.explainNode(new.Structure)),
-		differs("A warrant needs the signatures of", old.explainRules(old.Approval), new.explainRules(new.Approval)),
-		differs("Privileged conversations", old.explainPrivilege(), new.explainPrivilege()),
-		differs("This law changes only with the signatures of", old.explainRules(old.Amendment), new.explainRules(new.Amendment)),
-		differs("Passkeys that leave their device may approve", passkeys[old.SyncedPasskeys], passkeys[new.SyncedPasskeys]),
+		differs("The custodians who hold a part of each key are", old.holders(), new.holders()),
 	)
-	if new.Docket != old.Docket {
-		says = append(says, "The docket, which publishes warrants, has another key.")
+}
+
+func (c *Charter) holders() string {
+	var names []string
+	for _, l := range c.Structure.leaves() {
+		names = append(names, l.Custodian+" of "+c.title(l.Office))
 	}
-	if new.Delivery != old.Delivery {
-		says = append(says, "The delivery service has another key.")
+	return join(names, "and")
+}
+
+func changedApproval(old, new *Charter) []string {
+	return differs("A warrant needs the signatures of", old.explainRules(old.Approval), new.explainRules(new.Approval))
+}
+
+func changedPrivilege(old, new *Charter) []string {
+	return differs("Privileged conversations", old.explainPrivilege(), new.explainPrivilege())
+}
+
+func changedAmendment(old, new *Charter) []string {
+	return differs("This law changes only with the signatures of", old.explainRules(old.Amendment), new.explainRules(new.Amendment))
+}
+
+func changedPasskeys(old, new *Charter) []string {
+	synced := map[bool]string{false: "no", true: "yes"}
+	from := func(c *Charter) string {
+		if c.RPID == "" {
+			return "nowhere"
+		}
+		return strings.Join(append([]string{c.RPID}, c.Origins...), ", ")
 	}
-	if new.Policy != old.Policy {
-		says = append(says, "The witnesses of the public log changed.")
-	}
-	if !bytes.Equal(new.Beacon.Encode(), old.Beacon.Encode()) {
-		says = append(says, "The beacon by whose rounds people are told has another key.")
+	return slices.Concat(
+		differs("Passkeys that leave their device may approve", synced[old.SyncedPasskeys], synced[new.SyncedPasskeys]),
+		differs("Passkeys approve from", from(old), from(new)),
+	)
+}
+
+func changedServices(old, new *Charter) (says []string) {
+	for _, x := range []struct {
+		changed bool
+		says    string
+	}{
+		{new.Docket != old.Docket, "The docket, which publishes warrants, has another key."},
+		{new.Delivery != old.Delivery, "The delivery service has another key."},
+		{new.Policy != old.Policy, "The witnesses of the public log changed."},
+		{new.Directory.Policy != old.Directory.Policy, "The witnesses of the directory, which says whose devices are whose, changed."},
+		{new.Directory.VRF != old.Directory.VRF, "The directory has another key under which it hides names."},
+	} {
+		if x.changed {
+			says = append(says, x.says)
+		}
 	}
 	return says
+}
+
+func changedBeacon(old, new *Charter) []string {
+	switch a, b := old.Beacon, new.Beacon; {
+	case a == nil || b == nil || a.Key.Equal(b.Key) && a.Genesis == b.Genesis && a.Period == b.Period:
+		return nil
+	case a.Key.Equal(b.Key):
+		return []string{"The beacon by whose rounds people are told has another clock."}
+	}
+	return []string{"The beacon by whose rounds people are told has another key."}
 }
 
 func changedLimits(old, new *Charter) (says []string) {
@@ -137,18 +220,7 @@ func changedLimits(old, new *Charter) (says []string) {
 			says = append(says, fmt.Sprintf("The %s is %s. Before: %s.", l.name, l.say(), was[i].say()))
 		}
 	}
-	return append(says, differs("Emergencies", old.explainUrgent(), new.explainUrgent())...)
-}
-
-// more reports whether there are changes beside those that have sentences. Keys of
-// custodians for single periods are no change of the law.
-func more(old, new *Charter) bool {
-	told := *old
-	told.Number, told.Previous, told.Keys = new.Number, new.Previous, new.Keys
-	told.Jurisdiction, told.LegalBasis, told.Language, told.Review = new.Jurisdiction, new.LegalBasis, new.Language, new.Review
-	told.Offices, told.Structure, told.Approval, told.Amendment = new.Offices, new.Structure, new.Approval, new.Amendment
-	told.Limits, told.CaseTypes, told.SyncedPasskeys = new.Limits, new.CaseTypes, new.SyncedPasskeys
-	told.Privilege = new.Privilege
-	told.Docket, told.Delivery, told.Policy, told.Beacon = new.Docket, new.Delivery, new.Policy, new.Beacon
-	return !bytes.Equal(told.Encode(), new.Encode())
+	return slices.Concat(says,
+		differs("Emergencies", old.explainUrgent(), new.explainUrgent()),
+		differs("Cost", old.Limits.Tariff.explain(), new.Limits.Tariff.explain()))
 }

@@ -306,7 +306,18 @@ func TestChanges(t *testing.T) {
 		}},
 		{"The witnesses of the public log changed.", func(c *charter.Charter) { c.Policy += "#" }},
 		{"Passkeys that leave their device may approve: yes. Before: no.", func(c *charter.Charter) { c.SyncedPasskeys = true }},
-		{"Other parts of the law changed too: read it whole.", func(c *charter.Charter) { c.RPID = "x" }},
+		{"Passkeys approve from: x. Before: nowhere.", func(c *charter.Charter) { c.RPID = "x" }},
+		{"The witnesses of the directory, which says whose devices are whose, changed.", func(c *charter.Charter) { c.Directory.Policy += "#" }},
+		{"The beacon by whose rounds people are told has another clock.", func(c *charter.Charter) { c.Beacon = clock(c.Beacon, 0, 60) }},
+		{"Cost: Who asks pays EUR 0.01 for each opening", func(c *charter.Charter) { c.Limits.Tariff = &charter.Tariff{Currency: "EUR", PerOpening: 1} }},
+		{"The custodians who hold a part of each key are: judicial-2 of Office judicial, judicial-1 of", func(c *charter.Charter) {
+			n := c.Structure.Children[0].Children
+			n[0], n[1] = n[1], n[0]
+		}},
+		{"Other parts of the law changed too: read it whole.", func(c *charter.Charter) {
+			a := c.Offices[0].Approvers
+			a[0], a[1] = a[1], a[0]
+		}},
 	} {
 		c := next(t, old)
 		row.change(c)
