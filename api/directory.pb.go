@@ -124,6 +124,7 @@ type LookUpRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Accounts      []string               `protobuf:"bytes,1,rep,name=accounts,proto3" json:"accounts,omitempty"` // 1 to 64
 	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`        // of the log at the newest checkpoint that the reader accepted; 0: none
+	Dated         bool                   `protobuf:"varint,3,opt,name=dated,proto3" json:"dated,omitempty"`      // with the checkpoints that date each statement
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -172,11 +173,19 @@ func (x *LookUpRequest) GetSize() uint64 {
 	return 0
 }
 
+func (x *LookUpRequest) GetDated() bool {
+	if x != nil {
+		return x.Dated
+	}
+	return false
+}
+
 type LookUpResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Checkpoint    []byte                 `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`   // signed and cosigned
 	Consistency   [][]byte               `protobuf:"bytes,2,rep,name=consistency,proto3" json:"consistency,omitempty"` // hashes, 32 bytes each: the log of that size is the beginning of this one (RFC 6962 section 2.1.2)
 	Lookups       [][]byte               `protobuf:"bytes,3,rep,name=lookups,proto3" json:"lookups,omitempty"`         // directory.Lookup
+	Dates         []*Dates               `protobuf:"bytes,4,rep,name=dates,proto3" json:"dates,omitempty"`             // of each look-up, if asked for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -232,6 +241,112 @@ func (x *LookUpResponse) GetLookups() [][]byte {
 	return nil
 }
 
+func (x *LookUpResponse) GetDates() []*Dates {
+	if x != nil {
+		return x.Dates
+	}
+	return nil
+}
+
+// Dates has a date for each statement of an account, from version 1.
+type Dates struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Dates         []*Date                `protobuf:"bytes,1,rep,name=dates,proto3" json:"dates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Dates) Reset() {
+	*x = Dates{}
+	mi := &file_directory_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Dates) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Dates) ProtoMessage() {}
+
+func (x *Dates) ProtoReflect() protoreflect.Message {
+	mi := &file_directory_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Dates.ProtoReflect.Descriptor instead.
+func (*Dates) Descriptor() ([]byte, []int) {
+	return file_directory_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Dates) GetDates() []*Date {
+	if x != nil {
+		return x.Dates
+	}
+	return nil
+}
+
+// Date says when a statement came onto the log: between two checkpoints that were
+// published. Either is empty if none is known.
+type Date struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Before        []byte                 `protobuf:"bytes,1,opt,name=before,proto3" json:"before,omitempty"` // signed: the last one that does not cover it
+	After         []byte                 `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`   // signed: the first one that does
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Date) Reset() {
+	*x = Date{}
+	mi := &file_directory_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Date) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Date) ProtoMessage() {}
+
+func (x *Date) ProtoReflect() protoreflect.Message {
+	mi := &file_directory_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Date.ProtoReflect.Descriptor instead.
+func (*Date) Descriptor() ([]byte, []int) {
+	return file_directory_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Date) GetBefore() []byte {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *Date) GetAfter() []byte {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
 var File_directory_proto protoreflect.FileDescriptor
 
 const file_directory_proto_rawDesc = "" +
@@ -239,16 +354,23 @@ const file_directory_proto_rawDesc = "" +
 	"\x0fdirectory.proto\x12\awrit.v1\"3\n" +
 	"\x13PutStatementRequest\x12\x1c\n" +
 	"\tstatement\x18\x01 \x01(\fR\tstatement\"\x16\n" +
-	"\x14PutStatementResponse\"?\n" +
+	"\x14PutStatementResponse\"U\n" +
 	"\rLookUpRequest\x12\x1a\n" +
 	"\baccounts\x18\x01 \x03(\tR\baccounts\x12\x12\n" +
-	"\x04size\x18\x02 \x01(\x04R\x04size\"l\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x14\n" +
+	"\x05dated\x18\x03 \x01(\bR\x05dated\"\x92\x01\n" +
 	"\x0eLookUpResponse\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\fR\n" +
 	"checkpoint\x12 \n" +
 	"\vconsistency\x18\x02 \x03(\fR\vconsistency\x12\x18\n" +
-	"\alookups\x18\x03 \x03(\fR\alookups2\x93\x01\n" +
+	"\alookups\x18\x03 \x03(\fR\alookups\x12$\n" +
+	"\x05dates\x18\x04 \x03(\v2\x0e.writ.v1.DatesR\x05dates\",\n" +
+	"\x05Dates\x12#\n" +
+	"\x05dates\x18\x01 \x03(\v2\r.writ.v1.DateR\x05dates\"4\n" +
+	"\x04Date\x12\x16\n" +
+	"\x06before\x18\x01 \x01(\fR\x06before\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\fR\x05after2\x93\x01\n" +
 	"\tDirectory\x12K\n" +
 	"\fPutStatement\x12\x1c.writ.v1.PutStatementRequest\x1a\x1d.writ.v1.PutStatementResponse\x129\n" +
 	"\x06LookUp\x12\x16.writ.v1.LookUpRequest\x1a\x17.writ.v1.LookUpResponseB\x0eZ\fwrit/api;apib\x06proto3"
@@ -265,23 +387,27 @@ func file_directory_proto_rawDescGZIP() []byte {
 	return file_directory_proto_rawDescData
 }
 
-var file_directory_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_directory_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_directory_proto_goTypes = []any{
 	(*PutStatementRequest)(nil),  // 0: writ.v1.PutStatementRequest
 	(*PutStatementResponse)(nil), // 1: writ.v1.PutStatementResponse
 	(*LookUpRequest)(nil),        // 2: writ.v1.LookUpRequest
 	(*LookUpResponse)(nil),       // 3: writ.v1.LookUpResponse
+	(*Dates)(nil),                // 4: writ.v1.Dates
+	(*Date)(nil),                 // 5: writ.v1.Date
 }
 var file_directory_proto_depIdxs = []int32{
-	0, // 0: writ.v1.Directory.PutStatement:input_type -> writ.v1.PutStatementRequest
-	2, // 1: writ.v1.Directory.LookUp:input_type -> writ.v1.LookUpRequest
-	1, // 2: writ.v1.Directory.PutStatement:output_type -> writ.v1.PutStatementResponse
-	3, // 3: writ.v1.Directory.LookUp:output_type -> writ.v1.LookUpResponse
-	2, // [2:4] is the sub-list for method output_type
-	0, // [0:2] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	4, // 0: writ.v1.LookUpResponse.dates:type_name -> writ.v1.Dates
+	5, // 1: writ.v1.Dates.dates:type_name -> writ.v1.Date
+	0, // 2: writ.v1.Directory.PutStatement:input_type -> writ.v1.PutStatementRequest
+	2, // 3: writ.v1.Directory.LookUp:input_type -> writ.v1.LookUpRequest
+	1, // 4: writ.v1.Directory.PutStatement:output_type -> writ.v1.PutStatementResponse
+	3, // 5: writ.v1.Directory.LookUp:output_type -> writ.v1.LookUpResponse
+	4, // [4:6] is the sub-list for method output_type
+	2, // [2:4] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_directory_proto_init() }
@@ -295,7 +421,7 @@ func file_directory_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_directory_proto_rawDesc), len(file_directory_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"writ/directory"
+	"writ/ledger"
 )
 
 // replay takes an entry that is on the log. One that the book does not like is on
@@ -29,6 +30,9 @@ func (s *Server) begin(ctx context.Context) error {
 	c, err := s.log.Await(ctx, size-1)
 	if err != nil {
 		return fmt.Errorf("registry: %w", err)
+	}
+	if err := s.archive(ctx, c); err != nil {
+		return err
 	}
 	s.view.Store(&view{c, s.head.Clone()})
 	return nil
@@ -90,19 +94,29 @@ func (s *Server) publish(ctx context.Context) {
 	}
 }
 
-// advance brings the view to the newest published checkpoint.
+// advance brings archive and view to the newest published checkpoint.
 func (s *Server) advance(ctx context.Context) error {
 	c, err := s.log.Published(ctx)
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.archiving.Lock()
+	defer s.archiving.Unlock()
 	was := s.view.Load()
 	if was.checkpoint != nil && (c.Size() < was.book.Size() || c.Size() == was.book.Size() && !c.Time().After(was.checkpoint.Time())) {
 		return nil
 	}
-	book := was.book
+	if err := s.archive(ctx, c); err != nil {
+		return err
+	}
+	return s.show(was.book, c)
+}
+
+// show makes a checkpoint the view, and its book that of the view before brought up
+// to it. The caller holds archiving.
+func (s *Server) show(book *directory.Book, c *ledger.Checkpoint) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	from := book.Size()
 	for len(s.rooted) > 0 && s.rooted[0].Size() <= c.Size() {
 		book, s.rooted = s.rooted[0], s.rooted[1:]

@@ -8,6 +8,7 @@ import (
 
 	"connectrpc.com/connect"
 	"golang.org/x/mod/sumdb/tlog"
+	"google.golang.org/protobuf/proto"
 
 	"writ/api"
 	"writ/internal/wire"
@@ -40,36 +41,45 @@ func (s *Server) LookUp(ctx context.Context, r *api.LookUpRequest) (*api.LookUpR
 		}
 	}
 	for size, i := 0, 0; i < len(r.Accounts) && size < maxAnswer; i++ {
-		answer, err := s.lookUp(ctx, v, r.Accounts[i], hashes)
+		answer, leaves, err := s.lookUp(ctx, v, r.Accounts[i], hashes)
 		if err != nil {
 			return nil, err
 		}
 		out.Lookups, size = append(out.Lookups, answer), size+len(answer)
+		if !r.Dated {
+			continue
+		}
+		dates, err := s.dates(ctx, leaves)
+		if err != nil {
+			return nil, notNow(err)
+		}
+		out.Dates, size = append(out.Dates, dates), size+proto.Size(dates)
 	}
 	return out, nil
 }
 
-// lookUp answers for one account under the view's checkpoint.
-func (s *Server) lookUp(ctx context.Context, v *view, account string, hashes tlog.HashReader) ([]byte, error) {
+// lookUp answers for one account under the view's checkpoint, and says at which
+// indexes its leaves are.
+func (s *Server) lookUp(ctx context.Context, v *view, account string, hashes tlog.HashReader) (answer []byte, leaves []uint64, err error) {
 	if !wire.ValidName(account) {
-		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("registry: %q is not a name", account))
+		return nil, nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("registry: %q is not a name", account))
 	}
 	select {
 	case s.proofs <- struct{}{}:
 		defer func() { <-s.proofs }()
 	case <-ctx.Done():
-		return nil, notNow(ctx.Err())
+		return nil, nil, notNow(ctx.Err())
 	}
 	label, proof := s.labels.Prove(account)
-	leaves := s.leaves(label)
+	leaves = s.leaves(label)
 	leaves = leaves[:sort.Search(len(leaves), func(i int) bool { return leaves[i] >= v.book.Size() })]
 	chain, err := s.opened(ctx, label, leaves)
 	if err != nil {
-		return nil, notNow(err)
+		return nil, nil, notNow(err)
 	}
 	l, err := v.book.Lookup(label, proof, chain, hashes)
 	if err != nil {
-		return nil, notNow(err)
+		return nil, nil, notNow(err)
 	}
-	return l.Encode(), nil
+	return l.Encode(), leaves, nil
 }

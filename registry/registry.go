@@ -15,11 +15,14 @@
 // none of it: what was stored and not logged is logged at the next start.
 //
 // A root of the prefix tree is logged right after each 32 entries (DIR-41), so any
-// account can be looked up under any checkpoint, whatever the load.
+// account can be looked up under any checkpoint, whatever the load. Of each size that was
+// published the first and the last checkpoint are kept, durably before a look-up is
+// answered under the next: they date each statement for whoever asks (DIR-50).
 //
 // # What it does not do
 //
-// Nobody has to believe it. It can refuse to answer, and it can log junk under an
+// Nobody has to believe it. It keeps the checkpoints that date its log, and can lose
+// them: then less can be proven of what was. It can refuse to answer, and it can log junk under an
 // account's label, which closes the account and which the account's devices see. It
 // knows every account's devices. It does not know whether a name is the person's.
 //
@@ -73,6 +76,8 @@ type Server struct {
 	puts [256]sync.Mutex
 
 	view atomic.Pointer[view] // what look-ups are answered from
+
+	archiving sync.Mutex // orders what is written to the archive and shown in the view
 
 	mu      sync.Mutex                   // orders entries, and guards what follows
 	head    *directory.Book              // all entries that were admitted

@@ -26,6 +26,7 @@ import (
 	"writ/api"
 	"writ/charter/chartertest"
 	"writ/directory"
+	"writ/directory/keyproof"
 )
 
 // Directory is the service; it implements api.DirectoryClient.
@@ -39,6 +40,7 @@ type Directory struct {
 	down    bool
 	book    *directory.Book
 	entries [][]byte
+	times   []time.Time // of the entries
 	hashes  []tlog.Hash
 	chains  map[string][]directory.Opened
 	asked   int
@@ -80,7 +82,7 @@ func (d *Directory) Fork() *Directory {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return &Directory{now: d.now, log: d.log, witness: d.witness, labels: d.labels, book: d.book.Clone(),
-		entries: slices.Clone(d.entries), hashes: slices.Clone(d.hashes), chains: maps.Clone(d.chains)}
+		entries: slices.Clone(d.entries), times: slices.Clone(d.times), hashes: slices.Clone(d.hashes), chains: maps.Clone(d.chains)}
 }
 
 // Replace puts another witness in the place of the one there is, and returns how a charter
@@ -187,7 +189,7 @@ func (d *Directory) append(entry []byte) uint64 {
 	if err != nil {
 		panic("directorytest: " + err.Error())
 	}
-	d.entries, d.hashes = append(d.entries, entry), append(d.hashes, more...)
+	d.entries, d.times, d.hashes = append(d.entries, entry), append(d.times, d.time()), append(d.hashes, more...)
 	d.book.Apply(entry)
 	return uint64(len(d.entries)) - 1
 }
@@ -210,7 +212,7 @@ func (d *Directory) LookUp(_ context.Context, r *api.LookUpRequest) (*api.LookUp
 	}
 	d.asked += len(r.Accounts)
 	size := int64(len(d.entries))
-	out := &api.LookUpResponse{Checkpoint: d.checkpoint()}
+	out := &api.LookUpResponse{Checkpoint: d.checkpoint(size, d.time())}
 	if r.Size > 0 && int64(r.Size) < size {
 		proof, err := tlog.ProveTree(size, int64(r.Size), reader(d.hashes))
 		if err != nil {
@@ -227,6 +229,9 @@ func (d *Directory) LookUp(_ context.Context, r *api.LookUpRequest) (*api.LookUp
 			return nil, connect.NewError(connect.CodeUnavailable, err)
 		}
 		out.Lookups = append(out.Lookups, l.Encode())
+		if r.Dated {
+			out.Dates = append(out.Dates, d.dates(account))
+		}
 	}
 	if d.lie != nil {
 		d.lie(r, out)
@@ -234,16 +239,41 @@ func (d *Directory) LookUp(_ context.Context, r *api.LookUpRequest) (*api.LookUp
 	return out, nil
 }
 
-// checkpoint signs and cosigns the log as it is.
-func (d *Directory) checkpoint() []byte {
-	size := int64(len(d.entries))
-	root, err := tlog.TreeHash(size, reader(d.hashes))
+// dates dates each statement by checkpoints of the moment when it was logged.
+func (d *Directory) dates(account string) *api.Dates {
+	out := &api.Dates{}
+	for _, o := range d.chains[account] {
+		at := d.times[o.Index]
+		out.Dates = append(out.Dates, &api.Date{Before: d.checkpoint(int64(o.Index), at), After: d.checkpoint(int64(o.Index)+1, at)})
+	}
+	return out
+}
+
+// Proof answers for an account in the form in which a bundle holds it.
+func (d *Directory) Proof(account string) *keyproof.Proof {
+	out, err := d.LookUp(context.Background(), &api.LookUpRequest{Accounts: []string{account}, Dated: true})
 	if err != nil {
 		panic("directorytest: " + err.Error())
 	}
-	at := d.stamp
-	if at.IsZero() {
-		at = d.now()
+	p := &keyproof.Proof{Account: account, Checkpoint: out.Checkpoint, Lookup: out.Lookups[0]}
+	for i, x := range out.Dates[0].Dates {
+		p.Dates = append(p.Dates, keyproof.Date{Version: uint64(i) + 1, Before: x.Before, After: x.After})
+	}
+	return p
+}
+
+func (d *Directory) time() time.Time {
+	if d.stamp.IsZero() {
+		return d.now()
+	}
+	return d.stamp
+}
+
+// checkpoint signs and cosigns the log as it was or is.
+func (d *Directory) checkpoint(size int64, at time.Time) []byte {
+	root, err := tlog.TreeHash(size, reader(d.hashes))
+	if err != nil {
+		panic("directorytest: " + err.Error())
 	}
 	c := torchwood.Checkpoint{Origin: d.log.Name(), Tree: tlog.Tree{N: size, Hash: root}}
 	signed, err := note.Sign(&note.Note{Text: c.String()}, d.log, cosigner{d.witness, at.Unix()})
@@ -281,4 +311,12 @@ func (c cosigner) KeyHash() uint32 { return c.verifier().KeyHash() }
 func (c cosigner) Sign(text []byte) ([]byte, error) {
 	sig := ed25519.Sign(c.key, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s", c.at, text))
 	return append(binary.BigEndian.AppendUint64(nil, uint64(c.at)), sig...), nil
+}
+
+// Cosign returns the line that a further witness adds to a signed checkpoint of that
+// text, at a time.
+func Cosign(v note.Verifier, key ed25519.PrivateKey, text string, at time.Time) []byte {
+	sig, _ := cosigner{key, at.Unix()}.Sign([]byte(text))
+	raw := append(binary.BigEndian.AppendUint32(nil, v.KeyHash()), sig...)
+	return fmt.Appendf(nil, "— %s %s\n", v.Name(), base64.StdEncoding.EncodeToString(raw))
 }
