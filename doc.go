@@ -34,10 +34,11 @@
 //	capsule          internal/wire charter
 //	warrant          internal/wire charter
 //	ledger           internal/wire charter notice/beacon warrant
+//	directory/keyproof internal/wire charter directory ledger
 //	notice           internal/wire capsule charter ledger notice/beacon warrant
 //	audit            charter directory ledger warrant
 //	unseal           internal/wire capsule charter directory ledger notice warrant
-//	bundle           internal/wire capsule charter directory ledger mls notice warrant
+//	bundle           internal/wire capsule charter directory directory/keyproof ledger mls notice warrant
 //	etsi             internal/wire bundle ledger warrant
 //	api              -
 //	engine           -
@@ -52,7 +53,7 @@
 //	docket           internal/wire api charter engine ledger replica warrant
 //	custodian        internal/keyfile internal/wire api capsule charter engine ledger replica unseal warrant
 //	client           internal/wire api capsule charter directory ledger mls notice notice/beacon warrant
-//	examine          internal/wire api capsule charter ledger mls notice replica unseal warrant
+//	examine          internal/wire api capsule charter directory/keyproof ledger mls notice replica unseal warrant
 //	setup            charter custodian directory examine notice/beacon operator warrant witness
 //	reading          api bundle ledger replica warrant
 //	cmd/writ         *
@@ -64,8 +65,9 @@
 //     library; mls/interop/grpc, a module of its own so that gRPC stays out of this one,
 //     serves it to the MLS working group's test runner.
 //   - directory, charter, capsule, warrant, ledger and notice are documents and
-//     their rules, notice/beacon the clockwork of notices. They are pure: bytes,
-//     keys and a time in, values out.
+//     their rules, notice/beacon the clockwork of notices, directory/keyproof the
+//     proof that a key was an account's. They are pure: bytes, keys and a time in,
+//     values out.
 //   - unseal is the vault, where shares are released and combined. It has two
 //     doors, custodian and examine; a test says so.
 //   - bundle is evidence, verified offline. etsi is orders, notifications and

@@ -20,6 +20,7 @@
 //	    opaque notice_salt[32];
 //	    Proven releases<V>;                       custodians' logged intents
 //	    Proven readings<V>;                       logged readings that are known
+//	    opaque accounts<V> of opaque proof<V>;    keyproof.Proof, by account
 //	    Compartment compartments<V>;              1 to 1024
 //	} Contents;
 //	opaque checksum[32];                          SHA-256 of all before
@@ -41,7 +42,9 @@
 // A bundle that verifies has no bit that could be another. Every message shown
 // was signed by the sender's device key over the group context of its epoch:
 // whoever knows all other keys, delivery, all custodians and the agency together,
-// can't add one. A message that is missing shows: a sender's generations run
+// can't add one. That the key was the person's device's at that time, the account's
+// own statements on the directory's witnessed log prove; a compartment for which
+// they don't is reported as not proven, and spoils no other. A message that is missing shows: a sender's generations run
 // from 0 without a hole, and delivery's statement covers the whole list. What
 // does not open or verify as the sender's can be in the list only when it is
 // marked as set aside; no text is shown for it, so junk sent into a
@@ -51,9 +54,8 @@
 //
 // It doesn't open capsules: the secrets are inside, so a bundle is as secret as
 // the words. It can't show that the secrets came out of the releases, since
-// every member of the conversation knows them. It can't know whether a key was the person's: nothing outside of
-// delivery binds a key to an account until the directory log exists; a report
-// shows the key's fingerprint, to be compared with the person's device. It
+// every member of the conversation knows them. It can't know what person an account
+// is, nor whose hand held the device. It
 // doesn't see the whole log: the cap on warrants is for custodians and auditors.
 // A bundle doesn't carry the custodians' releases, which are sealed to the
 // reader. It can't prove that a capsule which did not open was forged.
@@ -86,6 +88,7 @@ type Contents struct {
 	NoticeSalt   [32]byte
 	Releases     []Proven // custodians' intents to release
 	Readings     []Proven // of bundles of this request, in the log's order
+	Accounts     [][]byte // keyproof.Proof.Encode of who sent what was opened, by account
 
 	Compartments []Compartment // those of the request, in any order
 }

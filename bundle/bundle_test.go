@@ -95,8 +95,8 @@ func TestSealedUnderAnEarlierVersion(t *testing.T) {
 }
 
 // R25: a bundle with any bit changed fails, whether or not the checksum is
-// made right again. One bit of each byte is tried; of keys and sealed shares, a
-// kilobyte each, of every 16th byte. WRIT_ALL_BITS=1 tries all bits, which takes
+// made right again. One bit of each byte is tried; of keys, sealed shares and the
+// directory's proofs, a kilobyte or more each, of every 16th byte. WRIT_ALL_BITS=1 tries all bits, which takes
 // minutes.
 func TestR25AnyChangedBitFails(t *testing.T) {
 	w := newWorld(t)
@@ -141,10 +141,12 @@ func TestR25AnyChangedBitFails(t *testing.T) {
 	t.Logf("%d of %d bytes", tried.Load(), len(b))
 }
 
-// longParts marks the bytes of charter and capsules, most of which are keys.
+// longParts marks the bytes of charter and capsules, most of which are keys, and of
+// the directory's proofs, of which keyproof's tests try each byte.
 func longParts(b []byte, c Contents) []bool {
 	long := make([]bool, len(b))
-	for _, part := range [][]byte{c.Charters[0].Entry, c.Compartments[0].Capsule, c.Compartments[1].Capsule, must(warrant.Parse(c.Warrant)).ReaderKey} {
+	for _, part := range [][]byte{c.Charters[0].Entry, c.Compartments[0].Capsule, c.Compartments[1].Capsule, must(warrant.Parse(c.Warrant)).ReaderKey,
+		c.Accounts[0], c.Accounts[1]} {
 		at := bytes.Index(b, part)
 		for i := range part {
 			long[at+i] = true

@@ -158,6 +158,9 @@ func (v *verifier) compartment(c *Compartment, where string) error {
 	if err := out.stated(c, l, v.law.Delivery, where); err != nil {
 		return err
 	}
+	if c.opened() {
+		v.signers = append(v.signers, signer{len(v.report.Compartments), l, s.leaf.SignatureKey})
+	}
 	v.report.Compartments = append(v.report.Compartments, *out)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"writ/capsule"
+	"writ/directory/keyproof"
 	"writ/internal/wire"
 	"writ/ledger"
 	"writ/warrant"
@@ -18,6 +19,7 @@ const (
 	MaxMessages     = 1 << 16          // of a compartment
 	MaxAllMessages  = 1 << 20
 	MaxReadings     = 4096
+	MaxAccounts     = MaxCompartments
 )
 
 const (
@@ -39,6 +41,9 @@ func (c *Contents) size() int {
 		for _, p := range list {
 			n += len(p.Entry) + len(p.Proof)
 		}
+	}
+	for _, p := range c.Accounts {
+		n += len(p)
 	}
 	for _, x := range c.Compartments {
 		n += len(x.Capsule) + len(x.GroupContext) + len(x.LeafProof) + 256
@@ -62,6 +67,7 @@ func (c *Contents) encode() []byte {
 	w.Fixed(c.NoticeSalt[:])
 	encodeList(&w, c.Releases, Proven.write)
 	encodeList(&w, c.Readings, Proven.write)
+	encodeList(&w, c.Accounts, func(p []byte, w *wire.Writer) { w.Opaque(p) })
 	encodeList(&w, c.Compartments, Compartment.write)
 	return seal(w.Bytes())
 }
@@ -132,6 +138,7 @@ func parse(b []byte) (*Contents, error) {
 		Warrant: r.Opaque(warrant.MaxSize), Approvals: r.Opaque(maxApprovals), WarrantSalt: r.Array32(),
 		WarrantEntry: readProven(r), RequestEntry: readProven(r), NoticeSalt: r.Array32(),
 		Releases: readList(r, maxReleases, readProven), Readings: readList(r, MaxReadings, readProven),
+		Accounts: readList(r, MaxAccounts, func(r *wire.Reader) []byte { return r.Opaque(keyproof.MaxProof) }),
 	}
 	messages := 0
 	c.Compartments = readList(r, MaxCompartments, func(r *wire.Reader) Compartment {

@@ -126,22 +126,6 @@ func TestForgerWithTheSendersKey(t *testing.T) {
 	}
 }
 
-// The limit of R27: delivery can invent a conversation with a key of its own
-// under somebody's name. Nothing in a bundle tells, but the report shows
-// another fingerprint than the person's device has.
-func TestR27InventedKeyShows(t *testing.T) {
-	w := newWorld(t)
-	real, invented := w.converse(suite, "real", "alice", "bob").say("alice", "x"), w.converse(suite, "invented", "alice", "bob").say("alice", "y")
-	r, err := w.verify(w.open(edits{}, real, invented))
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, b := r.Compartments[0].SigningKey, r.Compartments[1].SigningKey
-	if a == b || len(a) != 32 {
-		t.Errorf("fingerprints %s and %s", a, b)
-	}
-}
-
 // R37: an unknown version or value rejects the whole.
 func TestR37UnknownIsRejected(t *testing.T) {
 	w := newWorld(t)

@@ -20,6 +20,9 @@ type Report struct {
 	Complete bool     `json:"complete"`
 	Missing  []string `json:"missing"` // what is missing or unreadable, a sentence each
 
+	KeysProven bool     `json:"keys_proven"` // each opened compartment's key was its account's
+	Unproven   []string `json:"unproven"`    // those whose key is not proven to be, a sentence each
+
 	Warrant      WarrantFacts        `json:"warrant"`
 	Charter      CharterFacts        `json:"charter"`
 	Log          LogFacts            `json:"log"`
@@ -99,6 +102,7 @@ type CompartmentReport struct {
 	Account      string          `json:"account"`
 	Device       string          `json:"device"`
 	SigningKey   string          `json:"signing_key"` // fingerprint
+	Key          *KeyFacts       `json:"key"`         // whose it is; null if not opened
 	Conversation string          `json:"conversation"`
 	Epoch        uint64          `json:"epoch"`
 	Leaf         uint32          `json:"leaf"`
@@ -174,6 +178,7 @@ const (
 	checkCapsules   = "capsules"
 	checkSenders    = "senders"
 	checkMessages   = "messages"
+	checkWhose      = "whose keys"
 	checkStatements = "delivery's statements"
 )
 
@@ -191,12 +196,14 @@ var shows = map[string]string{
 	checkCapsules:   "The keys in this file are those the sender had sealed to the custodians: sealed again they give the same bytes.",
 	checkSenders:    "The device that sent is the one named, in this conversation at this time, under this law.",
 	checkMessages:   "Each message shown was signed with that device's key. Without that key nobody could have made it, not even all services together.",
+	checkWhose:      "The account itself stated the key as that device's on the directory's public log, before the conversation reached this state, and had not revoked it. Where that is not proven the report says so.",
 	checkStatements: "Delivery signed the list of messages, their times and the state of the conversation, as they stand here.",
 }
 
 // limits is what a reader must not take from a report.
 var limits = []string{
-	"That a device belongs to the person: compare the fingerprint of the signing key with the person's device.",
+	"What person an account is, and whose hand held the device: the directory proves which devices an account stated.",
+	"That a revoked key was not used since: who has it, and delivery, can date what they make up to before the revocation.",
 	"That the law is the one in force: compare its fingerprint with the one that was published.",
 	"The times at which messages were received: they are delivery's word.",
 	"That delivery listed the last messages of a compartment: a hole in the middle shows, one at the end only if delivery states the true number.",
@@ -227,14 +234,17 @@ func (v *verifier) conclude() {
 	for _, id := range w.Conversations {
 		r.Warrant.Conversations = append(r.Warrant.Conversations, fmt.Sprintf("%x", id))
 	}
-	r.Missing = []string{}
+	r.Missing, r.Unproven = []string{}, []string{}
 	if r.Readings == nil {
 		r.Readings = []ReadingFacts{}
 	}
 	for i := range r.Compartments {
 		r.Missing = append(r.Missing, r.Compartments[i].missing(i+1)...)
+		if x := r.Compartments[i].unproven(i + 1); x != "" {
+			r.Unproven = append(r.Unproven, x)
+		}
 	}
-	r.Complete = len(r.Missing) == 0
+	r.Complete, r.KeysProven = len(r.Missing) == 0, len(r.Unproven) == 0
 }
 
 func direction(d warrant.Direction) string {

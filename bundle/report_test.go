@@ -45,10 +45,12 @@ func sample(t testing.TB) *Report {
 // volatile is what differs from run to run: keys and ciphertexts are random.
 var volatile = regexp.MustCompile(`[0-9a-f]{64}|(?i)("signing_key": ")[0-9a-f]{32}`)
 var fingerprint = regexp.MustCompile(`(igning key (<code>)?|"signing_key": ")[0-9a-f]{32}`)
+var root = regexp.MustCompile(`(root |"root": ")[^\s<"]+`)
 var size = regexp.MustCompile(`("size": |File: |bundle of )\d+`)
 
 func stable(b []byte) []byte {
 	b = fingerprint.ReplaceAll(b, []byte("${1}FINGERPRINT"))
+	b = root.ReplaceAll(b, []byte("${1}ROOT"))
 	b = size.ReplaceAll(b, []byte("${1}SIZE"))
 	return volatile.ReplaceAll(b, []byte("RANDOM"))
 }

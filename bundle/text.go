@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -14,7 +15,7 @@ func (r *Report) Text() string {
 	w := &r.Warrant
 	line("EVIDENCE under warrant %s", inline(w.Reference))
 	line("%s", r.Verdict())
-	for _, m := range r.Missing {
+	for _, m := range slices.Concat(r.Unproven, r.Missing) {
 		line("  ! %s", m)
 	}
 	line("\nWarrant %s", w.ID)
@@ -41,6 +42,16 @@ func (c *CompartmentReport) text(n int, line func(string, ...any)) {
 	line("Compartment %d: %s, device %s", n, c.Account, c.Device)
 	line("  conversation %s, epoch %d, opened %s", c.Conversation, c.Epoch, c.Opened)
 	line("  signing key %s", c.SigningKey)
+	if k := c.Key; k != nil {
+		mark := " "
+		if !k.Proven {
+			mark = "!"
+		}
+		line("  %s %s", mark, k.Text())
+		if k.Directory != nil {
+			line("    %s", k.Directory)
+		}
+	}
 	if c.Unopened {
 		line("  ! not opened; messages by delivery's count: %d", c.Count)
 		return
@@ -123,12 +134,19 @@ func (c *CompartmentReport) rows() []row {
 
 // Verdict is the report in a sentence or two.
 func (r *Report) Verdict() string {
-	n := 0
-	for _, c := range r.Compartments {
+	n, unproven := 0, 0
+	for i := range r.Compartments {
+		c := &r.Compartments[i]
 		n += c.shown()
+		if c.unproven(i+1) != "" {
+			unproven += c.shown()
+		}
 	}
 	verdict := fmt.Sprintf("Every check passed: %d messages, each signed by the device of its sender.", n)
-	if n == 1 {
+	switch {
+	case !r.KeysProven:
+		verdict = fmt.Sprintf("WHOSE KEY SIGNED IS NOT PROVEN for %d of %d messages. Every other check passed.", unproven, n)
+	case n == 1:
 		verdict = "Every check passed: one message, signed by the device of its sender."
 	}
 	if r.Complete {

@@ -31,6 +31,9 @@ type verifier struct {
 	released   map[string]bool                 // releases, by custodian
 	times      []time.Time                     // when their intents were logged at the latest
 	sealers    map[sealedUnder]*capsule.Sealer // compartments
+	signers    []signer                        // those of opened compartments
+	listed     map[string]*listed              // accounts
+	why        error                           // what there is to say of an account that is not listed
 }
 
 // sealedUnder is the version of the law and the key period of some compartments.
@@ -53,9 +56,9 @@ func Verify(b []byte, policy *ledger.Policy, firsts ...charter.Hash) (*Report, e
 		return nil, err
 	}
 	sum := sha256.Sum256(b)
-	v := &verifier{c: c, policy: policy, firsts: firsts, released: map[string]bool{}, sealers: map[sealedUnder]*capsule.Sealer{},
+	v := &verifier{c: c, policy: policy, firsts: firsts, released: map[string]bool{}, listed: map[string]*listed{}, sealers: map[sealedUnder]*capsule.Sealer{},
 		report: &Report{SHA256: hex.EncodeToString(sum[:]), Size: len(b), Limits: limits}}
-	for _, step := range []func() error{v.charters, v.keys, v.entries, v.fields, v.releases, v.approvals, v.readings, v.leaves, v.compartments} {
+	for _, step := range []func() error{v.charters, v.keys, v.entries, v.fields, v.releases, v.approvals, v.readings, v.leaves, v.compartments, v.accounts, v.whose, v.needed} {
 		if err := step(); err != nil {
 			return nil, err
 		}

@@ -2,9 +2,11 @@ package bundle
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"writ/charter"
 	"writ/charter/chartertest"
 	"writ/directory"
+	"writ/directory/directorytest"
 	"writ/internal/wire"
 	"writ/ledger"
 	"writ/mls"
@@ -34,13 +37,16 @@ type world struct {
 	log    *testLog
 	policy *ledger.Policy
 	now    time.Time
-	laws   []uint64 // indexes of the charter's versions
-	keys   []uint64 // and of key statements outside it
+	people *directorytest.Directory
+	phones map[string]*mls.SignatureKey // by account
+	laws   []uint64                     // indexes of the charter's versions
+	keys   []uint64                     // and of key statements outside it
 	seq    uint64
 }
 
 func newWorld(t testing.TB) *world {
-	w := &world{t: t, World: chartertest.New("bundle", offices...), log: newTestLog(), now: chartertest.Now}
+	w := &world{t: t, World: chartertest.New("bundle", offices...), log: newTestLog(), now: chartertest.Now, phones: map[string]*mls.SignatureKey{}}
+	w.people = directorytest.New(func() time.Time { return w.now })
 	w.Charter.Policy = w.log.policyText()
 	w.policy = must(ledger.ParsePolicy(w.Charter.Policy))
 	w.enact()
@@ -92,7 +98,7 @@ func (w *world) converse(cs mls.CipherSuite, id string, names ...string) *conver
 		return mls.Credential{Identity: directory.Identity{Account: name, Device: "phone"}.Encode()}
 	}
 	for _, name := range names {
-		c.key[name] = must(mls.GenerateSignatureKey(cs))
+		c.key[name] = w.phone(name)
 	}
 	first := must(mls.Client{Credential: cred(names[0]), Key: c.key[names[0]], Extensions: leaf, Lifetime: today}.NewGroup(w.config(), c.id, nil))
 	c.groups[names[0]] = first
@@ -116,6 +122,47 @@ func (w *world) converse(cs mls.CipherSuite, id string, names ...string) *conver
 	}
 	c.follow()
 	return c
+}
+
+// phone returns the key of an account's phone, which the directory lists.
+func (w *world) phone(name string) *mls.SignatureKey {
+	w.t.Helper()
+	if w.phones[name] == nil {
+		key := must(mls.GenerateSignatureKey(suite))
+		w.phones[name] = key
+		s := &directory.Statement{Account: name, Version: 1, Recovery: directorytest.Recovery(name).Public()}
+		s.Add("phone", directory.DeviceKey(key.Public()), uint64(w.now.Unix()))
+		s.SignAs("phone", w.signer(name))
+		w.people.Force(s)
+	}
+	return w.phones[name]
+}
+
+// signer is an account's phone, which signs statements.
+func (w *world) signer(name string) directory.DeviceSigner {
+	return directory.DeviceSigner(ed25519.NewKeyFromSeed(w.phones[name].Bytes()[:ed25519.SeedSize]))
+}
+
+// revoke takes an account's phone off its list, by the recovery key.
+func (w *world) revoke(name string) {
+	s := w.people.Chain(name).Draft()
+	s.Drop("phone")
+	s.SignRecovery(directorytest.Recovery(name))
+	w.people.Force(s)
+}
+
+// accounts proves whose keys the opened compartments bear.
+func (w *world) accounts(parts []Compartment) (proofs [][]byte) {
+	names := map[string]bool{}
+	for _, c := range parts {
+		if c.opened() {
+			names[must(capsule.Parse(c.Capsule)).Label().Account] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		proofs = append(proofs, w.people.Proof(name).Encode())
+	}
+	return proofs
 }
 
 // follow lets delivery see the present epoch.
@@ -263,7 +310,7 @@ func (w *world) open(e edits, parts ...Compartment) Contents {
 	for _, key := range w.keys {
 		c.Keys = append(c.Keys, prove(key))
 	}
-	c.WarrantEntry, c.RequestEntry = prove(at), prove(requested)
+	c.WarrantEntry, c.RequestEntry, c.Accounts = prove(at), prove(requested), w.accounts(c.Compartments)
 	for _, i := range intents {
 		c.Releases = append(c.Releases, prove(i))
 	}

@@ -39,7 +39,7 @@ func Manifest(r *bundle.Report) []byte {
 		"delivery:Specification": entry(owner, "ManifestSpecification", Specification),
 		"delivery:ManifestContents": object{"delivery:JSONData": object{
 			"writ:WarrantHash": r.Warrant.Hash, "writ:WarrantEntry": r.Warrant.Index, "writ:RequestEntry": r.Warrant.Request,
-			"writ:Log": r.Log.Origin, "writ:CharterHash": r.Charter.Hash, "writ:Complete": r.Complete,
+			"writ:Log": r.Log.Origin, "writ:CharterHash": r.Charter.Hash, "writ:Complete": r.Complete, "writ:KeysProven": r.KeysProven,
 			"writ:Compartments": parts,
 		}},
 	}
