@@ -16,7 +16,8 @@
 // the docket, and sends the same request to every custodian, sealed to its mail
 // key. Each release is verified before use: the custodian's signature and the
 // proof of its intent. Then it combines compartment by compartment and re-seals
-// each capsule.
+// each capsule, and asks the directory that the law names for the devices of each
+// account of which something opened.
 //
 // # Guarantees
 //
@@ -28,6 +29,9 @@
 // nobody can close others' compartments with a capsule of their own making. A
 // compartment whose sender sealed something else has the verdict in
 // [Compartment.Forged] and is tried with the next capsule that is stored of it.
+// An account for which the directory gives no proof that verifies is in
+// [Opened.Unproven]; opening again when it answers completes the evidence, with the
+// releases of before.
 // What stays closed is listed in [Opening.Outside]; nothing is left out in silence.
 //
 // # What it does not do
@@ -89,6 +93,7 @@ type Case struct {
 type Config struct {
 	Agency     *Agency
 	Delivery   api.DeliveryClient
+	Directory  api.DirectoryClient            // whose keys signed; nil: nothing of that is proven
 	Custodians map[string]api.CustodianClient // by "office/custodian"; those not listed are not asked
 	Ledger     *replica.Replica               // the agency's own copy of the log
 	MaxAge     time.Duration                  // oldest checkpoint it works with: the charter's freshness
@@ -98,7 +103,7 @@ type Config struct {
 
 // Progress is one step of an opening.
 type Progress struct {
-	Stage string // "ledger", "disclose", "request", "release", "combine"
+	Stage string // "ledger", "disclose", "request", "release", "combine", "directory"
 	Who   string // the custodian, in "release"
 	Done  int
 	Total int // 0 if unknown

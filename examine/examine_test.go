@@ -30,6 +30,7 @@ import (
 	"writ/directory/directorytest"
 	"writ/engine"
 	"writ/examine"
+	"writ/internal/testenv"
 	"writ/internal/testlaw"
 	"writ/ledger"
 	"writ/mls"
@@ -52,7 +53,7 @@ type story struct {
 	delivery   api.DeliveryClient
 	agency     *examine.Agency
 	custodians map[string]api.CustodianClient
-	directory  *directorytest.Directory
+	directory  api.DirectoryClient
 	book       *ledger.Book
 }
 
@@ -125,7 +126,7 @@ func (s *story) authorise(subject string, change func(*warrant.Warrant)) *examin
 }
 
 func (s *story) config() examine.Config {
-	return examine.Config{Agency: s.agency, Delivery: s.delivery, Custodians: s.custodians,
+	return examine.Config{Agency: s.agency, Delivery: s.delivery, Directory: s.directory, Custodians: s.custodians,
 		Ledger: s.Replica(), MaxAge: time.Minute}
 }
 
@@ -223,28 +224,9 @@ func TestOpenExactlyWhatIsNamed(t *testing.T) {
 
 // checkBundle builds the bundle, verifies it offline, and finds the texts in
 // its report.
-func (s *story) checkBundle(o *examine.Opened, texts ...string) {
+func (s *story) checkBundle(o *examine.Opened, texts ...string) *bundle.Report {
 	s.t.Helper()
-	proven := func(list ...examine.Proven) (out []bundle.Proven) {
-		for _, p := range list {
-			out = append(out, bundle.Proven{Entry: p.Entry, Proof: p.Proof})
-		}
-		return out
-	}
-	c := bundle.Contents{Charters: proven(o.Charters...), Keys: proven(o.Keys...), Warrant: o.Warrant, Approvals: o.Approvals,
-		WarrantSalt: o.WarrantSalt, WarrantEntry: proven(o.WarrantEntry)[0], RequestEntry: proven(o.RequestEntry)[0], NoticeSalt: o.NoticeSalt}
-	for _, r := range o.Releases {
-		c.Releases = append(c.Releases, proven(r.Intent)...)
-	}
-	for _, x := range o.Compartments {
-		b := bundle.Compartment{Capsule: x.Capsule, Ratchet: x.Ratchet, SenderData: x.SenderData, GroupContext: x.GroupContext,
-			LeafProof: x.LeafProof, RosterProof: x.RosterProof, Count: x.Count, Statement: x.Statement}
-		for _, m := range x.Messages {
-			b.Messages = append(b.Messages, bundle.Message{Seq: m.Seq, Received: m.Received, Ciphertext: m.Ciphertext})
-		}
-		c.Compartments = append(c.Compartments, b)
-	}
-	file, err := bundle.Build(c, s.Policy)
+	file, err := bundle.Build(testenv.Contents(o), s.Policy)
 	s.must(err)
 	report, err := bundle.Verify(file, s.Policy)
 	s.must(err)
@@ -253,6 +235,7 @@ func (s *story) checkBundle(o *examine.Opened, texts ...string) {
 			s.t.Errorf("the report lacks %q", text)
 		}
 	}
+	return report
 }
 
 // neighboursStayClosed takes every share that was released and tries it on all

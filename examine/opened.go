@@ -1,6 +1,9 @@
 package examine
 
-import "writ/unseal"
+import (
+	"writ/directory/keyproof"
+	"writ/unseal"
+)
 
 // Opened is all that the request of an opening gave: what a bundle holds.
 type Opened struct {
@@ -20,6 +23,9 @@ type Opened struct {
 	Bad      []string         // "custodian": its share of some compartment failed its commitment; sorted
 
 	Compartments []Compartment
+
+	Accounts []*keyproof.Proof // whose keys signed what was opened, by account
+	Unproven map[string]error  // accounts without such a proof, and why
 }
 
 // Proven is an entry with its tlog-proof.

@@ -110,10 +110,11 @@ func spoiled(err error) bool {
 	return false
 }
 
-// ask1 takes a set through request, release and combination.
+// ask1 takes a set through request, release and combination, and asks whose keys signed
+// what opened.
 func (x *examiner) ask1(ctx context.Context, set []sealed) (*Opened, error) {
 	part := x.part(set)
-	if err := run(ctx, part.request, part.prove, part.release, part.combine); err != nil {
+	if err := run(ctx, part.request, part.prove, part.release, part.combine, part.whose); err != nil {
 		return nil, err
 	}
 	return part.out, nil

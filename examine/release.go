@@ -18,7 +18,7 @@ import (
 	"writ/warrant"
 )
 
-// tries is how often a custodian that can't answer now is asked.
+// tries is how often a service that can't answer now is asked.
 const tries = 4
 
 // answer is what came back from one custodian.
@@ -110,18 +110,26 @@ func (x *examiner) ask(ctx context.Context) []answer {
 // askOne asks one custodian, again while it says that it can't answer now.
 func (x *examiner) askOne(ctx context.Context, office, custodian string, client api.CustodianClient) answer {
 	a := answer{who: office + "/" + custodian}
+	a.err = again(ctx, func() (err error) {
+		a.release, a.shares, a.refusal, err = x.askOnce(ctx, office, custodian, client)
+		return err
+	})
+	return a
+}
+
+// again repeats a call a few times while its answer is that it can't be given now.
+func again(ctx context.Context, call func() error) (err error) {
 	for try := range tries {
-		a.release, a.shares, a.refusal, a.err = x.askOnce(ctx, office, custodian, client)
-		if a.err == nil || connect.CodeOf(a.err) != connect.CodeUnavailable || ctx.Err() != nil {
-			return a
+		if err = call(); err == nil || connect.CodeOf(err) != connect.CodeUnavailable || ctx.Err() != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return a
+			return err
 		case <-time.After(time.Duration(try+1) * 200 * time.Millisecond):
 		}
 	}
-	return a
+	return err
 }
 
 func (x *examiner) askOnce(ctx context.Context, office, custodian string, client api.CustodianClient) (*Release, []unseal.Share, *Refusal, error) {

@@ -109,7 +109,7 @@ func (a *agency) ledger(cmd *cobra.Command) (*replica.Replica, error) {
 // read up to now, which the caller closes.
 func (a *agency) examiner(cmd *cobra.Command, c *examine.Case) (examine.Config, error) {
 	config := examine.Config{Agency: a.agency, Delivery: api.NewDeliveryClient(http.DefaultClient, a.deployment.Delivery),
-		Custodians: a.custodians()}
+		Directory: api.NewDirectoryClient(http.DefaultClient, a.deployment.Directory), Custodians: a.custodians()}
 	var err error
 	if config.Ledger, err = a.ledger(cmd); err != nil {
 		return config, err

@@ -140,8 +140,8 @@ func (w *World) Authorise(subject string, change ...func(*warrant.Warrant)) *exa
 
 // Examiner is how the agency opens.
 func (w *World) Examiner() examine.Config {
-	return examine.Config{Agency: w.Agency, Delivery: api.NewDeliveryClient(http.DefaultClient, w.URL), Custodians: w.Asked(),
-		Ledger: w.Replica(), MaxAge: time.Minute}
+	return examine.Config{Agency: w.Agency, Delivery: api.NewDeliveryClient(http.DefaultClient, w.URL), Directory: w.Directory,
+		Custodians: w.Asked(), Ledger: w.Replica(), MaxAge: time.Minute}
 }
 
 // Open opens what a case names and fits in one request.
@@ -169,6 +169,9 @@ func Contents(o *examine.Opened) bundle.Contents {
 			b.Messages = append(b.Messages, bundle.Message{Seq: m.Seq, Received: m.Received, Ciphertext: m.Ciphertext})
 		}
 		c.Compartments = append(c.Compartments, b)
+	}
+	for _, p := range o.Accounts {
+		c.Accounts = append(c.Accounts, p.Encode())
 	}
 	return c
 }
