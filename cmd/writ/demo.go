@@ -188,9 +188,8 @@ func (s *story) finish(cmd *cobra.Command) error {
 	}
 	s.say(`What this does not show, because it can't be so: custodians of every office who
 collude off the log can open what is sealed until the keys are destroyed; a bad
-warrant that all approve opens; delivery sees who talks with whom and when. A
-bundle does not carry the directory's proof of whose key signed yet.
-doc/threat-model.md says it all.`)
+warrant that all approve opens; delivery sees who talks with whom and when. That a
+device spoke is proven, not whose hand held it. doc/threat-model.md says it all.`)
 	if asJSON, err := cmd.Flags().GetBool("json"); err == nil && asJSON {
 		if err := show(cmd, s.facts, nil); err != nil {
 			return err

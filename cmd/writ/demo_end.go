@@ -123,6 +123,9 @@ func (s *story) checkEvidence(*cobra.Command) error {
 		s.say("  - %s", c.Shows)
 	}
 	s.must(report.Complete, "it verifies in %d ms: %s", took.Milliseconds(), report.Verdict())
+	if c := &report.Compartments[0]; c.Key != nil {
+		s.must(report.KeysProven, "whose key signed is proven too: the directory's log had that of %s/%s by %s", c.Account, c.Device, c.Key.By)
+	}
 	const flips = 256
 	noticed := 0
 	for i := range flips {

@@ -24,6 +24,7 @@ const (
 	codeInvalid     code = 4
 	codeUnavailable code = 5
 	codeFindings    code = 6
+	codeUnproven    code = 7
 )
 
 // failure is an error with what to do about it.

@@ -3,7 +3,7 @@
 // Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused (the law or a
 // custodian said no), 4 invalid (evidence or a log does not hold), 5
 // unavailable (a service does not answer; trying again may help), 6 findings (an
-// audit found something).
+// audit found something), 7 not proven (evidence holds, but not whose key signed).
 package main
 
 import (
@@ -49,7 +49,8 @@ compartments it names. A compartment is one sender, one conversation, one epoch.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused (the law or a custodian
 said no), 4 invalid (evidence or a log does not hold), 5 unavailable (a service
-does not answer; trying again may help), 6 findings (an audit found something).`,
+does not answer; trying again may help), 6 findings (an audit found something),
+7 not proven (evidence holds, but not whose key signed).`,
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,

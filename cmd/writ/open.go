@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,11 +27,14 @@ func newOpen() *cobra.Command {
 		Short:   "Gather the custodians' shares of a published warrant and open what it names",
 		Long: `Open asks for the compartments in the warrant's scope (writ warrant request does
 so alone), sends the request to every custodian, combines what they release,
-checks every capsule and every signature, and writes one file of evidence, sealed
-to the people whom the warrant names as readers (writ bundle read). Nothing is
-left on this machine in the clear.
+checks every capsule and every signature, asks the directory whose the keys are, and
+writes one file of evidence, sealed to the people whom the warrant names as readers
+(writ bundle read). Nothing is left on this machine in the clear.
 
-It can be repeated: an opening that was interrupted goes on where it stopped.`,
+It can be repeated: an opening that was interrupted goes on where it stopped. If the
+directory does not prove whose key signed, the evidence is written and says so, and
+open ends with 7. Once the directory answers, the same command completes the
+evidence; no custodian releases anything more.`,
 		Args: cobra.ExactArgs(1),
 	}
 	dir := agencyFlag(cmd)
@@ -57,9 +62,22 @@ It can be repeated: an opening that was interrupted goes on where it stopped.`,
 		if err != nil {
 			return err
 		}
-		return show(cmd, resultOf(o, list), func(w io.Writer) { printOpening(w, o, list) })
+		if err := show(cmd, resultOf(o, list), func(w io.Writer) { printOpening(w, o, list) }); err != nil {
+			return err
+		}
+		for _, e := range list {
+			if !e.report.KeysProven {
+				return unproven(e.report, "the evidence is written and says so; if the directory gave no answer, the same command completes it later")
+			}
+		}
+		return nil
 	}
 	return cmd
+}
+
+// unproven is the failure of evidence that does not show whose key signed.
+func unproven(r *bundle.Report, hint string) error {
+	return fail(codeUnproven, fmt.Errorf("whose key signed is not proven for %s", count(len(r.Unproven), "compartment")), hint)
 }
 
 // open opens what a case names, with a line of progress.
@@ -157,6 +175,9 @@ func contents(o *examine.Opened) bundle.Contents {
 		}
 		c.Compartments = append(c.Compartments, part)
 	}
+	for _, p := range o.Accounts {
+		c.Accounts = append(c.Accounts, p.Encode())
+	}
 	return c
 }
 
@@ -168,6 +189,7 @@ func resultOf(o *examine.Opening, list []evidence) any {
 		Bundle       string   `json:"bundle"`
 		Compartments int      `json:"compartments"`
 		Complete     bool     `json:"complete"`
+		KeysProven   bool     `json:"keys_proven"`
 		Releases     int      `json:"releases"`
 		Bad          []string `json:"bad_custodians"`
 	}
@@ -176,7 +198,7 @@ func resultOf(o *examine.Opening, list []evidence) any {
 		Closed int    `json:"left_closed"`
 	}{Closed: len(o.Outside)}
 	for _, e := range list {
-		result.Parts = append(result.Parts, part{e.path, len(e.report.Compartments), e.report.Complete,
+		result.Parts = append(result.Parts, part{e.path, len(e.report.Compartments), e.report.Complete, e.report.KeysProven,
 			len(e.report.Releases), append([]string{}, e.opened.Bad...)})
 	}
 	return result
@@ -190,6 +212,9 @@ func printOpening(w io.Writer, o *examine.Opening, list []evidence) {
 		}
 		for _, name := range e.opened.Bad {
 			fmt.Fprintf(w, "WRONG SHARE from custodian %s: it failed its commitment and was left out\n", name)
+		}
+		for _, account := range slices.Sorted(maps.Keys(e.opened.Unproven)) {
+			fmt.Fprintf(w, "NO PROOF of the keys of %s: %v\n", account, e.opened.Unproven[account])
 		}
 		fmt.Fprintf(w, "%s\nevidence: %s, sealed to its readers: writ bundle read\n", e.report.Verdict(), e.path)
 	}
@@ -212,11 +237,14 @@ func newVerify() *cobra.Command {
 		GroupID: "law",
 		Short:   "Check a bundle of evidence offline, with a witness policy and nothing else",
 		Long: `Verify recomputes everything in a bundle: law, approvals, log entries, custodians'
-releases, capsules, and the signature of every message. It needs no server and
-trusts nobody but the witnesses in the policy.
+releases, capsules, the signature of every message, and whose key made it, by the
+directory's log. It needs no server and trusts nobody but the witnesses in the
+policy, and those of the directory that the law names.
 
-It ends with 0 if all holds, with 4 if anything does not. A bundle that holds
-but lacks messages says so, and ends with 4 unless --allow-gaps is given.`,
+It ends with 0 if all holds, with 4 if anything does not, and with 7 if all holds but
+that the keys of some compartments are proven to be their people's: those are marked
+as not proven. A bundle that holds but lacks messages says so, and ends with 4 unless
+--allow-gaps is given.`,
 		Args: cobra.ExactArgs(1),
 	}
 	f := cmd.Flags()
@@ -240,6 +268,9 @@ but lacks messages says so, and ends with 4 unless --allow-gaps is given.`,
 		}
 		if err := show(cmd, report, func(w io.Writer) { fmt.Fprint(w, report.Text()) }); err != nil {
 			return err
+		}
+		if !report.KeysProven {
+			return unproven(report, "do not take those words for the person's; whoever opened the case can complete the evidence with writ open")
 		}
 		if !report.Complete && !*gaps {
 			return fail(codeInvalid, errors.New("messages are missing from the bundle"), "what is there holds; --allow-gaps accepts it")
