@@ -35,7 +35,7 @@
 // # Example
 //
 //	log, err := keyproof.NewLog(law.Directory)
-//	account, err := log.Verify(proof, time.Now(), 10*time.Minute)
+//	account, err := log.Verify(proof, now, 10*time.Minute)
 //	key, err := account.Key("phone", leaf.SignatureKey)
 //	err = key.At(opened)
 package keyproof
