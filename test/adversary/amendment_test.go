@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,9 +68,10 @@ func (l lasting) Actionable(ctx context.Context, index uint64, h ledger.EntryHas
 // oversight, and can be amended within seconds.
 type changing struct {
 	*testenv.World
-	laws lasting
-	copy replica.Config   // of laws
-	next *charter.Charter // the version in force, after amend
+	laws  lasting
+	copy  replica.Config   // of laws
+	next  *charter.Charter // the version in force, after amend
+	ahead atomic.Int64     // of delivery's clock
 }
 
 const activation = 2 * time.Second
@@ -82,8 +84,12 @@ func newChanging(t *testing.T) *changing {
 			{Office: "judicial", Need: 2, Custodians: 2, Approve: 1, Approvers: 1},
 			{Office: "oversight", Need: 1, Custodians: 1, Approve: 1, Approvers: 1},
 		},
-		Charter:  func(c *charter.Charter) { c.Limits.ActivationDelay = uint64(activation / time.Second) },
-		Delivery: func(c *delivery.Config) { c.Laws = &w.laws },
+		Charter: func(c *charter.Charter) {
+			c.Limits.ActivationDelay, c.Limits.MaxEpochAge = uint64(activation/time.Second), 60
+		},
+		Delivery: func(c *delivery.Config) {
+			c.Laws, c.Now = &w.laws, func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
+		},
 	})
 	w.copy = replica.Config{Path: filepath.Join(t.TempDir(), "ledger.db"), URL: w.Ledger, Policy: w.Policy,
 		Charters: []charter.Hash{w.Charter.Hash()}, MaxAge: time.Minute}
@@ -142,18 +148,20 @@ func (w *changing) authorise(subject string) *examine.Case {
 	return c
 }
 
-// TM-35: an amendment that the quorum of the version before signed replaces a custodian.
+// TM-35, TM-45: an amendment that the quorum of the version before signed replaces a custodian.
 // Who left has its key file and passphrase, what it released before, delivery, the agency
 // and the custodians that stayed, of whom one more would be needed, and tries to open what
 // is said since. The whole of R32 in one run: people are told and go on, what was said
 // before opens by who held it then, what is said since by who holds it now, and each
-// bundle of the one warrant verifies.
+// bundle of the one warrant verifies. Eve, who stays under the version before, is let go on for
+// as long as an epoch may live.
 func TestCustodianWhoLeft(t *testing.T) {
 	t.Parallel()
 	w := newChanging(t)
-	ann, ben := w.person("ann"), w.person("ben")
-	id := w.Talk(ann, ben)
+	ann, ben, eve := w.person("ann"), w.person("ben"), w.person("eve")
+	id := w.Talk(ann, ben, eve)
 	ann.Say(id, "under the first")
+	first := ann.Group(id).Epoch()
 	w.Sync(ben)
 	left := w.Custodians[1]
 	names := custodian.Names{Charter: w.Charter.Name, Office: "judicial", Custodian: "judicial-3"}
@@ -170,6 +178,7 @@ func TestCustodianWhoLeft(t *testing.T) {
 		c.Keys = append(c.Keys, joined.Public.Statements...)
 	}), all)
 
+	inForce := time.Now()
 	for _, p := range []*testenv.Person{ann, ben} {
 		if err := p.Send(ctx, id, "unread"); !errors.Is(err, client.ErrUnread) {
 			breach(t, "%s speaks under a law that changed: %v", p.Account, err)
@@ -189,7 +198,7 @@ func TestCustodianWhoLeft(t *testing.T) {
 		t.Fatalf("ben is shown %q", got)
 	}
 
-	before, since := ann.Capsule(id, 1, 0), ann.Capsule(id, epoch, 0)
+	before, since := ann.Capsule(id, first, 0), ann.Capsule(id, epoch, 0)
 	if law := parse(t, since).Label().Charter; law != w.next.Hash() {
 		breach(t, "what is said since is sealed under %v", law)
 	}
@@ -224,6 +233,16 @@ func TestCustodianWhoLeft(t *testing.T) {
 	}
 	if len(texts) != 2 || texts["under the first"] != "judicial-1 judicial-2 oversight-1" || texts["under the second"] != "judicial-1 judicial-3 oversight-1" {
 		t.Errorf("opened by: %v", texts)
+	}
+
+	w.person("zoe")
+	w.Must(ann.Invite(ctx, id, "zoe")) // in an epoch that is young
+	w.Sync(eve)
+	w.ahead.Store(int64(time.Minute - time.Since(inForce)))
+	stays := own(t, w.World, eve, id, w.Charter, func([]byte) {})
+	h := stays.Hash()
+	if err := post(t, eve, id, stays.Bytes(), h[:], "under the first, still"); err == nil || !strings.Contains(err.Error(), "superseded") {
+		breach(t, "eve goes on under the version before: %v", err)
 	}
 }
 
