@@ -118,31 +118,34 @@ func TestWrongCapsule(t *testing.T) {
 func TestMemberFramesAnother(t *testing.T) {
 	t.Parallel()
 	w := small(t)
-	ann, ben, eve := w.Person("ann"), w.Person("ben"), w.Person("eve")
-	id := w.Talk(ann, ben, eve)
-	forge := eve.Forger(id, 0, capsule.Hash{})
-	ann.Say(id, "my own words")
-	eve.Say(id, "I am here")
-	w.Sync(eve)
-	annsHash, evesHash := capsule.HashOf(eve.Capsule(id, forge.Epoch, 0)), capsule.HashOf(eve.Capsule(id, forge.Epoch, 2))
+	ann, eve := w.Person("ann"), w.Person("eve")
 	_, key := must2(ed25519.GenerateKey(nil))
-	posted := 0
-	for _, ad := range []capsule.Hash{annsHash, evesHash} {
-		forge.AuthenticatedData = ad[:]
-		content := string(capsule.Content(1, []byte("I confess")))
-		for _, signature := range [][]byte{nil, forge.Sign(key, content), forge.Sign(ed25519.NewKeyFromSeed(signingSeed(t, eve)), content)} {
-			if _, err := eve.API().Append(ctx, &api.AppendRequest{Conversation: id[:], Mid: mid(), Message: forge.Encrypt(1, content, signature)}); err == nil {
-				posted++
-			}
+	content := string(capsule.Content(1, []byte("I confess")))
+	for what, sign := range map[string]func(*forger.Forger) []byte{
+		"unsigned":      func(*forger.Forger) []byte { return nil },
+		"a fresh key's": func(f *forger.Forger) []byte { return f.Sign(key, content) },
+		"the member's":  func(f *forger.Forger) []byte { return f.Sign(ed25519.NewKeyFromSeed(signingSeed(t, eve)), content) },
+	} {
+		ben := w.Person("ben-" + strings.Map(letters, what)) // each forgery is the first of its place
+		id := w.Talk(ann, ben, eve)
+		forge := eve.Forger(id, 0, capsule.Hash{})
+		ann.Say(id, "my own words")
+		eve.Say(id, "I am here")
+		w.Sync(eve)
+		post := func(named capsule.Hash) error {
+			forge.AuthenticatedData = named[:]
+			_, err := eve.API().Append(ctx, &api.AppendRequest{Conversation: id[:], Mid: mid(), Message: forge.Encrypt(1, content, sign(forge))})
+			return err
 		}
-	}
-	if posted != 3 { // delivery lets eve name her own capsule, and can't look inside
-		t.Errorf("delivery took %d", posted)
-	}
-	w.Sync(ben)
-	hides(t, ben, id, "I confess")
-	if n := len(ben.Told(id, client.Fault)); n != posted {
-		breach(t, "ben is told of %d forgeries of %d", n, posted)
+		if err := post(capsule.HashOf(eve.Capsule(id, forge.Epoch, 0))); err == nil {
+			breach(t, "%s: delivery takes a message of eve's that names ann's capsule", what)
+		}
+		w.Must(post(capsule.HashOf(eve.Capsule(id, forge.Epoch, 2)))) // its own it may name, and delivery can't look inside
+		w.Sync(ben)
+		hides(t, ben, id, "I confess")
+		if told := ben.Told(id, client.Fault); len(told) != 1 {
+			breach(t, "%s: ben is told %q", what, told)
+		}
 	}
 }
 

@@ -102,6 +102,8 @@ func (d *defence) without() (how string, err error) {
 	switch {
 	case err == nil:
 		return "", fmt.Errorf("the test passes without it")
+	case bytes.Contains(out, []byte("[build failed]")):
+		return "", fmt.Errorf("what is put in does not build\n%s", tail(out))
 	case !bytes.Contains(out, []byte("--- FAIL: "+d.test)) || found == nil:
 		return "", fmt.Errorf("the test does not say breach: %v\n%s", err, tail(out))
 	}

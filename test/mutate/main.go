@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -50,20 +51,25 @@ func run(match string, mls bool) error {
 	if err != nil {
 		return err
 	}
-	failed, tried := 0, pick(all, only)
+	tried := pick(all, only)
+	if len(tried) == 0 {
+		return fmt.Errorf("nothing matches %q", match)
+	}
+	var failed []string
 	for i, m := range tried {
 		start := time.Now()
 		how, err := m.without()
 		if err != nil {
-			failed++
 			how = "ERROR: " + err.Error()
+			why, _, _ := strings.Cut(err.Error(), "\n")
+			failed = append(failed, fmt.Sprintf("%s (%s): %s: %s", m.test, m.file, m.words, why))
 		}
 		fmt.Printf("%d/%d %s (%s, %.0f s)\n      without: %s\n      %s\n", i+1, len(tried), m.test, m.file, time.Since(start).Seconds(), m.words, how)
 	}
-	if failed > 0 {
-		return fmt.Errorf("%d of %d are not shown to be needed", failed, len(tried))
+	fmt.Printf("%d taken out one by one: %d needed, %d not shown to be\n", len(tried), len(tried)-len(failed), len(failed))
+	if len(failed) > 0 {
+		return fmt.Errorf("not shown to be needed:\n  %s", strings.Join(failed, "\n  "))
 	}
-	fmt.Printf("%d taken out one by one, each needed\n", len(tried))
 	return nil
 }
 
