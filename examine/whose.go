@@ -99,6 +99,7 @@ func (x *examiner) prover(ctx context.Context, log *keyproof.Log, account string
 			p.Dates = append(p.Dates, keyproof.Date{Version: uint64(i) + 1, Before: d.Before, After: d.After})
 		}
 	}
+	log.Form(p)
 	a, err := log.Verify(p, x.Now(), directoryAge)
 	if err != nil {
 		return nil, fmt.Errorf("examine: %w", err)

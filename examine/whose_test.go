@@ -3,6 +3,7 @@ package examine_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/note"
 
 	"writ/api"
@@ -196,6 +198,16 @@ func TestHostileDirectory(t *testing.T) {
 	s.must(err)
 	if r := s.checkBundle(opened); len(opened.Accounts) != 2 || len(r.Unproven) != 2 {
 		t.Errorf("without dates: unproven %q, %v", r.Unproven, opened.Unproven)
+	}
+	d.Lie(func(_ *api.LookUpRequest, out *api.LookUpResponse) {
+		_, key, _ := ed25519.GenerateKey(rand.Reader)
+		further, err := torchwood.NewCosignatureSigner("new.test", key)
+		s.must(err)
+		text, _, _ := strings.Cut(string(out.Checkpoint), "\n\n")
+		out.Checkpoint = append(out.Checkpoint, directorytest.Cosign(further.Verifier(), key, text+"\n", time.Now())...)
+	})
+	if opened, err := openOne(s.config(), c); err != nil || len(opened.Unproven) != 0 || !s.checkBundle(opened).KeysProven {
+		t.Errorf("with a further witness: %v", err)
 	}
 	d.Lie(nil)
 	d.Stamp(time.Now().Add(-11 * time.Minute))

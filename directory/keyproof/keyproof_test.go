@@ -305,6 +305,35 @@ func TestQuorumOfTheLaw(t *testing.T) {
 	}
 }
 
+// A directory with a witness more than the law names: what it answers takes another
+// form and proves the same.
+func TestForm(t *testing.T) {
+	w := story(t)
+	p := w.Proof("anna")
+	want := p.Encode()
+	more := func(signed []byte) []byte {
+		return append(bytes.Clone(signed), resign(signed, "new.test", begin)[len(lines(signed, 1)):]...)
+	}
+	p.Checkpoint = more(p.Checkpoint)
+	for i := range p.Dates {
+		p.Dates[i].Before, p.Dates[i].After = more(p.Dates[i].Before), more(p.Dates[i].After)
+	}
+	p.Dates[0].Before = nil
+	if _, err := w.verify(p); err == nil {
+		t.Fatal("verifies in another form")
+	}
+	w.log.Form(p)
+	p.Dates[0].Before = w.Proof("anna").Dates[0].Before
+	if !bytes.Equal(p.Encode(), want) {
+		t.Error("has not the one form")
+	}
+	bare := lines(p.Checkpoint, 1)
+	p.Checkpoint = bare
+	if w.log.Form(p); !bytes.Equal(p.Checkpoint, bare) {
+		t.Error("a checkpoint that nobody accepts was changed")
+	}
+}
+
 func TestNewLogRefuses(t *testing.T) {
 	for name, change := range map[string]func(d *charter.Directory){
 		"no policy":            func(d *charter.Directory) { d.Policy = "none" },

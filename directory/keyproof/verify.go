@@ -3,6 +3,7 @@ package keyproof
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	"writ/charter"
@@ -75,6 +76,26 @@ func (l *Log) Verify(p *Proof, now time.Time, maxAge time.Duration) (*Account, e
 		next = d.Version + 1
 	}
 	return a, nil
+}
+
+// Form brings the checkpoints of an answer into the one form that Verify takes: a
+// directory may have more witnesses than the law names, such as while an amendment
+// waits. What no version's policy accepts stays as it is.
+func (l *Log) Form(p *Proof) {
+	form := func(signed []byte, policies []*ledger.Policy) []byte {
+		for _, policy := range policies {
+			if c, err := policy.Checkpoint(signed, time.Time{}, 0); err == nil {
+				return c.Signed()
+			}
+		}
+		return signed
+	}
+	p.Checkpoint = form(p.Checkpoint, l.policies[:1])
+	p.Dates = slices.Clone(p.Dates)
+	for i := range p.Dates {
+		d := &p.Dates[i]
+		d.Before, d.After = form(d.Before, l.policies), form(d.After, l.policies)
+	}
 }
 
 // accept takes a checkpoint in its one form.
