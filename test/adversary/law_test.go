@@ -134,15 +134,20 @@ func TestAmendmentTakesBackAPromise(t *testing.T) {
 		"another key period": func(c *charter.Charter) { c.Limits.KeyPeriod *= 2 },
 		"an office approves no more": func(c *charter.Charter) {
 			c.Approval[1].Office = "press"
-			c.Offices = append(c.Offices, press(w))
+			c.Offices = append(c.Offices, press())
 		},
 		"an office amends no more": func(c *charter.Charter) {
 			c.Amendment[1].Office = "press"
-			c.Offices = append(c.Offices, press(w))
+			c.Offices = append(c.Offices, press())
 		},
-		"a custodian's name goes to another": func(c *charter.Charter) { c.Offices[0].Custodians[0].Key = other(w).Offices[0].Custodians[0].Key },
-		"another log":                        func(c *charter.Charter) { c.Policy = strings.Replace(c.Policy, "log log.test", "log log.tes2", 1) },
-		"another directory":                  func(c *charter.Charter) { c.Directory.VRF = other(w).Directory.VRF; c.Directory.VRF[0] ^= 1 },
+		"a custodian's name goes to another": func(c *charter.Charter) {
+			name, by := "judicial-1", stranger()
+			c.Custodian("judicial", name).Key = by.Charter.Custodian("judicial", name).Key
+			c.Keys = slices.DeleteFunc(c.Keys, func(k *charter.KeyStatement) bool { return k.Custodian == name })
+			c.Keys = append(c.Keys, by.Statement("judicial", name, c.Period(time.Now())))
+		},
+		"another log":       func(c *charter.Charter) { c.Policy = strings.Replace(c.Policy, "log log.test", "log log.tes2", 1) },
+		"another directory": func(c *charter.Charter) { c.Directory.VRF[0] ^= 1 },
 	} {
 		next := must(charter.Parse(w.Charter.Encode()))
 		next.Number, next.Previous = 2, w.Charter.Hash()
@@ -182,13 +187,11 @@ func counts(t *testing.T, w *testenv.World, what string, s *charter.Signed) {
 	}
 }
 
-// other is another law, of which keys are taken that are nobody's here.
-func other(*testenv.World) *charter.Charter {
-	return chartertest.New("another law", testlaw.Small...).Charter
-}
+// stranger is somebody's own law, with keys that are nobody's here.
+func stranger() *chartertest.World { return chartertest.New("a stranger's", testlaw.Small...) }
 
-func press(w *testenv.World) charter.Office {
-	o := other(w).Offices[1]
+func press() charter.Office {
+	o := stranger().Charter.Offices[1]
 	o.ID, o.Title, o.Custodians = "press", "The press", nil
 	o.Approvers[0].ID = "press-approver-1"
 	return o
