@@ -36,7 +36,7 @@ func readMap(t *testing.T) map[string][]string {
 }
 
 // testRooms are imported by tests alone: some hold several custodians' keys at once.
-var testRooms = []string{"internal/testlaw", "internal/testenv", "internal/forger", "charter/chartertest", "directory/directorytest", "notice/beacon/beacontest", "test/report", "test/mutate"}
+var testRooms = []string{"internal/testlaw", "internal/testenv", "internal/forger", "charter/chartertest", "directory/directorytest", "warrant/warranttest", "notice/beacon/beacontest", "test/report", "test/mutate"}
 
 // readImports parses every Go file and returns room -> imports. Tests may
 // import more than the map allows, so only the files of the build count, and

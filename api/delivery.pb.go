@@ -2273,11 +2273,10 @@ func (*Event_Alive) isEvent_Event() {}
 type DiscloseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Warrant       []byte                 `protobuf:"bytes,1,opt,name=warrant,proto3" json:"warrant,omitempty"`
-	Approvals     []byte                 `protobuf:"bytes,2,opt,name=approvals,proto3" json:"approvals,omitempty"`                           // as warrant.EncodeApprovals encodes them
-	WarrantSalt   []byte                 `protobuf:"bytes,3,opt,name=warrant_salt,json=warrantSalt,proto3" json:"warrant_salt,omitempty"`    // 32 bytes, opens the entry's commitment
-	WarrantEntry  []byte                 `protobuf:"bytes,4,opt,name=warrant_entry,json=warrantEntry,proto3" json:"warrant_entry,omitempty"` // ledger entry
-	WarrantProof  []byte                 `protobuf:"bytes,5,opt,name=warrant_proof,json=warrantProof,proto3" json:"warrant_proof,omitempty"` // tlog-proof under a checkpoint with fresh cosignatures
-	After         []byte                 `protobuf:"bytes,6,opt,name=after,proto3" json:"after,omitempty"`                                   // DiscloseResponse.next of the page before, or empty
+	WarrantSalt   []byte                 `protobuf:"bytes,2,opt,name=warrant_salt,json=warrantSalt,proto3" json:"warrant_salt,omitempty"`    // 32 bytes, opens the entry's commitment
+	WarrantEntry  []byte                 `protobuf:"bytes,3,opt,name=warrant_entry,json=warrantEntry,proto3" json:"warrant_entry,omitempty"` // ledger entry, with the approvals
+	WarrantProof  []byte                 `protobuf:"bytes,4,opt,name=warrant_proof,json=warrantProof,proto3" json:"warrant_proof,omitempty"` // tlog-proof under a checkpoint with fresh cosignatures
+	After         []byte                 `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`                                   // DiscloseResponse.next of the page before, or empty
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2315,13 +2314,6 @@ func (*DiscloseRequest) Descriptor() ([]byte, []int) {
 func (x *DiscloseRequest) GetWarrant() []byte {
 	if x != nil {
 		return x.Warrant
-	}
-	return nil
-}
-
-func (x *DiscloseRequest) GetApprovals() []byte {
-	if x != nil {
-		return x.Approvals
 	}
 	return nil
 }
@@ -2703,14 +2695,13 @@ const file_delivery_proto_rawDesc = "" +
 	"\awelcome\x18\x03 \x01(\bH\x00R\awelcome\x12\x18\n" +
 	"\x06lagged\x18\x04 \x01(\bH\x00R\x06lagged\x12\x16\n" +
 	"\x05alive\x18\x05 \x01(\bH\x00R\x05aliveB\a\n" +
-	"\x05event\"\xcc\x01\n" +
+	"\x05event\"\xae\x01\n" +
 	"\x0fDiscloseRequest\x12\x18\n" +
-	"\awarrant\x18\x01 \x01(\fR\awarrant\x12\x1c\n" +
-	"\tapprovals\x18\x02 \x01(\fR\tapprovals\x12!\n" +
-	"\fwarrant_salt\x18\x03 \x01(\fR\vwarrantSalt\x12#\n" +
-	"\rwarrant_entry\x18\x04 \x01(\fR\fwarrantEntry\x12#\n" +
-	"\rwarrant_proof\x18\x05 \x01(\fR\fwarrantProof\x12\x14\n" +
-	"\x05after\x18\x06 \x01(\fR\x05after\"`\n" +
+	"\awarrant\x18\x01 \x01(\fR\awarrant\x12!\n" +
+	"\fwarrant_salt\x18\x02 \x01(\fR\vwarrantSalt\x12#\n" +
+	"\rwarrant_entry\x18\x03 \x01(\fR\fwarrantEntry\x12#\n" +
+	"\rwarrant_proof\x18\x04 \x01(\fR\fwarrantProof\x12\x14\n" +
+	"\x05after\x18\x05 \x01(\fR\x05after\"`\n" +
 	"\x10DiscloseResponse\x128\n" +
 	"\fcompartments\x18\x01 \x03(\v2\x14.writ.v1.CompartmentR\fcompartments\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\fR\x04next\"\xa2\x03\n" +

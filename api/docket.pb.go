@@ -331,7 +331,7 @@ type LodgeRequest struct {
 	// with the meaning of the warrant entry, window in seconds; envelope_hash is
 	// SHA-256 of the envelope.
 	Lodgement     []byte `protobuf:"bytes,2,opt,name=lodgement,proto3" json:"lodgement,omitempty"`
-	Envelope      []byte `protobuf:"bytes,3,opt,name=envelope,proto3" json:"envelope,omitempty"`   // the readable warrant, sealed to approvers (warrant.Seal), at most 512 KiB
+	Envelope      []byte `protobuf:"bytes,3,opt,name=envelope,proto3" json:"envelope,omitempty"`   // warrant.Salted: the readable warrant and its salt, sealed to approvers (warrant.Seal), at most 512 KiB
 	Signature     []byte `protobuf:"bytes,4,opt,name=signature,proto3" json:"signature,omitempty"` // sign("docket lodge", lodgement) by the agency
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -668,7 +668,7 @@ type GetWarrantResponse struct {
 	Warrant       *LodgedWarrant         `protobuf:"bytes,1,opt,name=warrant,proto3" json:"warrant,omitempty"`
 	Lodgement     []byte                 `protobuf:"bytes,2,opt,name=lodgement,proto3" json:"lodgement,omitempty"`
 	Envelope      []byte                 `protobuf:"bytes,3,opt,name=envelope,proto3" json:"envelope,omitempty"`
-	Approvals     []byte                 `protobuf:"bytes,4,opt,name=approvals,proto3" json:"approvals,omitempty"` // warrant.EncodeApprovals
+	Approvals     []byte                 `protobuf:"bytes,4,opt,name=approvals,proto3" json:"approvals,omitempty"` // warrant.EncodeApprovals: so far, of each office no more than the charter asks for
 	Entry         []byte                 `protobuf:"bytes,5,opt,name=entry,proto3" json:"entry,omitempty"`         // the warrant entry; empty until published
 	Index         uint64                 `protobuf:"varint,6,opt,name=index,proto3" json:"index,omitempty"`        // where it stands on the ledger
 	Requests      []*LoggedEntry         `protobuf:"bytes,7,rep,name=requests,proto3" json:"requests,omitempty"`
@@ -811,7 +811,7 @@ func (x *LoggedEntry) GetIndex() uint64 {
 type ApproveRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	WarrantHash   []byte                 `protobuf:"bytes,1,opt,name=warrant_hash,json=warrantHash,proto3" json:"warrant_hash,omitempty"`
-	Approval      []byte                 `protobuf:"bytes,2,opt,name=approval,proto3" json:"approval,omitempty"` // warrant.EncodeApprovals of one approval
+	Approval      []byte                 `protobuf:"bytes,2,opt,name=approval,proto3" json:"approval,omitempty"` // warrant.EncodeApprovals of one approval of the lodged public form
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -23,6 +23,8 @@ type Numbers struct {
 	BeyondCap  int            `json:"beyond_cap"`
 	ByCaseType map[string]int `json:"by_case_type"`
 	ByOffice   map[string]int `json:"by_office"` // that approved
+	// ApprovalsByOffice are persons' signatures in the warrants' entries, verified.
+	ApprovalsByOffice map[string]int `json:"approvals_by_office"`
 
 	MeanLife    uint64 `json:"mean_life"`
 	LongestLife uint64 `json:"longest_life"`
@@ -65,7 +67,7 @@ type Lengths struct {
 
 // count returns the numbers of orders, which are of one law and kind.
 func (a *Auditor) count(orders []*order) Numbers {
-	n := Numbers{ByCaseType: map[string]int{}, ByOffice: map[string]int{}, RefusalsByReason: map[string]int{},
+	n := Numbers{ByCaseType: map[string]int{}, ByOffice: map[string]int{}, ApprovalsByOffice: map[string]int{}, RefusalsByReason: map[string]int{},
 		RefusalsByCustodian: map[string]int{}, ReleasesByCustodian: map[string]int{}, Cost: map[string]uint64{},
 		ErrorsByKind: map[string]int{}}
 	var lives, windows uint64
@@ -93,6 +95,9 @@ func (n *Numbers) order(o *order) {
 	n.ByCaseType[o.CaseType]++
 	for _, office := range o.Offices {
 		n.ByOffice[office]++
+	}
+	for _, a := range o.Approvals {
+		n.ApprovalsByOffice[a.Office]++
 	}
 	n.Urgent += one(o.IsEmergency())
 	n.Renewals += one(o.IsRenewal())

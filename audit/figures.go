@@ -50,6 +50,7 @@ var breakdowns = []struct {
 	{"orders by case type", func(n *Numbers) map[string]int { return n.ByCaseType }},
 	{"errors by kind", func(n *Numbers) map[string]int { return n.ErrorsByKind }},
 	{"orders by approving office", func(n *Numbers) map[string]int { return n.ByOffice }},
+	{"approvals by office", func(n *Numbers) map[string]int { return n.ApprovalsByOffice }},
 	{"releases by custodian", func(n *Numbers) map[string]int { return n.ReleasesByCustodian }},
 	{"refusals by custodian", func(n *Numbers) map[string]int { return n.RefusalsByCustodian }},
 	{reasonsName, func(n *Numbers) map[string]int { return n.RefusalsByReason }},

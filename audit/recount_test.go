@@ -31,6 +31,7 @@ type rawWarrant struct {
 	charter           string
 	caseType          string
 	offices           []string
+	approvals         []string // the office of each
 	window, from, end uint64
 	flags, action     uint8
 	renews            bool
@@ -89,6 +90,13 @@ func (c *recount) read(index uint64, entry []byte) {
 		b.ReadUint64(&w.from)
 		b.ReadUint64(&w.end)
 		b.ReadUint8(&w.flags)
+		vector(&b) // readers
+		for list := vector(&b); len(list) > 0; {
+			w.approvals = append(w.approvals, string(vector(&list)))
+			vector(&list) // approver
+			list.Skip(1)  // kind
+			vector(&list) // signature
+		}
 		c.warrants = append(c.warrants, w)
 	case 4:
 		r := rawRequest{index: index, hash: tlog.RecordHash(entry)}
@@ -156,7 +164,7 @@ func (c *recount) numbers(year int, test bool, limit int, tariffs map[string][3]
 		"compartments_opened", "orders_refused", "refusals", "releases", "mean_life", "longest_life", "mean_window"} {
 		n[name] = 0
 	}
-	for _, name := range []string{"by_case_type", "by_office", "errors_by_kind", "refusals_by_reason", "refusals_by_custodian", "releases_by_custodian", "cost"} {
+	for _, name := range []string{"by_case_type", "by_office", "approvals_by_office", "errors_by_kind", "refusals_by_reason", "refusals_by_custodian", "releases_by_custodian", "cost"} {
 		n[name] = map[string]int{}
 	}
 	lives, windows := 0, 0
@@ -168,6 +176,9 @@ func (c *recount) numbers(year int, test bool, limit int, tariffs map[string][3]
 		count("by_case_type", w.caseType)
 		for _, o := range w.offices {
 			count("by_office", o)
+		}
+		for _, office := range w.approvals {
+			count("approvals_by_office", office)
 		}
 		add("urgent", int(w.flags&1))
 		add("privileged", int(w.flags>>2&1))
@@ -273,7 +284,7 @@ func TestEveryNumberRecomputesR23(t *testing.T) {
 	for _, f := range report.Findings {
 		doesNotCount[f.Index] = true
 	}
-	if len(doesNotCount) != 3 {
+	if len(doesNotCount) != 4 {
 		t.Fatalf("findings: %+v", report.Findings)
 	}
 	var c recount
@@ -316,7 +327,7 @@ func TestEveryNumberRecomputesR23(t *testing.T) {
 		t.Errorf("refusals of nothing: %v", got.Laws[0].Refusals)
 	}
 	all := report.Laws[0].Tables[0]
-	if all.Orders != 11 || all.Holds != 2 || all.HoldEnds != 1 || all.Cancelled != 1 || all.Confirmed != 1 || all.Refused != 1 || all.Errors != 1 || all.Readings != 3 || all.Exports != 1 || all.Renewals != 1 || all.Preserving != 1 || all.BeyondCap != 1 || all.Openings != 3 || all.Opened != 603 || all.Cost["EUR"] != 250_00+3*12_50 || all.Cost["NOK"] != 2*(1000_00+300) {
+	if all.Orders != 11 || all.ApprovalsByOffice["judicial"] != 2+9*2 || all.ApprovalsByOffice["oversight"] != 11 || all.Holds != 2 || all.HoldEnds != 1 || all.Cancelled != 1 || all.Confirmed != 1 || all.Refused != 1 || all.Errors != 1 || all.Readings != 3 || all.Exports != 1 || all.Renewals != 1 || all.Preserving != 1 || all.BeyondCap != 1 || all.Openings != 3 || all.Opened != 603 || all.Cost["EUR"] != 250_00+3*12_50 || all.Cost["NOK"] != 2*(1000_00+300) {
 		t.Errorf("the story's own numbers: %+v", all.Numbers)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"writ/ledger"
 	"writ/notice/beacon"
 	"writ/warrant"
+	"writ/warrant/warranttest"
 )
 
 // world is a law, everybody's keys, and a log of entries with two witnesses.
@@ -94,6 +96,11 @@ func (w *world) checkpoint(witnesses int) *ledger.Checkpoint {
 
 // warrant logs a warrant whose life begins at a time, under the newest law.
 func (w *world) warrant(from time.Time, change func(*ledger.Warrant)) (index uint64, hash ledger.EntryHash) {
+	x := w.order(from, change)
+	return w.log(x.Entry()), ledger.HashEntry(x.Entry())
+}
+
+func (w *world) order(from time.Time, change func(*ledger.Warrant)) *ledger.Warrant {
 	w.serial++
 	x := &ledger.Warrant{Public: warrant.Public{Commitment: [32]byte{byte(w.serial), byte(w.serial >> 8), 1}, Charter: w.Charter.Hash(),
 		Action: warrant.Disclose, CaseType: "serious-crime", Offices: []string{"judicial", "oversight"}, Window: 7200,
@@ -101,8 +108,17 @@ func (w *world) warrant(from time.Time, change func(*ledger.Warrant)) (index uin
 	if change != nil {
 		change(x)
 	}
+	x.Approvals = warranttest.Approvals(w.World, x.Public)
 	x.Sign(ledger.DocketSigner(w.Docket))
-	return w.log(x.Entry()), ledger.HashEntry(x.Entry())
+	return x
+}
+
+// unapproved logs what a thief of the docket's key can make.
+func (w *world) unapproved(from time.Time) {
+	x := w.order(from, nil)
+	x.Approvals = nil
+	x.Sign(ledger.DocketSigner(w.Docket))
+	w.log(x.Entry())
 }
 
 // request logs a request for n compartments.
@@ -179,6 +195,7 @@ func (w *world) story() {
 	w.warrant(begun, func(x *ledger.Warrant) { x.CaseType = "tax" }) // does not count
 	w.log(w.entries[1])                                              // nor does this
 	w.log([]byte("nor this"))
+	w.unapproved(begun)
 	w.refuse(ledger.EntryHash{9}, "oversight-2", 11)
 	p := w.Charter.Period(begun)
 	w.log(ledger.CustodianKeyEntry(w.Statement("judicial", "judicial-1", p+2)))
@@ -188,6 +205,7 @@ func (w *world) story() {
 	w.amend(func(c *charter.Charter) {
 		c.Review += uint64(year / time.Second)
 		c.Limits.Tariff = &charter.Tariff{Currency: "NOK", PerOpening: 1000_00, PerCompartment: 1}
+		c.Approval = charter.Rules{{Office: "judicial", Threshold: 2}, {Office: "oversight", Threshold: 1}}
 	})
 	next := begun.Add(year)
 	for i := range 4 { // one more than the cap
@@ -207,19 +225,21 @@ func (w *world) story() {
 	w.review(at, h, ledger.ReviewConfirmed, "judicial", "oversight")
 	wrong := w.request(at, h, 1)
 	mistake := &ledger.Error{RequestIndex: at + 2, Request: ledger.HashEntry(wrong.Entry()), Kind: ledger.WrongPerson}
-	mistake.Approval = w.approve(mistake.Hash(), "oversight")
+	mistake.Approval = w.approve(mistake.Hash(), "oversight", 1)
 	w.log(mistake.Entry())
 	at, h = w.warrant(later, urgent)
 	w.review(at, h, ledger.ReviewRefused, "judicial")
 	end := &ledger.Cancellation{WarrantIndex: at, Warrant: h}
-	end.Approval = w.approve(end.Hash(), "judicial")
+	end.Approval = w.approve(end.Hash(), "judicial", 1)
 	w.log(end.Entry())
 }
 
 func (w *world) review(at uint64, h ledger.EntryHash, o ledger.Outcome, offices ...string) {
 	x := &ledger.Review{WarrantIndex: at, Warrant: h, Outcome: o}
 	for _, office := range offices {
-		x.Approvals = append(x.Approvals, w.approve(x.Hash(), office))
+		for n := range w.Charter.Approval[slices.IndexFunc(w.Charter.Approval, func(r charter.Rule) bool { return r.Office == office })].Threshold {
+			x.Approvals = append(x.Approvals, w.approve(x.Hash(), office, n+1))
+		}
 	}
 	w.log(x.Entry())
 }
@@ -238,9 +258,9 @@ func (w *world) hold(at uint64, q *ledger.Request, who ...string) {
 	w.log(end.Entry())
 }
 
-// approve signs as the first approver of an office.
-func (w *world) approve(h warrant.Hash, office string) warrant.Approval {
-	id := office + "-approver-1"
+// approve signs as the approver OFFICE-approver-N.
+func (w *world) approve(h warrant.Hash, office string, n uint8) warrant.Approval {
+	id := fmt.Sprintf("%s-approver-%d", office, n)
 	key, err := warrant.ParseApproverKey(w.Approvers[id].Seed())
 	w.must(err)
 	return key.Approve(h, office, id)

@@ -3,8 +3,8 @@
 //
 // # Terms
 //
-// [Contents] is what a bundle is made of: charters, warrant, approvals, the
-// public entries with their proofs, and the opened compartments with the
+// [Contents] is what a bundle is made of: charters, warrant, the public
+// entries with their proofs (the approvals stand in the warrant's), and the opened compartments with the
 // ciphertexts as delivery has them. [Build] makes a bundle and verifies it.
 // [Verify] takes a bundle and a witness policy and returns a [Report], or an
 // error that names the check that failed and where.
@@ -15,7 +15,7 @@
 //	struct {
 //	    Proven charters<V>;                       from version 1 to the warrant's
 //	    Proven keys<V>;                           custodians' keys outside charters
-//	    opaque warrant<V>, approvals<V>, warrant_salt[32];
+//	    opaque warrant<V>, warrant_salt[32];
 //	    Proven warrant_entry, request_entry;
 //	    opaque notice_salt[32];
 //	    Proven releases<V>;                       custodians' logged intents
@@ -81,7 +81,6 @@ type Contents struct {
 	Keys     []Proven // custodians' key statements outside charters, in the log's order
 
 	Warrant      []byte // warrant.Warrant.Encode
-	Approvals    []byte // warrant.EncodeApprovals
 	WarrantSalt  [32]byte
 	WarrantEntry Proven
 	RequestEntry Proven

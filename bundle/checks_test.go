@@ -13,6 +13,7 @@ import (
 	"writ/directory"
 	"writ/ledger"
 	"writ/warrant"
+	"writ/warrant/warranttest"
 )
 
 // trial is a world in which one thing is wrong.
@@ -189,7 +190,14 @@ func TestEveryCheck(t *testing.T) {
 		{checkReleases, "other compartments than those requested", func(c *trial) Contents {
 			return c.open(c.intent(func(x *ledger.Release) { x.Root[0]++ }), c.part)
 		}},
-		{checkApprovals, "malformed", func(c *trial) Contents { x := c.open(edits{}, c.part); x.Approvals = x.Approvals[1:]; return x }},
+		{checkApprovals, "does not verify", func(c *trial) Contents {
+			return c.open(edits{entry: func(x *ledger.Warrant) {
+				other := x.Public
+				other.Commitment[0] ^= 1
+				x.Approvals = warranttest.Approvals(c.World, other)
+				x.Sign(ledger.DocketSigner(c.Docket))
+			}}, c.part)
+		}},
 		{checkApprovals, "missing from [oversight]", func(c *trial) Contents { return c.open(edits{approve: []string{"judicial"}}, c.part) }},
 		{checkApprovals, "its life begins", func(c *trial) Contents { return c.open(edits{loggedAt: c.now.Add(-time.Second)}, c.part) }},
 		{checkApprovals, "its life ended", func(c *trial) Contents { return c.open(edits{loggedAt: c.now.AddDate(0, 0, 20)}, c.part) }},

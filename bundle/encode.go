@@ -25,18 +25,17 @@ const (
 const (
 	magic = "writ bundle v1\n"
 
-	maxCharters  = 1024
-	maxKeys      = 4096
-	maxReleases  = 64
-	maxApprovals = 1 << 20
-	maxRoster    = 4096
-	maxPublic    = 1 << 20 // group context, leaf proof
-	maxSecret    = 64
+	maxCharters = 1024
+	maxKeys     = 4096
+	maxReleases = 64
+	maxRoster   = 4096
+	maxPublic   = 1 << 20 // group context, leaf proof
+	maxSecret   = 64
 )
 
 // size is about the encoding's size: the parts that can be large.
 func (c *Contents) size() int {
-	n := len(c.Warrant) + len(c.Approvals)
+	n := len(c.Warrant)
 	for _, list := range [][]Proven{c.Charters, c.Keys, c.Releases, c.Readings, {c.WarrantEntry, c.RequestEntry}} {
 		for _, p := range list {
 			n += len(p.Entry) + len(p.Proof)
@@ -60,7 +59,6 @@ func (c *Contents) encode() []byte {
 	encodeList(&w, c.Charters, Proven.write)
 	encodeList(&w, c.Keys, Proven.write)
 	w.Opaque(c.Warrant)
-	w.Opaque(c.Approvals)
 	w.Fixed(c.WarrantSalt[:])
 	c.WarrantEntry.write(&w)
 	c.RequestEntry.write(&w)
@@ -135,7 +133,7 @@ func parse(b []byte) (*Contents, error) {
 	r := wire.NewReader(body[len(magic):])
 	c := &Contents{
 		Charters: readList(r, maxCharters, readProven), Keys: readList(r, maxKeys, readProven),
-		Warrant: r.Opaque(warrant.MaxSize), Approvals: r.Opaque(maxApprovals), WarrantSalt: r.Array32(),
+		Warrant: r.Opaque(warrant.MaxSize), WarrantSalt: r.Array32(),
 		WarrantEntry: readProven(r), RequestEntry: readProven(r), NoticeSalt: r.Array32(),
 		Releases: readList(r, maxReleases, readProven), Readings: readList(r, MaxReadings, readProven),
 		Accounts: readList(r, MaxAccounts, func(r *wire.Reader) []byte { return r.Opaque(keyproof.MaxProof) }),

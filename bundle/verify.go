@@ -217,16 +217,13 @@ func (v *verifier) releases() error {
 	return nil
 }
 
-// approvals is the other part of BUN-4 and the times of BUN-2: warrant and
-// approvals hold under the charter at every moment at which a custodian
+// approvals is the other part of BUN-4 and the times of BUN-2: warrant and the
+// approvals in its entry hold under the charter at every moment at which a custodian
 // released.
 func (v *verifier) approvals() error {
-	approvals, err := warrant.ParseApprovals(v.c.Approvals)
-	if err != nil {
-		return &CheckError{checkApprovals, "", err}
-	}
+	approvals := v.warrantIn.Entry().Warrant.Approvals
 	for i, t := range v.times {
-		if _, err := warrant.Verify(v.warrant, approvals, v.law, t); err != nil {
+		if _, err := warrant.Verify(v.warrant, v.c.WarrantSalt, approvals, v.law, t); err != nil {
 			return &CheckError{checkApprovals, fmt.Sprintf("at the time of release %d", i+1), err}
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"writ/notice"
 	"writ/notice/beacon"
 	"writ/warrant"
+	"writ/warrant/warranttest"
 )
 
 // offices: one of two judges and the one overseer open, and approve.
@@ -288,12 +289,6 @@ func (w *world) open(e edits, parts ...Compartment) Contents {
 	}
 	c := Contents{Warrant: o.Encode(), WarrantSalt: sha256.Sum256([]byte("warrant salt")), NoticeSalt: sha256.Sum256([]byte("notice salt")),
 		Compartments: slices.Clone(parts)}
-	var approvals []warrant.Approval
-	for _, office := range e.approve {
-		k := must(warrant.ParseApproverKey(w.Approvers[office+"-approver-1"].Seed()))
-		approvals = append(approvals, warrant.Approve(o, office, office+"-approver-1", k))
-	}
-	c.Approvals = warrant.EncodeApprovals(approvals)
 	at := w.log.add(w.warrantEntry(&c, o, e))
 	request := w.requestEntry(&c, at, e)
 	requested := w.log.add(request)
@@ -319,6 +314,9 @@ func (w *world) open(e edits, parts ...Compartment) Contents {
 
 func (w *world) warrantEntry(c *Contents, o *warrant.Warrant, e edits) []byte {
 	x := &ledger.Warrant{Public: o.Public(c.WarrantSalt, w.Charter)}
+	for _, office := range e.approve {
+		x.Approvals = append(x.Approvals, warranttest.Approve(w.World, x.Public, office, 1))
+	}
 	x.Sign(ledger.DocketSigner(w.Docket))
 	if e.entry != nil {
 		e.entry(x)

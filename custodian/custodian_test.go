@@ -71,7 +71,7 @@ func (q *asked) log() *asked {
 }
 
 func (q *asked) makeWarrantEntry() {
-	x := &ledger.Warrant{Public: q.warrant.Public(q.salt, q.w.Charter)}
+	x := q.w.Entry(q.warrant, q.salt)
 	x.Sign(ledger.DocketSigner(q.w.Docket))
 	q.warrantEntry = x.Entry()
 }
@@ -94,7 +94,7 @@ func (q *asked) makeRequestEntry() {
 // request packs what a custodian gets, with proofs of now.
 func (q *asked) request(t testing.TB) *unseal.Request {
 	t.Helper()
-	r := &unseal.Request{Warrant: q.warrant.Encode(), Approvals: warrant.EncodeApprovals(q.w.Approvals(q.warrant)), WarrantSalt: q.salt,
+	r := &unseal.Request{Warrant: q.warrant.Encode(), WarrantSalt: q.salt,
 		WarrantEntry: q.warrantEntry, RequestEntry: q.requestEntry, NoticeSalt: q.noticeSalt}
 	var err error
 	if _, r.WarrantProof, err = q.w.Follower().Proof(ctx, q.warrantIndex); err != nil {
@@ -310,9 +310,9 @@ func TestRefusalDoesNotStick(t *testing.T) {
 	c := w.Custodians[0]
 	_, client := w.StartCustodian(w.CustodianConfig(c))
 	bad := q.request(t)
-	bad.Approvals = nil
+	bad.WarrantProof = nil
 	out, err := send(t, c, client, bad)
-	if r := refusal(t, c, out, err); r != unseal.ReasonApprovals {
+	if r := refusal(t, c, out, err); r != unseal.ReasonNotLogged {
 		t.Errorf("reason %v", r)
 	}
 	bad = q.request(t)

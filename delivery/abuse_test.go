@@ -10,6 +10,7 @@ import (
 
 	"writ/api"
 	"writ/capsule"
+	"writ/ledger"
 	"writ/mls"
 	"writ/warrant"
 )
@@ -181,8 +182,7 @@ func TestDisclosuresRecorded(t *testing.T) {
 		alice.disclosed(r)
 		w.clock.pass(time.Second)
 	}
-	bad := w.order(l, func(*warrant.Warrant) {})
-	bad.Approvals = nil
+	bad := w.approved(l, func(*warrant.Warrant) {}, func(x *ledger.Warrant) { x.Approvals = nil })
 	if _, err := alice.api().Disclose(background, bad); err == nil {
 		t.Fatal("disclosed without approvals")
 	}

@@ -9,8 +9,8 @@ import (
 	"writ/warrant"
 )
 
-// authority verifies that the warrant is approved, that its entry is on the ledger
-// under a fresh checkpoint, that the entry is this warrant's, and, by delivery's own copy of
+// authority verifies that the warrant's entry is on the ledger under a fresh
+// checkpoint, that it is this warrant's and carries its approvals, and, by delivery's own copy of
 // the ledger, that its charter is in force and the cap is not passed. The last comes
 // last: only who holds a logged warrant makes delivery read the ledger.
 func (s *Service) authority(ctx context.Context, r *api.DiscloseRequest) (*warrant.Verified, error) {
@@ -18,17 +18,9 @@ func (s *Service) authority(ctx context.Context, r *api.DiscloseRequest) (*warra
 	if err != nil {
 		return nil, malformed("%v", err)
 	}
-	approvals, err := warrant.ParseApprovals(r.Approvals)
-	if err != nil {
-		return nil, malformed("%v", err)
-	}
 	law, ok := s.config.Laws.Charter(w.Charter)
 	if !ok {
 		return nil, refused("the warrant's charter is unknown here")
-	}
-	v, err := warrant.Verify(w, approvals, law, s.now())
-	if err != nil {
-		return nil, refused("%v", err)
 	}
 	policy, err := ledger.ParsePolicy(law.Policy)
 	if err != nil {
@@ -41,9 +33,13 @@ func (s *Service) authority(ctx context.Context, r *api.DiscloseRequest) (*warra
 	if len(r.WarrantSalt) != 32 {
 		return nil, malformed("salt of %d bytes", len(r.WarrantSalt))
 	}
-	e := in.Entry().Warrant
-	if e == nil || !e.Verify(law.Docket) || e.Differs(w.Public([32]byte(r.WarrantSalt), law)) != "" {
+	e, salt := in.Entry().Warrant, [32]byte(r.WarrantSalt)
+	if e == nil || !e.Verify(law.Docket) || e.Differs(w.Public(salt, law)) != "" {
 		return nil, refused("the ledger entry is not this warrant's")
+	}
+	v, err := warrant.Verify(w, salt, e.Approvals, law, s.now())
+	if err != nil {
+		return nil, refused("%v", err)
 	}
 	if err := s.config.Laws.Actionable(ctx, in.Index(), in.Entry().Hash()); err != nil {
 		return nil, refused("%v", err)

@@ -21,6 +21,7 @@ import (
 	"writ/ledger"
 	"writ/mls"
 	"writ/warrant"
+	"writ/warrant/warranttest"
 )
 
 // testLedger is a log of one entry with two witnesses.
@@ -87,6 +88,13 @@ func newLedgerWorld(t *testing.T) (*world, *testLedger) {
 // logged.
 func (w *world) order(l *testLedger, change func(*warrant.Warrant)) *api.DiscloseRequest {
 	w.Helper()
+	return w.approved(l, change, func(*ledger.Warrant) {})
+}
+
+// approved is order with a change of the entry between approval and the docket's
+// signature.
+func (w *world) approved(l *testLedger, change func(*warrant.Warrant), approved func(*ledger.Warrant)) *api.DiscloseRequest {
+	w.Helper()
 	now := w.clock.now()
 	reader, err := warrant.NewMailKey()
 	if err != nil {
@@ -98,18 +106,12 @@ func (w *world) order(l *testLedger, change func(*warrant.Warrant)) *api.Disclos
 		NotBefore: uint64(now.Unix()) - 60, NotAfter: uint64(now.Unix()) + 86400*20, Necessity: "necessary", LeastIntrusive: "nothing less serves",
 		ReaderKey: reader.Public(), NoticeDue: uint64(now.Unix()) + 86400*10}
 	change(o)
-	var approvals []warrant.Approval
-	for _, office := range w.law.Charter.WarrantRules(o.Flags&warrant.IsPrivileged != 0).Offices() {
-		k, err := warrant.ParseApproverKey(w.law.Approvers[office+"-approver-1"].Seed())
-		if err != nil {
-			w.Fatal(err)
-		}
-		approvals = append(approvals, warrant.Approve(o, office, office+"-approver-1", k))
-	}
 	salt := [32]byte(randomBytes(32))
 	entry := &ledger.Warrant{Public: o.Public(salt, w.law.Charter)}
+	entry.Approvals = warranttest.Approvals(w.law, entry.Public)
+	approved(entry)
 	entry.Sign(ledger.DocketSigner(w.law.Docket))
-	return &api.DiscloseRequest{Warrant: o.Encode(), Approvals: warrant.EncodeApprovals(approvals), WarrantSalt: salt[:],
+	return &api.DiscloseRequest{Warrant: o.Encode(), WarrantSalt: salt[:],
 		WarrantEntry: entry.Entry(), WarrantProof: l.proof(entry.Entry(), now)}
 }
 
@@ -299,6 +301,13 @@ func TestDiscloseRefused(t *testing.T) {
 	alice.say(conv, alice.deposit(conv), "x")
 	same := func(*warrant.Warrant) {}
 	other := w.order(l, func(o *warrant.Warrant) { o.Subject, o.SubjectAgain = "bob", "bob" })
+	otherEntry, err := ledger.ParseEntry(other.WarrantEntry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := w.approved(l, same, func(x *ledger.Warrant) { x.Approvals = x.Approvals[:1] })
+	none := w.approved(l, same, func(x *ledger.Warrant) { x.Approvals = nil })
+	replayed := w.approved(l, same, func(x *ledger.Warrant) { x.Approvals = otherEntry.Warrant.Approvals })
 	forged := w.order(l, same)
 	entry, err := ledger.ParseEntry(forged.WarrantEntry)
 	if err != nil {
@@ -312,9 +321,9 @@ func TestDiscloseRefused(t *testing.T) {
 		code   connect.Code
 	}{
 		"no warrant":          {func(r *api.DiscloseRequest) { r.Warrant = nil }, connect.CodeInvalidArgument},
-		"one approval":        {func(r *api.DiscloseRequest) { r.Approvals = first(t, r.Approvals) }, connect.CodePermissionDenied},
-		"no approvals":        {func(r *api.DiscloseRequest) { r.Approvals = nil }, connect.CodePermissionDenied},
-		"another's approvals": {func(r *api.DiscloseRequest) { r.Approvals = other.Approvals }, connect.CodePermissionDenied},
+		"one approval":        {func(r *api.DiscloseRequest) { become(r, one) }, connect.CodePermissionDenied},
+		"no approvals":        {func(r *api.DiscloseRequest) { become(r, none) }, connect.CodePermissionDenied},
+		"another's approvals": {func(r *api.DiscloseRequest) { become(r, replayed) }, connect.CodePermissionDenied},
 		"no proof":            {func(r *api.DiscloseRequest) { r.WarrantProof = nil }, connect.CodePermissionDenied},
 		"another's entry":     {func(r *api.DiscloseRequest) { r.WarrantEntry, r.WarrantProof = other.WarrantEntry, other.WarrantProof }, connect.CodePermissionDenied},
 		"another's proof":     {func(r *api.DiscloseRequest) { r.WarrantProof = other.WarrantProof }, connect.CodePermissionDenied},
@@ -323,10 +332,8 @@ func TestDiscloseRefused(t *testing.T) {
 		"stale checkpoint": {func(r *api.DiscloseRequest) {
 			r.WarrantProof = l.proof(r.WarrantEntry, w.clock.now().Add(-11*time.Minute))
 		}, connect.CodePermissionDenied},
-		"not the docket's": {func(r *api.DiscloseRequest) {
-			*r = api.DiscloseRequest{Warrant: forged.Warrant, Approvals: forged.Approvals, WarrantSalt: forged.WarrantSalt, WarrantEntry: forged.WarrantEntry, WarrantProof: forged.WarrantProof}
-		}, connect.CodePermissionDenied},
-		"bad cursor": {func(r *api.DiscloseRequest) { r.After = []byte("x") }, connect.CodeInvalidArgument},
+		"not the docket's": {func(r *api.DiscloseRequest) { become(r, forged) }, connect.CodePermissionDenied},
+		"bad cursor":       {func(r *api.DiscloseRequest) { r.After = []byte("x") }, connect.CodeInvalidArgument},
 	} {
 		r := w.order(l, same)
 		c.change(r)
@@ -343,10 +350,6 @@ func TestDiscloseRefused(t *testing.T) {
 	refusedWith(t, "after the warrant's life (R19)", err, connect.CodePermissionDenied)
 }
 
-func first(t *testing.T, approvals []byte) []byte {
-	list, err := warrant.ParseApprovals(approvals)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return warrant.EncodeApprovals(list[:1])
+func become(r, other *api.DiscloseRequest) {
+	r.Warrant, r.WarrantSalt, r.WarrantEntry, r.WarrantProof = other.Warrant, other.WarrantSalt, other.WarrantEntry, other.WarrantProof
 }

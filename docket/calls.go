@@ -68,7 +68,9 @@ func (s *Server) acceptable(ctx context.Context, l *Lodgement) error {
 	if uint64(s.config.Now().Unix()) >= l.NotAfter {
 		return fail(connect.CodeInvalidArgument, "", "invalid: the warrant's life has ended")
 	}
-	if err := s.check(l.entry(s.config.Key)); err != nil {
+	var err error
+	s.ledger.View(func(b *ledger.Book) { err = b.Permits(l.Public) })
+	if err != nil {
 		return fail(connect.CodeInvalidArgument, "", "invalid: its entry would not count on the ledger: %w", err)
 	}
 	return nil
@@ -115,13 +117,14 @@ func (h handler) GetWarrant(ctx context.Context, q *api.GetWarrantRequest) (*api
 }
 
 // Approve adds an approval that holds. An approver's second approval of the
-// same warrant changes nothing.
+// same warrant changes nothing, nor does one of an office of which there are as
+// many as the charter asks for: the ledger shows no key without need.
 func (h handler) Approve(ctx context.Context, q *api.ApproveRequest) (*api.ApproveResponse, error) {
 	list, err := warrant.ParseApprovals(q.Approval)
 	if err != nil || len(list) != 1 || len(q.WarrantHash) != 32 {
 		return nil, fail(connect.CodeInvalidArgument, "", "malformed: not one approval of one warrant")
 	}
-	a, hash := list[0], warrant.Hash(q.WarrantHash)
+	a := list[0]
 	var missing []string
 	r, err := h.change(ctx, q.WarrantHash, func(r *record) error {
 		l, err := ParseLodgement(r.lodgement)
@@ -132,15 +135,15 @@ func (h handler) Approve(ctx context.Context, q *api.ApproveRequest) (*api.Appro
 		if err != nil {
 			return fail(connect.CodeUnavailable, "try again when the docket has read the ledger", "%w", err)
 		}
-		if err := a.Verify(hash, c); err != nil {
+		if err := a.Verify(l.Public.Hash(), c); err != nil {
 			return fail(connect.CodePermissionDenied, "", "refused: approval of %s of %s: %w", a.Approver, a.Office, err)
 		}
-		if len(r.published.entry) == 0 && !slices.ContainsFunc(r.approvals, func(b warrant.Approval) bool {
-			return a.Office == b.Office && a.Approver == b.Approver
-		}) {
-			r.approvals = append(r.approvals, a)
+		rules := c.WarrantRules(l.IsPrivileged())
+		at, again := slices.BinarySearchFunc(r.approvals, a, warrant.CompareApprovals)
+		if !again && slices.Contains(rules.Missing(count(r.approvals)), a.Office) {
+			r.approvals = slices.Insert(r.approvals, at, a)
 		}
-		rules, counted := c.WarrantRules(l.IsPrivileged()), count(r.approvals)
+		counted := count(r.approvals)
 		missing, r.approved = rules.Missing(counted), rules.Satisfied(counted)
 		return nil
 	})
@@ -205,16 +208,13 @@ func (s *Server) publishable(r *record) ([]byte, error) {
 	if err != nil {
 		return nil, fail(connect.CodeUnavailable, "try again when the docket has read the ledger", "%w", err)
 	}
-	now := uint64(s.config.Now().Unix())
-	rules, counted := c.WarrantRules(l.IsPrivileged()), count(r.approvals)
-	switch {
-	case !rules.Satisfied(counted):
-		return nil, fail(connect.CodeFailedPrecondition, "ask the approvers of these offices",
-			"refused: approvals are missing from %v", rules.Missing(counted))
-	case now >= l.NotAfter || now >= c.Review:
+	if err := l.CheckApprovals(r.approvals, c); err != nil {
+		return nil, fail(connect.CodeFailedPrecondition, "ask the approvers of these offices", "%w", err)
+	}
+	if now := uint64(s.config.Now().Unix()); now >= l.NotAfter || now >= c.Review {
 		return nil, fail(connect.CodeFailedPrecondition, "lodge a new warrant", "refused: the life of the warrant or of the charter has ended")
 	}
-	return l.entry(s.config.Key), nil
+	return l.entry(r.approvals, s.config.Key), nil
 }
 
 // RequestRelease logs a request entry.

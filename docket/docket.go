@@ -6,10 +6,10 @@
 // An agency is a requesting authority whose Ed25519 key the docket knows. It
 // lodges a warrant as two things: an envelope that only approvers can open, and
 // a [Lodgement], the fields that the ledger will show. An approval is an
-// approver's signature over office and warrant hash, so the docket verifies it
-// without reading the warrant. When the approvals satisfy the charter, the
-// agency publishes the warrant entry, and then request entries under it. The
-// docket signs both with the key that the charter names.
+// approver's signature over office and the hash of these fields, so the docket
+// verifies it without reading the warrant. When the approvals satisfy the charter,
+// the agency publishes the warrant entry, which carries them, and then request
+// entries under it. The docket signs both with the key that the charter names.
 //
 // # Guarantees
 //
@@ -21,8 +21,8 @@
 //
 // A stolen docket shows which agency lodged how many warrants of which case
 // type, when, and who approved. It holds no subject, no grounds and no key that
-// opens anything. Its signing key alone publishes nothing that custodians act
-// on: they verify the approvals themselves.
+// opens anything. Its signing key alone publishes no warrant that counts for
+// anybody: the entry carries the approvals.
 //
 // It also keeps one part of the key of each sealed bundle, and gives it out only
 // against a reading that its own copy of the ledger counts, sealed to the key
@@ -32,8 +32,7 @@
 // # What it does not do
 //
 // It doesn't check the warrant behind a commitment, nor the cap: each custodian
-// does. It serves envelopes and approvals to anybody who asks. It takes Ed25519
-// approvals only: WebAuthn ones are refused here, though custodians take them.
+// does. It serves envelopes and approvals to anybody who asks.
 //
 // # Example
 //

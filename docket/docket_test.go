@@ -191,7 +191,7 @@ func TestRefuses(t *testing.T) {
 	}
 	code(t, "a charter not yet in force", a.Lodge(ctx, early, w.Charter), connect.CodeInvalidArgument)
 
-	good := w.Approvals(c.Warrant)[0]
+	good := w.Entry(c.Warrant, c.Salt).Approvals[0]
 	for name, change := range map[string]func(*warrant.Approval){
 		"signature":       func(x *warrant.Approval) { x.Signature = append([]byte{1}, x.Signature[1:]...) },
 		"other office":    func(x *warrant.Approval) { x.Office, x.Approver = "oversight", "oversight-approver-1" },

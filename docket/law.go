@@ -31,13 +31,3 @@ func (s *Server) inForce(h charter.Hash) (*charter.Charter, error) {
 	})
 	return c, err
 }
-
-// check reports why an entry would not count on the ledger.
-func (s *Server) check(entry []byte) (err error) {
-	e, err := ledger.ParseEntry(entry)
-	if err != nil {
-		return err
-	}
-	s.ledger.View(func(b *ledger.Book) { err = b.Check(e) })
-	return err
-}

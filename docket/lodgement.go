@@ -43,10 +43,11 @@ func (l *Lodgement) Encode() []byte {
 	return w.Bytes()
 }
 
-// entry returns the signed warrant entry. It is a function of the lodgement, so
-// that publishing again gives the same bytes.
-func (l *Lodgement) entry(key ledger.DocketSigner) []byte {
-	x := &ledger.Warrant{Public: l.Public}
+// entry returns the signed warrant entry. It is a function of lodgement and
+// approvals, which stay as they are once there are enough, so that publishing
+// again gives the same bytes.
+func (l *Lodgement) entry(approvals []warrant.Approval, key ledger.DocketSigner) []byte {
+	x := &ledger.Warrant{Public: l.Public, Approvals: approvals}
 	x.Sign(key)
 	return x.Entry()
 }

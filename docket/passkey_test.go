@@ -17,7 +17,7 @@ import (
 	"writ/warrant"
 )
 
-// passkey signs what a security key would for the challenge of a warrant.
+// passkey signs what a security key would for the challenge of an approval.
 func passkey(private ed25519.PrivateKey, office string, h warrant.Hash) []byte {
 	challenge := warrant.Challenge(office, h)
 	client := fmt.Appendf(nil, `{"type":"webauthn.get","challenge":"%s","origin":"https://writ.example","crossOrigin":false}`,
@@ -33,25 +33,26 @@ func passkey(private ed25519.PrivateKey, office string, h warrant.Hash) []byte {
 // An approver with a passkey approves a warrant that the docket can't read.
 func TestPasskeyApproval(t *testing.T) {
 	t.Parallel()
-	public, private, err := ed25519.GenerateKey(nil)
+	key, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	shapes := []chartertest.Shape{testlaw.Small[0], testlaw.Small[1]}
-	shapes[0].WebAuthn = []charter.WebAuthnKey{{CredentialID: []byte{1}, Algorithm: charter.EdDSA, PublicKey: public}}
+	shapes[0].WebAuthn = []charter.WebAuthnKey{{CredentialID: []byte{1}, Algorithm: charter.EdDSA, PublicKey: key}}
 	w := testlaw.New(t, nil, shapes...)
 	_, d := w.StartDocket(t.TempDir())
 	c := lodge(t, w, &examine.Agency{Name: testlaw.Agency, Key: examine.AgencyKey(w.AgencyKey), Docket: d})
-	h := c.Warrant.Hash()
+	h, public := c.Warrant.Hash(), c.Warrant.Public(c.Salt, w.Charter)
 	office := shapes[0].Office
 	approve := func(of warrant.Hash) (*api.ApproveResponse, error) {
 		a := warrant.Approval{Office: office, Approver: office + "-key-1", Kind: warrant.WebAuthn, Signature: passkey(private, office, of)}
 		return d.Approve(ctx, &api.ApproveRequest{WarrantHash: h[:], Approval: warrant.EncodeApprovals([]warrant.Approval{a})})
 	}
-	if _, err := approve(warrant.Hash{1}); true {
-		code(t, "an assertion for another warrant", err, connect.CodePermissionDenied)
+	for what, of := range map[string]warrant.Hash{"another warrant": {1}, "the warrant's hash": h} {
+		_, err := approve(of)
+		code(t, "an assertion for "+what, err, connect.CodePermissionDenied)
 	}
-	out, err := approve(h)
+	out, err := approve(public.Hash())
 	if err != nil || len(out.Missing) != 1 || out.Missing[0] == office {
 		t.Fatalf("%v, %v", out, err)
 	}

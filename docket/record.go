@@ -39,8 +39,8 @@ type record struct {
 	lodged    uint64 // Unix seconds
 	agency    string
 	lodgement []byte
-	approved  bool // the approval rule is satisfied
-	approvals []warrant.Approval
+	approved  bool               // the approval rule is satisfied
+	approvals []warrant.Approval // in ascending order, of each office no more than the charter asks for
 	published logged
 	requests  []logged
 	parts     uint32 // how many sealed bundles it keeps a part of

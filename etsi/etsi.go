@@ -6,8 +6,8 @@
 //
 // A message has a [Header] and actions, each with one object. An [Order] is a
 // warrant as an AuthorisationObject, its task as an LDTaskObject (disclosure) or
-// an LPTaskObject (preservation), and its binary form, which is what approvers
-// sign, as a DocumentObject. [Notices] are entries of the ledger as
+// an LPTaskObject (preservation), and its binary form, to which the approvals
+// are bound, as a DocumentObject. [Notices] are entries of the ledger as
 // NotificationObjects. [Manifest] is a bundle as a DeliveryObject.
 //
 // # Format
@@ -33,7 +33,7 @@
 // nothing. It is not held to ETSI's schema files by a test, since they are not
 // part of this repository; spec/etsi.md says which names were taken from where.
 //
-//	b := (&etsi.Order{Header: h, Warrant: w, Approvals: list, Document: true}).Export()
+//	b := (&etsi.Order{Header: h, Warrant: w, Salt: salt, Approvals: list, Document: true}).Export()
 //	order, err := etsi.Import(b)
 package etsi
 

@@ -2,6 +2,7 @@ package etsi
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,9 +16,11 @@ import (
 	"pgregory.net/rapid"
 
 	"writ/bundle"
+	"writ/charter/chartertest"
 	"writ/internal/wire"
 	"writ/ledger"
 	"writ/warrant"
+	"writ/warrant/warranttest"
 )
 
 var update = flag.Bool("update", false, "write golden files")
@@ -36,7 +39,7 @@ func order(t testing.TB) *Order {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Order{Header: head, Warrant: w, Document: true, Approvals: []warrant.Approval{
+	return &Order{Header: head, Warrant: w, Document: true, Salt: [32]byte{6}, Approvals: []warrant.Approval{
 		{Office: "judicial", Approver: "judge-1", Kind: warrant.Ed25519, Signature: bytes.Repeat([]byte{7}, 64)},
 		{Office: "oversight", Approver: "commissioner-1", Kind: warrant.WebAuthn, Signature: bytes.Repeat([]byte{8}, 100)}}}
 }
@@ -78,12 +81,44 @@ func TestOrderRoundTrip(t *testing.T) {
 		if !bytes.Equal(got.Warrant.Encode(), o.Warrant.Encode()) {
 			t.Error("another warrant came back")
 		}
-		if !bytes.Equal(warrant.EncodeApprovals(got.Approvals), warrant.EncodeApprovals(o.Approvals)) {
-			t.Error("other approvals came back")
+		if !bytes.Equal(warrant.EncodeApprovals(got.Approvals), warrant.EncodeApprovals(o.Approvals)) ||
+			len(o.Approvals) > 0 && got.Salt != o.Salt {
+			t.Error("other approvals, or another salt, came back")
 		}
 		if got.Document != o.Document || got.Header.Sender != head.Sender || !got.Header.Time.Equal(head.Time) {
 			t.Errorf("header %+v", got.Header)
 		}
+	}
+}
+
+// TestOrderProvesItsApprovals: whoever gets an order and knows the charter verifies its
+// approvals, and no receiver takes them for those of another salt.
+func TestOrderProvesItsApprovals(t *testing.T) {
+	w := chartertest.New("etsi")
+	o := order(t)
+	o.Warrant.Charter, o.Warrant.Flags = w.Charter.Hash(), 0
+	p := o.Warrant.Public(o.Salt, w.Charter)
+	o.Approvals = warranttest.Approvals(w, p)
+	b := o.Export()
+	got, err := Import(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p = got.Warrant.Public(got.Salt, w.Charter)
+	if err := p.CheckApprovals(got.Approvals, w.Charter); err != nil {
+		t.Error(err)
+	}
+	salt, other := base64.StdEncoding.EncodeToString(o.Salt[:]), base64.StdEncoding.EncodeToString(make([]byte, 32))
+	if _, err := Import(bytes.Replace(b, []byte(salt), []byte(other), 1)); err == nil {
+		t.Error("two salts in one order")
+	}
+	changed, err := Import(bytes.ReplaceAll(b, []byte(salt), []byte(other)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p = changed.Warrant.Public(changed.Salt, w.Charter)
+	if err := p.CheckApprovals(changed.Approvals, w.Charter); err == nil {
+		t.Error("approved with another salt")
 	}
 }
 

@@ -19,7 +19,8 @@ import (
 type Order struct {
 	Header    Header
 	Warrant   *warrant.Warrant
-	Approvals []warrant.Approval // as they stand; not verified here
+	Salt      [32]byte           // of the warrant's commitment; travels with approvals only
+	Approvals []warrant.Approval // of its public form, as they stand; not verified here
 	Document  bool               // whether the binary form travels too
 }
 
@@ -118,12 +119,13 @@ func (o *Order) authorisation() object {
 	return a
 }
 
-// approval is one approval. It bears no time: the standard's ApprovalTimestamp
-// has no counterpart.
+// approval is one approval, with the salt of what it signs. It bears no time: the
+// standard's ApprovalTimestamp has no counterpart.
 func (o *Order) approval(x warrant.Approval) object {
 	h := o.Warrant.Hash()
 	own := o.Header.national("common", "WritApproval")
 	own["writ:kind"], own["writ:signature"] = int(x.Kind), base64.StdEncoding.EncodeToString(x.Signature)
+	own["writ:salt"] = base64.StdEncoding.EncodeToString(o.Salt[:])
 	return object{"common:ApprovalType": "WarrantApproval", "common:ApprovalReference": hex.EncodeToString(h[:]),
 		"common:ApproverDetails":         object{"common:ApproverName": x.Approver, "common:ApproverRole": x.Office},
 		"common:ApprovalNationalDetails": own}
@@ -142,7 +144,7 @@ func (o *Order) task() object {
 	return t
 }
 
-// document is the binary form of the warrant, which is what approvers sign.
+// document is the binary form of the warrant, to which approvers' signatures are bound.
 func (o *Order) document() object {
 	b, h := o.Warrant.Encode(), o.Warrant.Hash()
 	sum := sha256.Sum256(b)
@@ -183,7 +185,7 @@ func Import(b []byte) (*Order, error) {
 	if o.Warrant, err = readWarrant(list[0], list[1]); err != nil {
 		return nil, err
 	}
-	if o.Approvals, err = readApprovals(list[0]); err != nil {
+	if o.Approvals, o.Salt, err = readApprovals(list[0]); err != nil {
 		return nil, err
 	}
 	want, err := parse(o.Export())
@@ -260,15 +262,18 @@ func (c *Counterpart) take(o any) (any, error) {
 	return r.text(path...), r.err
 }
 
-func readApprovals(auth any) (list []warrant.Approval, err error) {
+// readApprovals returns the approvals and the salt of the last: that all have the
+// same shows when they are written anew.
+func readApprovals(auth any) (list []warrant.Approval, salt [32]byte, err error) {
 	given, _ := (&reader{root: auth}).at("auth:AuthorisationApprovalDetails").([]any)
 	var w wire.Writer
 	for i, x := range given {
 		r := reader{root: x}
 		signature, err := base64.StdEncoding.Strict().DecodeString(r.text("common:ApprovalNationalDetails", "writ:signature"))
+		b, saltErr := base64.StdEncoding.Strict().DecodeString(r.text("common:ApprovalNationalDetails", "writ:salt"))
 		kind, isNumber := r.at("common:ApprovalNationalDetails", "writ:kind").(json.Number)
-		if err != nil || !isNumber || kind != "1" && kind != "2" {
-			r.fail([]string{"common:ApprovalNationalDetails"}, "no kind and signature")
+		if err != nil || saltErr != nil || copy(salt[:], b) != len(salt) || !isNumber || kind != "1" && kind != "2" {
+			r.fail([]string{"common:ApprovalNationalDetails"}, "no kind, signature and salt")
 		}
 		a := warrant.Approval{Office: r.text("common:ApproverDetails", "common:ApproverRole"),
 			Approver: r.text("common:ApproverDetails", "common:ApproverName"), Kind: warrant.Ed25519, Signature: signature}
@@ -276,9 +281,10 @@ func readApprovals(auth any) (list []warrant.Approval, err error) {
 			a.Kind = warrant.WebAuthn
 		}
 		if r.err != nil {
-			return nil, fmt.Errorf("approval %d: %w", i+1, r.err)
+			return nil, salt, fmt.Errorf("approval %d: %w", i+1, r.err)
 		}
 		w.Fixed(warrant.EncodeApprovals([]warrant.Approval{a}))
 	}
-	return warrant.ParseApprovals(w.Bytes())
+	list, err = warrant.ParseApprovals(w.Bytes())
+	return list, salt, err
 }

@@ -41,8 +41,8 @@ func NewCase(w *warrant.Warrant, reader *unseal.ReaderKey) (*Case, error) {
 	return c, nil
 }
 
-// Lodge hands the warrant in for approval: sealed to every approver of the
-// offices in the charter's approval rule, as "office/approver".
+// Lodge hands the warrant in for approval: sealed with its salt to every approver
+// of the offices that must approve, as "office/approver".
 func (a *Agency) Lodge(ctx context.Context, c *Case, law *charter.Charter) error {
 	var to []warrant.Recipient
 	for _, r := range law.WarrantRules(c.Warrant.Flags&warrant.IsPrivileged != 0) {
@@ -50,7 +50,7 @@ func (a *Agency) Lodge(ctx context.Context, c *Case, law *charter.Charter) error
 			to = append(to, warrant.Recipient{ID: r.Office + "/" + p.ID, MailKey: p.Mail})
 		}
 	}
-	envelope, err := warrant.Seal(c.Warrant.Encode(), to)
+	envelope, err := warrant.Seal(warrant.Salted(c.Warrant, c.Salt), to)
 	if err != nil {
 		return fmt.Errorf("examine: %w", err)
 	}

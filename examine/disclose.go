@@ -41,7 +41,7 @@ func (x *examiner) disclose(ctx context.Context) error {
 // pages reads all pages and joins compartments that continue on the next.
 func (x *examiner) pages(ctx context.Context) ([]*api.Compartment, error) {
 	var list []*api.Compartment
-	q := &api.DiscloseRequest{Warrant: x.out.Warrant, Approvals: x.out.Approvals, WarrantSalt: x.c.Salt[:],
+	q := &api.DiscloseRequest{Warrant: x.out.Warrant, WarrantSalt: x.c.Salt[:],
 		WarrantEntry: x.out.WarrantEntry.Entry, WarrantProof: x.out.WarrantEntry.Proof}
 	for {
 		page, err := x.Delivery.Disclose(ctx, q)

@@ -85,7 +85,7 @@ type Case struct {
 	Warrant    *warrant.Warrant
 	Salt       [32]byte // of the commitment on the ledger
 	NoticeSalt [32]byte // secret, from which each request's salt derives
-	Renewed    []byte   // of a renewal: the warrant.Original of what it renews
+	Renewed    []byte   // of a renewal: the warrant.Salted of what it renews
 	Reader     *unseal.ReaderKey
 }
 

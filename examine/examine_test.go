@@ -291,9 +291,9 @@ func (s *story) checkEvidence(o *examine.Opened) {
 	}
 	w, err := warrant.Parse(o.Warrant)
 	s.must(err)
-	approvals, err := warrant.ParseApprovals(o.Approvals)
+	entry, err := ledger.ParseEntry(o.WarrantEntry.Entry)
 	s.must(err)
-	if _, err := warrant.Verify(w, approvals, s.Charter, time.Now()); err != nil {
+	if _, err := warrant.Verify(w, o.WarrantSalt, entry.Warrant.Approvals, s.Charter, time.Now()); err != nil {
 		s.t.Error(err)
 	}
 }

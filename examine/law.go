@@ -24,8 +24,8 @@ func (x *examiner) readLedger(ctx context.Context) error {
 	return nil
 }
 
-// findWarrant takes approvals from the docket and the entry's proof from the
-// log.
+// findWarrant asks the docket where the entry stands, and takes it with its proof
+// from the log.
 func (x *examiner) findWarrant(ctx context.Context) error {
 	got, err := x.Agency.Docket.GetWarrant(ctx, &api.GetWarrantRequest{WarrantHash: x.hash[:]})
 	if err != nil {
@@ -41,7 +41,7 @@ func (x *examiner) findWarrant(ctx context.Context) error {
 	if ledger.HashEntry(p.Entry) != ledger.HashEntry(got.Entry) {
 		return fmt.Errorf("examine: invalid: the ledger has another entry at %d than the docket says", got.Index)
 	}
-	x.out.Approvals, x.out.WarrantEntry = got.Approvals, *p
+	x.out.WarrantEntry = *p
 	return nil
 }
 

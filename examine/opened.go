@@ -11,7 +11,6 @@ type Opened struct {
 	Keys     []Proven // custodians' keys that stand outside charters, of the periods used
 
 	Warrant      []byte // warrant.Warrant.Encode
-	Approvals    []byte // warrant.EncodeApprovals
 	WarrantSalt  [32]byte
 	WarrantEntry Proven
 	RequestEntry Proven

@@ -163,7 +163,7 @@ func (x *examiner) sealedRequest(ctx context.Context, office, custodian string) 
 	if err != nil {
 		return nil, err
 	}
-	q := &unseal.Request{Warrant: x.out.Warrant, Approvals: x.out.Approvals, WarrantSalt: x.c.Salt, Renewed: x.c.Renewed,
+	q := &unseal.Request{Warrant: x.out.Warrant, WarrantSalt: x.c.Salt, Renewed: x.c.Renewed,
 		WarrantEntry: w.Entry, WarrantProof: w.Proof, RequestEntry: r.Entry, RequestProof: r.Proof, NoticeSalt: x.out.NoticeSalt}
 	for _, c := range x.out.Compartments {
 		q.Compartments = append(q.Compartments, unseal.Compartment{Capsule: c.Capsule, RosterProof: c.RosterProof})

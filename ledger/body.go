@@ -28,19 +28,28 @@ const (
 	maxCharterName = 200
 )
 
-// Warrant is all that is public of a warrant. Encoded: [warrant.Public] ||
-// signature[64].
+// Warrant is all that is public of a warrant, with the proof that its offices
+// approved it. Encoded: [warrant.Public] || approvals<V> || signature[64].
 type Warrant struct {
 	warrant.Public
-	Signature [64]byte // by the charter's docket key
+	Approvals []warrant.Approval // of [warrant.Public.Hash], in ascending order of office and approver
+	Signature [64]byte           // by the charter's docket key
 }
 
-func (x *Warrant) content() []byte { return x.Public.Encode() }
+func (x *Warrant) content() []byte {
+	var w wire.Writer
+	w.Fixed(x.Public.Encode())
+	w.Opaque(warrant.EncodeApprovals(x.Approvals))
+	return w.Bytes()
+}
 
-func parseWarrant(b []byte) (*Warrant, error) {
+func parseWarrant(b []byte) (x *Warrant, err error) {
 	r := wire.NewReader(b)
-	public, err := warrant.ReadPublic(r)
-	x := &Warrant{Public: public, Signature: signature(r)}
+	x = new(Warrant)
+	if x.Public, err = warrant.ReadPublic(r); err == nil {
+		x.Approvals, err = warrant.ParseApprovals(r.Opaque(MaxEntry))
+	}
+	x.Signature = signature(r)
 	switch {
 	case errors.Is(err, warrant.ErrUnsupported):
 		return nil, unsupported("%v", err)

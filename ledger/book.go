@@ -253,20 +253,15 @@ func (b *Book) examine(e *Entry, index uint64, seen time.Time) (record func(), e
 
 func (b *Book) warrant(e *Entry, index uint64) (func(), error) {
 	x := e.Warrant
-	l, ok := b.laws[x.Charter]
-	if !ok {
-		return nil, invalid("warrant under an unknown charter")
-	}
-	if err := b.permits(l, x); err != nil {
+	l, err := b.lawOf(&x.Public)
+	if err != nil {
 		return nil, err
 	}
-	if at, ok := b.commitments[x.Commitment]; ok {
-		return nil, invalid("warrant of entry %d again", at)
+	if !x.Verify(l.charter.Docket) {
+		return nil, invalid("warrant not signed by the docket")
 	}
-	if x.IsRenewal() {
-		if err := b.renewable(x); err != nil {
-			return nil, breaks("LED-73", err)
-		}
+	if err := x.CheckApprovals(x.Approvals, l.charter); err != nil {
+		return nil, breaks("LED-63", invalid("%v", err))
 	}
 	return func() {
 		b.commitments[x.Commitment] = index

@@ -16,6 +16,7 @@ import (
 	"writ/internal/wire"
 	"writ/notice/beacon"
 	"writ/warrant"
+	"writ/warrant/warranttest"
 )
 
 // world is a charter, a book and everybody's keys.
@@ -84,6 +85,7 @@ func (w *world) warrant(n byte, change func(*Warrant)) *Warrant {
 	if change != nil {
 		change(x)
 	}
+	x.Approvals = warranttest.Approvals(w.World, x.Public)
 	x.Sign(w.docket())
 	return x
 }
@@ -341,7 +343,7 @@ func TestEntryPublicFieldsR15(t *testing.T) {
 		v    any
 		want string
 	}{
-		{Warrant{}, "Public Signature"},
+		{Warrant{}, "Public Approvals Signature"},
 		{warrant.Public{}, "Commitment Charter Action Renews CaseType Offices Window NotBefore NotAfter Flags Readers"},
 		{Request{}, "WarrantIndex Warrant Leaves Round Timelock Signature"},
 		{Release{}, "RequestIndex Request Office Custodian Count Root Signature"},
@@ -366,6 +368,10 @@ func TestEntryPublicFieldsR15(t *testing.T) {
 	w := newWorld(t)
 	x := w.warrant(1, nil)
 	size := 32 + 32 + 1 + 32 + 1 + len(x.CaseType) + 1 + (1 + len("judicial")) + (1 + len("oversight")) + 3*8 + 1 + 1 + 64
+	size += 2 // length of the approvals
+	for _, a := range x.Approvals {
+		size += 1 + len(a.Office) + 1 + len(a.Approver) + 1 + 2 + ed25519.SignatureSize
+	}
 	if got := len(x.Entry()); got != 2+1+2+size {
 		t.Errorf("%d bytes, the fields have %d", got, size)
 	}
@@ -657,8 +663,8 @@ func TestStatisticsR23(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{"entries":13,"findings":1,"rounds":0,"laws":{"Testland Communications Warrants":{"versions":1,"custodian_keys":17,"destructions":1,` +
-		`"real":{"warrants":2,"emergencies":1,"holds":0,"preservations":0,"renewals":0,"privileged":0,"cancellations":1,"reviews_confirmed":0,"reviews_refused":0,"errors":{"wrong person":1},"warrants_by_case_type":{"serious-crime":2},"requests":1,"compartments":3,"releases_by_custodian":{"judicial/judicial-1":1},"readings":1,"exports":0},` +
-		`"test":{"warrants":1,"emergencies":0,"holds":0,"preservations":0,"renewals":0,"privileged":0,"cancellations":0,"reviews_confirmed":0,"reviews_refused":0,"errors":{},"warrants_by_case_type":{"missing-person":1},"requests":0,"compartments":0,"releases_by_custodian":{},"readings":0,"exports":0},` +
+		`"real":{"warrants":2,"emergencies":1,"holds":0,"preservations":0,"renewals":0,"privileged":0,"cancellations":1,"reviews_confirmed":0,"reviews_refused":0,"errors":{"wrong person":1},"warrants_by_case_type":{"serious-crime":2},"approvals_by_office":{"judicial":2,"oversight":2},"requests":1,"compartments":3,"releases_by_custodian":{"judicial/judicial-1":1},"readings":1,"exports":0},` +
+		`"test":{"warrants":1,"emergencies":0,"holds":0,"preservations":0,"renewals":0,"privileged":0,"cancellations":0,"reviews_confirmed":0,"reviews_refused":0,"errors":{},"warrants_by_case_type":{"missing-person":1},"approvals_by_office":{"judicial":1,"oversight":1},"requests":0,"compartments":0,"releases_by_custodian":{},"readings":0,"exports":0},` +
 		`"refusals_by_reason":{"4":1},"refusals_by_custodian":{"oversight/oversight-1":1}}}}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)

@@ -21,6 +21,8 @@ func TestGolden(t *testing.T) {
 	w := &Warrant{Public: warrant.Public{Commitment: [32]byte{1, 2, 3}, Charter: charter.Hash{4, 5, 6}, Action: warrant.Disclose,
 		Renews: [32]byte{7, 8}, CaseType: "serious-crime", Offices: []string{"judicial", "oversight"}, Window: 86400,
 		NotBefore: 1_790_000_000, NotAfter: 1_790_003_600, Flags: warrant.IsEmergency, Readers: [][32]byte{{1}, {2}}}}
+	judge := approverKey(t, keyOf("judge"))
+	w.Approvals = []warrant.Approval{judge.Approve(w.Hash(), "judicial", "judge-1"), judge.Approve(w.Hash(), "oversight", "overseer-1")}
 	w.Sign(docket)
 	q := &Request{WarrantIndex: 7, Warrant: HashEntry(w.Entry()), Leaves: [][32]byte{{1}, {2}, {3}},
 		Round: 40, Timelock: bytes.Repeat([]byte{5}, beacon.TimelockSize)}
@@ -33,7 +35,6 @@ func TestGolden(t *testing.T) {
 	d.Sign(custodian)
 	p := &Reading{RequestIndex: 8, Request: HashEntry(q.Entry()), Bundle: [32]byte{5}, Purpose: PurposeExport, Salt: [32]byte{6}, Answer: AnswerHash([]byte("key"))}
 	p.Sign(PersonSigner(keyOf("reader")))
-	judge := approverKey(t, keyOf("judge"))
 	c := &Cancellation{WarrantIndex: 7, Warrant: HashEntry(w.Entry())}
 	c.Approval = judge.Approve(c.Hash(), "judicial", "judge-1")
 	v := &Review{WarrantIndex: 7, Warrant: HashEntry(w.Entry()), Outcome: ReviewRefused}

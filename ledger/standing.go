@@ -92,7 +92,7 @@ func (b *Book) Sealed(request EntryHash, now time.Time) (why string, sealed bool
 }
 
 // renewable says why a warrant entry may not renew the one it names.
-func (b *Book) renewable(x *Warrant) error {
+func (b *Book) renewable(x *warrant.Public) error {
 	at, ok := b.commitments[x.Renews]
 	if !ok {
 		return invalid("it renews a warrant that is not on the log")

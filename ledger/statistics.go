@@ -43,6 +43,7 @@ type Activity struct {
 	Refused             int            `json:"reviews_refused"`   // of the emergencies
 	Errors              map[string]int `json:"errors"`            // by kind
 	WarrantsByCaseType  map[string]int `json:"warrants_by_case_type"`
+	ApprovalsByOffice   map[string]int `json:"approvals_by_office"` // of the warrants, verified
 	Requests            int            `json:"requests"`
 	Compartments        int            `json:"compartments"`          // asked for
 	ReleasesByCustodian map[string]int `json:"releases_by_custodian"` // by "office/custodian"
@@ -66,6 +67,7 @@ func (b *Book) Statistics() Statistics {
 
 func (a Activity) clone() Activity {
 	a.WarrantsByCaseType = maps.Clone(a.WarrantsByCaseType)
+	a.ApprovalsByOffice = maps.Clone(a.ApprovalsByOffice)
 	a.ReleasesByCustodian = maps.Clone(a.ReleasesByCustodian)
 	a.Errors = maps.Clone(a.Errors)
 	return a
@@ -75,7 +77,8 @@ func (s *Statistics) law(name string) *LawStatistics {
 	l, ok := s.Laws[name]
 	if !ok {
 		activity := func() Activity {
-			return Activity{WarrantsByCaseType: map[string]int{}, ReleasesByCustodian: map[string]int{}, Errors: map[string]int{}}
+			return Activity{WarrantsByCaseType: map[string]int{}, ApprovalsByOffice: map[string]int{},
+				ReleasesByCustodian: map[string]int{}, Errors: map[string]int{}}
 		}
 		l = &LawStatistics{Real: activity(), Test: activity(),
 			RefusalsByReason: map[string]int{}, RefusalsByCustodian: map[string]int{}}
@@ -96,6 +99,9 @@ func (s *Statistics) warrant(name string, w *Warrant) {
 	a := s.activity(name, w)
 	a.Warrants++
 	a.WarrantsByCaseType[w.CaseType]++
+	for _, approval := range w.Approvals {
+		a.ApprovalsByOffice[approval.Office]++
+	}
 	if w.IsEmergency() {
 		a.Emergencies++
 	}

@@ -26,6 +26,7 @@ import (
 	"writ/follower"
 	"writ/ledger"
 	"writ/warrant"
+	"writ/warrant/warranttest"
 	"writ/witness"
 )
 
@@ -163,6 +164,7 @@ func (w *world) warrant(n int) []byte {
 	x := &ledger.Warrant{Public: warrant.Public{Commitment: [32]byte{byte(n >> 8), byte(n), 1}, Charter: w.Charter.Hash(),
 		Action: warrant.Disclose, CaseType: "serious-crime", Offices: []string{"judicial", "oversight"}, Window: 3600,
 		NotBefore: uint64(chartertest.Now.Unix()), NotAfter: uint64(chartertest.Now.Unix()) + 60}}
+	x.Approvals = warranttest.Approvals(w.World, x.Public)
 	x.Sign(ledger.DocketSigner(w.Docket))
 	return x.Entry()
 }

@@ -83,7 +83,7 @@ func (w *world) start(seat int) {
 func (w *world) request(seconds uint64) *ledger.Request {
 	x, _ := w.Warrant("ann")
 	x.NoticeDue = uint64(time.Now().Unix()) + seconds
-	entry := &ledger.Warrant{Public: x.Public([32]byte{1}, w.Charter)}
+	entry := w.Entry(x, [32]byte{1})
 	entry.Sign(ledger.DocketSigner(w.Docket))
 	r := &ledger.Request{WarrantIndex: w.Add(entry.Entry()), Warrant: ledger.HashEntry(entry.Entry()), Leaves: [][32]byte{{1}}}
 	var err error

@@ -22,6 +22,7 @@ import (
 	"writ/notary"
 	"writ/replica"
 	"writ/warrant"
+	"writ/warrant/warranttest"
 	"writ/witness"
 )
 
@@ -133,6 +134,7 @@ func (w *world) warrantOf(commitment [32]byte) []byte {
 	now := uint64(chartertest.Now.Unix())
 	x := &ledger.Warrant{Public: warrant.Public{Commitment: commitment, Charter: w.Charter.Hash(), Action: warrant.Disclose,
 		CaseType: w.Charter.CaseTypes[0], Offices: []string{"judicial", "oversight"}, Window: 60, NotBefore: now, NotAfter: now + 60}}
+	x.Approvals = warranttest.Approvals(w.World, x.Public)
 	x.Sign(ledger.DocketSigner(w.Docket))
 	return x.Entry()
 }

@@ -86,7 +86,7 @@ func (a *Authorization) SignIntent(key ledger.CustodianSigner) []byte {
 func Authorize(q *Request, f Facts) (*Authorization, *Refusal) {
 	v := &vetting{q: q, f: f, periods: map[lawPeriod]*period{}}
 	for _, step := range []func() *fault{
-		v.parse, v.law, v.approvals, v.inclusion, v.copyOfLedger, v.requestFits, v.entryFits,
+		v.parse, v.law, v.entryFits, v.approvals, v.inclusion, v.copyOfLedger, v.requestFits,
 		v.life, v.standing, v.renewal, v.cap, v.action, v.notice, v.round, v.compartments, v.shares,
 	} {
 		if f := step(); f != nil {
@@ -113,7 +113,6 @@ type vetting struct {
 	f Facts
 
 	warrant      *warrant.Warrant // parse
-	approved     []warrant.Approval
 	warrantEntry *ledger.Entry
 	requestEntry *ledger.Entry
 
@@ -131,13 +130,10 @@ type vetting struct {
 	sealed  []sealedShare
 }
 
-// parse reads warrant, approvals and entries whole (R37).
+// parse reads warrant and entries whole (R37).
 func (v *vetting) parse() *fault {
 	var err error
 	if v.warrant, err = warrant.Parse(v.q.Warrant); err != nil {
-		return fail(ReasonMalformed, "%v", err)
-	}
-	if v.approved, err = warrant.ParseApprovals(v.q.Approvals); err != nil {
 		return fail(ReasonMalformed, "%v", err)
 	}
 	if v.warrantEntry, err = ledger.ParseEntry(v.q.WarrantEntry); err != nil {
@@ -172,6 +168,9 @@ func (v *vetting) law() *fault {
 	if me == nil {
 		return fail(ReasonCharter, "the charter has no custodian %s of %s", v.f.Keys.custodian, v.f.Keys.office)
 	}
+	if v.warrant.Charter != c.Hash() {
+		return fail(ReasonCharter, "the warrant is under charter %s", v.warrant.Charter)
+	}
 	if c.Policy != v.f.Policy.String() {
 		return fail(ReasonPolicy, "witness policy differs")
 	}
@@ -179,10 +178,20 @@ func (v *vetting) law() *fault {
 	return nil
 }
 
-// approvals lets the warrant room judge form, law, limits and approvals. What
-// it says of life and review date waits until the entries are proven.
+// entryFits: the public entry says what the warrant says, in each field. So what
+// was approved is this warrant.
+func (v *vetting) entryFits() *fault {
+	if field := v.warrantEntry.Warrant.Differs(v.warrant.Public(v.q.WarrantSalt, v.charter)); field != "" {
+		return fail(ReasonEntry, "%s differs", field)
+	}
+	return nil
+}
+
+// approvals lets the warrant room judge form, law, limits and the approvals in
+// the warrant entry. What it says of life and review date waits until the entries
+// are proven.
 func (v *vetting) approvals() *fault {
-	_, err := warrant.Verify(v.warrant, v.approved, v.charter, v.f.Now)
+	_, err := warrant.Verify(v.warrant, v.q.WarrantSalt, v.warrantEntry.Warrant.Approvals, v.charter, v.f.Now)
 	if err == nil {
 		return nil
 	}
@@ -239,14 +248,6 @@ func (v *vetting) requestFits() *fault {
 	r := v.requestEntry.Request
 	if r.WarrantIndex != v.warrantIn.Index() || r.Warrant != v.warrantEntry.Hash() {
 		return fail(ReasonRequest, "it is for entry %d", r.WarrantIndex)
-	}
-	return nil
-}
-
-// entryFits: the public entry says what the warrant says, in each field.
-func (v *vetting) entryFits() *fault {
-	if field := v.warrantEntry.Warrant.Differs(v.warrant.Public(v.q.WarrantSalt, v.charter)); field != "" {
-		return fail(ReasonEntry, "%s differs", field)
 	}
 	return nil
 }

@@ -75,8 +75,8 @@ func TestRefusals(t *testing.T) {
 // TestRefusalOrder: of two things wrong the first in the order of reasons is
 // told, as far as both can be wrong at once.
 func TestRefusalOrder(t *testing.T) {
-	pick := []string{"approvals cut", "law that I don't serve", "one office approved", "R2 no proof of the request",
-		"R15 commitment with another salt", "notice with another salt"}
+	pick := []string{"warrant entry cut", "law that I don't serve", "R15 commitment with another salt", "one office approved",
+		"R2 no proof of the request", "notice with another salt"}
 	var rows []refusal
 	for _, name := range pick {
 		rows = append(rows, refusals[slices.IndexFunc(refusals, func(r refusal) bool { return r.name == name })])
@@ -86,6 +86,10 @@ func TestRefusalOrder(t *testing.T) {
 			both := refusal{edits: func(w *world) edits {
 				a, b := first.edits(w), second.edits(w)
 				return edits{
+					approve: func(x *ledger.Warrant) {
+						call(b.approve, x)
+						call(a.approve, x)
+					},
 					parcel: func(q *Request) { // the later first: cutting comes last
 						call(b.parcel, q)
 						call(a.parcel, q)

@@ -14,7 +14,7 @@ type Reason uint8
 
 // The reasons, in the order in which [Authorize] looks for them.
 const (
-	ReasonMalformed    Reason = 1  // R37: warrant, approvals or an entry don't parse whole
+	ReasonMalformed    Reason = 1  // R37: warrant or an entry doesn't parse whole
 	ReasonCharter      Reason = 2  // not under the charter in force, or I am not its custodian
 	ReasonPolicy       Reason = 3  // my witness policy is not the charter's
 	ReasonJurisdiction Reason = 4  // not the charter's jurisdiction
@@ -23,12 +23,12 @@ const (
 	ReasonLifeLength   Reason = 7  // R19: its life is too long
 	ReasonWindow       Reason = 8  // R19: its window is too long
 	ReasonNoticeDelay  Reason = 9  // notice later than the charter's longest delay
-	ReasonApprovals    Reason = 10 // an approval does not hold, or they don't satisfy the rule
+	ReasonApprovals    Reason = 10 // an approval in the entry does not hold, or they are not those that the charter asks for
 	ReasonNotLogged    Reason = 11 // R2: an entry is not proven under a witnessed checkpoint
 	ReasonStale        Reason = 12 // R2, R36: no fresh cosignatures, or my clock is behind them
 	ReasonLedger       Reason = 13 // my own copy of the ledger has no such entry
 	ReasonRequest      Reason = 14 // the request entry is for another warrant entry
-	ReasonEntry        Reason = 15 // the warrant entry does not fit the warrant
+	ReasonEntry        Reason = 15 // the warrant entry does not fit the warrant; looked at after 3
 	ReasonLife         Reason = 16 // R19: outside the warrant's life
 	ReasonReview       Reason = 17 // R39: the charter's review date has passed
 	ReasonCap          Reason = 18 // R10: the cap of subjects is reached
@@ -54,7 +54,7 @@ const (
 
 // sentences are for people: what the custodian says.
 var sentences = map[Reason]string{
-	ReasonMalformed:    "The warrant, its approvals or a ledger entry can't be read whole.",
+	ReasonMalformed:    "The warrant or a ledger entry can't be read whole.",
 	ReasonCharter:      "The warrant is not under the charter in force, or I am not its custodian.",
 	ReasonPolicy:       "My witness policy is not the charter's.",
 	ReasonJurisdiction: "The warrant is not of the charter's jurisdiction.",

@@ -13,6 +13,7 @@ import (
 	"writ/notice/beacon"
 	"writ/notice/beacon/beacontest"
 	"writ/warrant"
+	"writ/warrant/warranttest"
 )
 
 // day and limits below are those of chartertest: freshness 10 minutes, life 30
@@ -53,6 +54,10 @@ func pack(change func(*world, *Request)) func(*world) edits {
 	return func(w *world) edits { return edits{parcel: func(q *Request) { change(w, q) }} }
 }
 
+func approvals(change func(*world, *ledger.Warrant)) func(*world) edits {
+	return func(w *world) edits { return edits{approve: func(x *ledger.Warrant) { change(w, x) }} }
+}
+
 func facts(change func(*world, *Facts)) func(*world) edits {
 	return func(w *world) edits { return edits{facts: func(f *Facts) { change(w, f) }} }
 }
@@ -63,11 +68,9 @@ var refusals = []refusal{
 	{name: "R37 warrant with an unknown flag", want: ReasonMalformed,
 		edits: pack(func(_ *world, q *Request) { q.Warrant[len(q.Warrant)-1] = 8 })},
 	{name: "R35 privileged under a law without the rule", want: ReasonPrivilege,
-		edits: pack(func(_ *world, q *Request) { q.Warrant[len(q.Warrant)-1] = byte(warrant.IsPrivileged) })},
+		edits: order(func(_ *world, o *warrant.Warrant) { o.Flags = warrant.IsPrivileged })},
 	{name: "R37 warrant of an unknown version", want: ReasonMalformed,
 		edits: pack(func(_ *world, q *Request) { q.Warrant[1] = 2 })},
-	{name: "approvals cut", want: ReasonMalformed,
-		edits: pack(func(_ *world, q *Request) { q.Approvals = q.Approvals[1:] })},
 	{name: "warrant entry cut", want: ReasonMalformed,
 		edits: pack(func(_ *world, q *Request) { q.WarrantEntry = q.WarrantEntry[1:] })},
 	{name: "request entry cut", want: ReasonMalformed,
@@ -91,6 +94,13 @@ var refusals = []refusal{
 			later := w.now.Add(8 * day * time.Second)
 			q.WarrantProof, q.RequestProof = w.log.reproof(q.WarrantProof, later), w.log.reproof(q.RequestProof, later)
 		})},
+	{name: "R32 charter amended, with other offices", want: ReasonCharter,
+		before: func(w *world) {
+			next := amended(w)
+			next.Approval = append(slices.Clone(next.Approval), charter.Rule{Office: "bar", Threshold: 1})
+			w.counted(ledger.CharterEntry(w.Sign(next)))
+		},
+		after: func(w *world) { w.now = w.now.Add(8 * day * time.Second) }},
 	{name: "witness policy of my own", want: ReasonPolicy,
 		edits: facts(func(w *world, f *Facts) { f.Policy = must(ledger.ParsePolicy(w.Charter.Policy + "# mine\n")) })},
 
@@ -109,12 +119,22 @@ var refusals = []refusal{
 	{name: "notice too late", want: ReasonNoticeDelay,
 		edits: order(func(_ *world, o *warrant.Warrant) { o.NoticeDue = o.NotBefore + 100*day + 1 })},
 
+	{name: "nobody approved", want: ReasonApprovals,
+		edits: approvals(func(_ *world, x *ledger.Warrant) { x.Approvals = nil })},
 	{name: "one office approved", want: ReasonApprovals,
-		edits: pack(func(w *world, q *Request) {
-			q.Approvals = warrant.EncodeApprovals(must(warrant.ParseApprovals(q.Approvals))[:1])
-		})},
+		edits: approvals(func(_ *world, x *ledger.Warrant) { x.Approvals = x.Approvals[:1] })},
 	{name: "approvals of another warrant", want: ReasonApprovals,
-		edits: pack(func(w *world, q *Request) { q.Approvals = warrant.EncodeApprovals(w.approve(w.order())) })},
+		edits: approvals(func(w *world, x *ledger.Warrant) {
+			x.Approvals = warranttest.Approvals(w.World, w.order().Public([32]byte{1}, w.Charter))
+		})},
+	{name: "approvals of the warrant with another salt", want: ReasonApprovals,
+		edits: func(w *world) (e edits) {
+			e.order = func(o *warrant.Warrant) {
+				p := o.Public([32]byte{1}, w.Charter)
+				e.approve = func(x *ledger.Warrant) { x.Approvals = warranttest.Approvals(w.World, p) }
+			}
+			return edits{order: e.order, approve: func(x *ledger.Warrant) { e.approve(x) }}
+		}},
 
 	{name: "R2 no proof of the warrant", want: ReasonNotLogged,
 		edits: pack(func(_ *world, q *Request) { q.WarrantProof = nil })},
@@ -174,7 +194,7 @@ var refusals = []refusal{
 			return edits{entry: func(e *ledger.Warrant) { e.Charter = amended(w).Hash() }}
 		}},
 	{name: "entry of another case type", want: ReasonEntry, edits: entry(func(e *ledger.Warrant) { e.CaseType = "missing-person" })},
-	{name: "entry with more offices", want: ReasonLedger, edits: entry(func(e *ledger.Warrant) { e.Offices = append(e.Offices, "publication") })},
+	{name: "entry with more offices", want: ReasonEntry, edits: entry(func(e *ledger.Warrant) { e.Offices = append(e.Offices, "publication") })},
 	{name: "entry of a shorter window", want: ReasonEntry, edits: entry(func(e *ledger.Warrant) { e.Window-- })},
 	{name: "entry begins earlier", want: ReasonEntry, edits: entry(func(e *ledger.Warrant) { e.NotBefore-- })},
 	{name: "entry ends earlier", want: ReasonEntry, edits: entry(func(e *ledger.Warrant) { e.NotAfter-- })},
@@ -283,13 +303,10 @@ var refusals = []refusal{
 	{name: "R35 privileged under a law that knows no such thing", want: ReasonPrivilege,
 		parts: part(func(l *capsule.Label) { l.Flags = capsule.Privileged })},
 	{name: "R35 privileged, without the office that must agree", want: ReasonApprovals, law: privilege,
-		edits: pack(func(w *world, q *Request) {
-			o := must(warrant.Parse(q.Warrant))
-			o.Flags = warrant.IsPrivileged
-			q.Warrant = o.Encode()
-			o.Flags = 0
-			q.Approvals = warrant.EncodeApprovals(w.approve(o))
-		})},
+		edits: func(*world) edits {
+			return edits{order: func(o *warrant.Warrant) { o.Flags = warrant.IsPrivileged },
+				approve: func(x *ledger.Warrant) { x.Approvals = x.Approvals[1:] }}
+		}},
 	{name: "R4 an ordinary conversation's capsule called privileged", want: ReasonShare, law: privilege,
 		edits: order(func(_ *world, o *warrant.Warrant) { o.Flags = warrant.IsPrivileged }),
 		parts: part(func(l *capsule.Label) { l.Flags = capsule.Privileged })},

@@ -15,19 +15,16 @@ const (
 	MaxRequest      = 32 << 20         // bytes
 )
 
-const (
-	maxApprovals   = 1 << 20
-	maxRosterProof = 4096
-)
+const maxRosterProof = 4096
 
 // Request is the package a custodian gets, sealed to its mail key with
 // [warrant.Seal]:
 //
 //	struct {
 //	    uint16 version = 1;
-//	    opaque warrant<V>, approvals<V>;           package warrant
+//	    opaque warrant<V>;                         package warrant
 //	    opaque warrant_salt[32];                   of the commitment
-//	    opaque renewed<V>;                         a warrant.Original, or empty
+//	    opaque renewed<V>;                         a warrant.Salted, or empty
 //	    opaque warrant_entry<V>, warrant_proof<V>; package ledger
 //	    opaque request_entry<V>, request_proof<V>;
 //	    opaque notice_salt[32];                    package notice
@@ -38,7 +35,6 @@ const (
 // the subject is the sender.
 type Request struct {
 	Warrant      []byte
-	Approvals    []byte
 	WarrantSalt  [32]byte
 	Renewed      []byte // the warrant that this one renews, with its salt
 	WarrantEntry []byte
@@ -60,7 +56,6 @@ func (q *Request) Encode() []byte {
 	var w wire.Writer
 	w.Uint16(1)
 	w.Opaque(q.Warrant)
-	w.Opaque(q.Approvals)
 	w.Fixed(q.WarrantSalt[:])
 	w.Opaque(q.Renewed)
 	for _, b := range [][]byte{q.WarrantEntry, q.WarrantProof, q.RequestEntry, q.RequestProof} {
@@ -87,7 +82,7 @@ func ParseRequest(b []byte) (*Request, error) {
 		return nil, fmt.Errorf("unseal: request: %w: version %d", ErrUnsupported, v)
 	}
 	q := &Request{
-		Warrant: r.Opaque(warrant.MaxSize), Approvals: r.Opaque(maxApprovals), WarrantSalt: r.Array32(),
+		Warrant: r.Opaque(warrant.MaxSize), WarrantSalt: r.Array32(),
 		Renewed:      r.Opaque(32 + warrant.MaxSize),
 		WarrantEntry: r.Opaque(ledger.MaxEntry), WarrantProof: r.Opaque(ledger.MaxProof),
 		RequestEntry: r.Opaque(ledger.MaxEntry), RequestProof: r.Opaque(ledger.MaxProof),

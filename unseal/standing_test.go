@@ -8,6 +8,7 @@ import (
 	"writ/charter"
 	"writ/ledger"
 	"writ/warrant"
+	"writ/warrant/warranttest"
 )
 
 // lastOf returns the index and hash of the last entry of a type.
@@ -67,11 +68,12 @@ func renewal(change func(old *warrant.Warrant), parcel func(*Request)) func(*wor
 			call(change, old)
 			o.Renews = warrant.Commitment([32]byte{5}, old.Hash())
 			entry := &ledger.Warrant{Public: old.Public([32]byte{5}, w.Charter)}
+			entry.Approvals = warranttest.Approvals(w.World, entry.Public)
 			entry.Sign(ledger.DocketSigner(w.Docket))
 			w.counted(entry.Entry())
 		}}
 		e.parcel = func(q *Request) {
-			q.Renewed = warrant.Original(old, [32]byte{5})
+			q.Renewed = warrant.Salted(old, [32]byte{5})
 			call(parcel, q)
 		}
 		return e

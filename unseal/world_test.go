@@ -26,6 +26,7 @@ import (
 	"writ/notice"
 	"writ/notice/beacon"
 	"writ/warrant"
+	"writ/warrant/warranttest"
 )
 
 // offices: seven custodians, judicial 2 of 3, oversight 1 of 2, publication 1
@@ -171,7 +172,8 @@ func (w *world) order() *warrant.Warrant {
 // edits change one thing on the way from a good order to a custodian's desk.
 type edits struct {
 	order   func(*warrant.Warrant)
-	entry   func(*ledger.Warrant)
+	entry   func(*ledger.Warrant) // before it is approved
+	approve func(*ledger.Warrant) // after
 	request func(*ledger.Request)
 	parcel  func(*Request)
 	facts   func(*Facts)
@@ -184,14 +186,14 @@ func (w *world) file(o *warrant.Warrant, parts []Compartment, e edits) *Request 
 	if e.order != nil {
 		e.order(o)
 	}
-	q := &Request{Warrant: o.Encode(), Approvals: warrant.EncodeApprovals(w.approve(o)), Compartments: parts}
+	q := &Request{Warrant: o.Encode(), Compartments: parts}
 	rand.Read(q.WarrantSalt[:])
 	rand.Read(q.NoticeSalt[:])
 	w.noticeSalt = q.NoticeSalt
 	entry := &ledger.Warrant{Public: o.Public(q.WarrantSalt, w.Charter)}
-	if e.entry != nil {
-		e.entry(entry)
-	}
+	call(e.entry, entry)
+	entry.Approvals = warranttest.Approvals(w.World, entry.Public)
+	call(e.approve, entry)
 	entry.Sign(ledger.DocketSigner(w.Docket))
 	q.WarrantEntry = entry.Entry()
 	at := w.publish(q.WarrantEntry)
@@ -222,17 +224,6 @@ func (w *world) lock(r *ledger.Request, round uint64, salt [32]byte) {
 		w.t.Fatal(err)
 	}
 	r.Round, r.Timelock = round, lock
-}
-
-func (w *world) approve(o *warrant.Warrant) (list []warrant.Approval) {
-	for _, office := range w.Charter.WarrantRules(o.Flags&warrant.IsPrivileged != 0).Offices() {
-		k, err := warrant.ParseApproverKey(w.Approvers[office+"-approver-1"].Seed())
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		list = append(list, warrant.Approve(o, office, office+"-approver-1", k))
-	}
-	return list
 }
 
 // parcel is the compartments as a request carries them; alice is proven to be

@@ -25,13 +25,13 @@ const (
 )
 
 // Approval is one approver's signature over one office's approval of one
-// warrant:
+// warrant, or of an entry of the ledger:
 //
 //	struct { Name office, approver; uint8 kind; opaque signature<V>; } Approval;
 //
-// An Ed25519 signature covers SignContent("approval", office<V> || warrant
-// hash). A WebAuthn signature is an encoded [Assertion] whose challenge is
-// [Challenge].
+// What is approved is a hash: of a warrant [Public.Hash]. An Ed25519 signature
+// covers SignContent("approval", office<V> || hash). A WebAuthn signature is an
+// encoded [Assertion] whose challenge is [Challenge].
 type Approval struct {
 	Office    string
 	Approver  string
@@ -39,21 +39,16 @@ type Approval struct {
 	Signature []byte
 }
 
-// Approve signs w for an office. The approver should have read
-// [Warrant.Explain] first.
-func Approve(w *Warrant, office, approver string, k *ApproverKey) Approval {
-	return k.Approve(w.Hash(), office, approver)
-}
-
-// Approve signs for an office what a hash stands for: a warrant, or an entry of
-// the ledger by which an office cancels, reviews or corrects one.
+// Approve signs for an office what a hash stands for: a warrant
+// ([Public.Hash]), whose [Warrant.Explain] the approver should have read first,
+// or an entry of the ledger by which an office cancels, reviews or corrects one.
 func (k *ApproverKey) Approve(h Hash, office, approver string) Approval {
 	content := wire.SignContent("approval", approvalContent(office, h))
 	return Approval{office, approver, Ed25519, ed25519.Sign(k.private, content)}
 }
 
-// Challenge is the WebAuthn challenge, 32 bytes, of an office's approval of a
-// warrant.
+// Challenge is the WebAuthn challenge, 32 bytes, of an office's approval of what
+// a hash stands for.
 func Challenge(office string, h Hash) [32]byte {
 	return wire.Hash("approval", []byte(office), h[:])
 }

@@ -39,15 +39,40 @@ func Commitment(salt [32]byte, h Hash) [32]byte {
 	return wire.Hash("warrant commitment", salt[:], h[:])
 }
 
+// Salted encodes a warrant with the salt of its commitment, for those who may know
+// both: approvers, and custodians of the warrant that another renews. Encoded:
+// salt[32] || warrant.
+func Salted(w *Warrant, salt [32]byte) []byte { return slices.Concat(salt[:], w.Encode()) }
+
+// ParseSalted reads what [Salted] wrote. Its errors are those of [Parse].
+func ParseSalted(b []byte) (w *Warrant, salt [32]byte, err error) {
+	if len(b) < len(salt) {
+		return nil, salt, fieldError("salt", "%d bytes", len(b))
+	}
+	salt = [32]byte(b)
+	w, err = Parse(b[len(salt):])
+	return w, salt, err
+}
+
 // Public returns what the ledger has to say of a warrant with a salt, under the
 // charter that it names. The warrant must have been parsed.
 func (w *Warrant) Public(salt [32]byte, c *charter.Charter) Public {
+	return w.PublicBy(salt, c.WarrantRules(w.Flags&IsPrivileged != 0).Offices())
+}
+
+// PublicBy is [Warrant.Public] for an approver, who takes the offices from the
+// docket: with others than the charter's the form is one that no reader of the
+// ledger counts.
+func (w *Warrant) PublicBy(salt [32]byte, offices []string) Public {
 	start, end := w.Window()
 	return Public{Commitment: Commitment(salt, w.Hash()), Charter: w.Charter, Action: w.Action, Renews: w.Renews,
-		CaseType: w.CaseType, Offices: c.WarrantRules(w.Flags&IsPrivileged != 0).Offices(),
-		Window:    uint64(end.Unix() - start.Unix()),
+		CaseType: w.CaseType, Offices: offices, Window: uint64(end.Unix() - start.Unix()),
 		NotBefore: w.NotBefore, NotAfter: w.NotAfter, Flags: w.Flags, Readers: w.commitReaders(salt)}
 }
+
+// Hash returns what approvers sign. Its commitment binds the whole warrant, and
+// whoever has the ledger only can compute it.
+func (p *Public) Hash() Hash { return wire.Hash("public warrant", p.Encode()) }
 
 // Differs names the first field in which two forms differ; it is empty where
 // they are the same. It is the one comparison of an entry with its warrant.

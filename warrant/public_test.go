@@ -22,7 +22,7 @@ func TestPrivilegeNeedsItsOffice(t *testing.T) {
 	c.warrant.Flags = IsPrivileged
 	v, err := c.verify(c.approvals(t))
 	wantRule(t, "without the bar", v, err, RuleApproval)
-	v, err = c.verify(append(c.approvals(t), c.sign(t, "bar", "bar-approver-2")))
+	v, err = c.verify(append([]Approval{c.sign(t, "bar", "bar-approver-2")}, c.approvals(t)...))
 	if err != nil || !slices.Equal(v.Offices(), []string{"bar", "judicial", "oversight"}) {
 		t.Errorf("with the bar: %v", err)
 	}

@@ -1,12 +1,6 @@
 package warrant
 
-import "slices"
-
-// Original encodes a warrant that another renews, with the salt of its
-// commitment: salt[32] || warrant.
-func Original(w *Warrant, salt [32]byte) []byte { return slices.Concat(salt[:], w.Encode()) }
-
-// CheckRenewal checks that a warrant renews what it says: original is of the
+// CheckRenewal checks that a warrant renews what it says: original ([Salted]) is of the
 // commitment that it names and of the same subject, or empty where it renews
 // none. A new warrant for another person can't pass as a renewal.
 func (w *Warrant) CheckRenewal(original []byte) error {
@@ -16,17 +10,15 @@ func (w *Warrant) CheckRenewal(original []byte) error {
 		}
 		return nil
 	}
-	if len(original) < 32 {
+	if len(original) == 0 {
 		return refused("the warrant that it renews is missing")
 	}
-	salt, encoded := [32]byte(original), original[32:]
-	if Commitment(salt, HashOf(encoded)) != w.Renews {
-		return refused("it renews another warrant than the one that comes with it")
-	}
-	old, err := Parse(encoded)
+	old, salt, err := ParseSalted(original)
 	switch {
 	case err != nil:
 		return err
+	case Commitment(salt, old.Hash()) != w.Renews:
+		return refused("it renews another warrant than the one that comes with it")
 	case old.Subject != w.Subject:
 		return refused("it renews the warrant of another person")
 	}

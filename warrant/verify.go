@@ -21,7 +21,7 @@ const (
 	RuleLifeLength                   // 6: a life no longer than the charter's longest (R19, R18)
 	RuleWindow                       // 7: a window no longer than the charter's longest (R19)
 	RuleNotice                       // 8: notice no later than the charter's longest delay
-	RuleApproval                     // 9: every approval holds, and they satisfy the approval rule
+	RuleApproval                     // 9: the approvals are those that the charter asks for, and each holds
 	RuleLife                         // 10: now is within the life (R19)
 	RuleReview                       // 11: now is before the charter's review date (R39)
 )
@@ -56,9 +56,10 @@ func (v *Verified) Offices() []string { return slices.Clone(v.offices) }
 
 // Verify checks form, charter, limits, approvals, life and review date, in this
 // order, and returns a [RefusedError] for the first rule broken (a malformed
-// warrant gives the error of [Parse]). It can't know whether c is in force, nor
-// whether the warrant is on the ledger.
-func Verify(w *Warrant, approvals []Approval, c *charter.Charter, now time.Time) (*Verified, error) {
+// warrant gives the error of [Parse]). The approvals are those of the warrant's
+// public form with the salt. It can't know whether c is in force, nor whether the
+// warrant is on the ledger.
+func Verify(w *Warrant, salt [32]byte, approvals []Approval, c *charter.Charter, now time.Time) (*Verified, error) {
 	w, err := Parse(w.Encode())
 	if err != nil {
 		return nil, err
@@ -69,14 +70,14 @@ func Verify(w *Warrant, approvals []Approval, c *charter.Charter, now time.Time)
 	if err := w.Fits(c); err != nil {
 		return nil, err
 	}
-	offices, err := w.checkApprovals(approvals, c)
-	if err != nil {
+	p := w.Public(salt, c)
+	if err := p.CheckApprovals(approvals, c); err != nil {
 		return nil, err
 	}
 	if err := w.checkNow(c, now); err != nil {
 		return nil, err
 	}
-	return &Verified{w, w.Hash(), offices}, nil
+	return &Verified{w, w.Hash(), p.Offices}, nil
 }
 
 func (w *Warrant) checkLaw(c *charter.Charter) error {
@@ -133,32 +134,41 @@ func (w *Warrant) LatestNotice(l charter.Limits) uint64 {
 	return min(max(uint64(end.Unix()), w.NotBefore), w.NotAfter) + l.MaxNoticeDelay
 }
 
-// checkApprovals verifies every approval, counts each approver once, and asks
-// the approval rule. One that does not hold rejects all: nobody has a reason to
-// send it. It returns the offices that approved, sorted.
-func (w *Warrant) checkApprovals(approvals []Approval, c *charter.Charter) ([]string, error) {
-	if len(approvals) > maxApprovals {
-		return nil, broken(RuleApproval, "more than %d approvals", maxApprovals)
+// CheckApprovals checks that a list holds the approvals of the form that its
+// charter c asks for: of each office that must approve as many as the rule says and
+// no more, so that nobody's key is shown without need, in ascending order
+// ([CompareApprovals]), each by another approver, and each verifies. It needs
+// nothing secret: whoever reads the ledger asks the same. The error is a
+// [RefusedError] of [RuleApproval].
+func (p *Public) CheckApprovals(list []Approval, c *charter.Charter) error {
+	counted := map[string]int{}
+	for i, a := range list {
+		if i > 0 && CompareApprovals(list[i-1], a) >= 0 {
+			return broken(RuleApproval, "approvals are not sorted, or one stands twice")
+		}
+		counted[a.Office]++
 	}
-	h := w.Hash()
-	counted, seen := map[string]int{}, map[[2]string]bool{}
-	for _, a := range approvals {
+	asked := 0
+	rules := c.WarrantRules(p.IsPrivileged())
+	for _, r := range rules {
+		asked += int(r.Threshold)
+	}
+	switch {
+	case !rules.Satisfied(counted):
+		return broken(RuleApproval, "approvals are missing from %v", rules.Missing(counted))
+	case len(list) > asked:
+		return broken(RuleApproval, "%d approvals, where the charter asks for %d", len(list), asked)
+	}
+	h := p.Hash()
+	for _, a := range list {
 		if err := a.Verify(h, c); err != nil {
-			return nil, broken(RuleApproval, "approval of %s of %s: %v", a.Approver, a.Office, err)
-		}
-		if who := [2]string{a.Office, a.Approver}; !seen[who] {
-			seen[who] = true
-			counted[a.Office]++
+			return broken(RuleApproval, "approval of %s of %s: %v", a.Approver, a.Office, err)
 		}
 	}
-	rules := c.WarrantRules(w.Flags&IsPrivileged != 0)
-	if !rules.Satisfied(counted) {
-		return nil, broken(RuleApproval, "approvals are missing from %v", rules.Missing(counted))
-	}
-	return rules.Offices(), nil
+	return nil
 }
 
-// Verify checks one approval of the warrant with a hash against the key that the
+// Verify checks one approval of what a hash stands for against the key that the
 // charter names: whoever collects approvals needn't be able to read the warrant.
 // The error wraps [ErrRefused] or is malformed.
 func (a Approval) Verify(h Hash, c *charter.Charter) error {

@@ -39,11 +39,24 @@ func newCourt(t testing.TB) *court {
 
 // sign is an approval by an Ed25519 approver named OFFICE-approver-N.
 func (c *court) sign(t testing.TB, office, approver string) Approval {
-	k, err := ParseApproverKey(c.Approvers[approver].Seed())
+	return approverKey(t, c.Approvers[approver].Seed()).Approve(c.approved(), office, approver)
+}
+
+func approverKey(t testing.TB, seed []byte) *ApproverKey {
+	k, err := ParseApproverKey(seed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Approve(c.warrant, office, approver, k)
+	return k
+}
+
+// salt is that of the court's warrant.
+var salt = [32]byte{1}
+
+// approved is what approvers sign of the court's warrant.
+func (c *court) approved() Hash {
+	p := c.warrant.Public(salt, c.Charter)
+	return p.Hash()
 }
 
 func (c *court) approvals(t testing.TB) []Approval {
@@ -51,7 +64,7 @@ func (c *court) approvals(t testing.TB) []Approval {
 }
 
 func (c *court) verify(list []Approval) (*Verified, error) {
-	return Verify(c.warrant, list, c.Charter, chartertest.Now)
+	return Verify(c.warrant, salt, list, c.Charter, chartertest.Now)
 }
 
 func wantRule(t *testing.T, name string, v *Verified, err error, want Rule) {
@@ -143,7 +156,7 @@ func TestVerifyRules(t *testing.T) {
 func TestVerifyNow(t *testing.T) {
 	c := newCourt(t)
 	at := func(unix uint64) (*Verified, error) {
-		return Verify(c.warrant, c.approvals(t), c.Charter, time.Unix(int64(unix), 0))
+		return Verify(c.warrant, salt, c.approvals(t), c.Charter, time.Unix(int64(unix), 0))
 	}
 	for _, good := range []uint64{c.warrant.NotBefore, c.warrant.NotAfter - 1} {
 		if _, err := at(good); err != nil {
@@ -173,6 +186,11 @@ func TestApprovals(t *testing.T) {
 	}
 	other := newCourt(t)
 	other.warrant.Reference = "Ref. 18/2026"
+	salted, hashed := overseer, overseer // of the same warrant, with another salt, and of its hash
+	p := c.warrant.Public([32]byte{2}, c.Charter)
+	key := approverKey(t, c.Approvers["oversight-approver-1"].Seed())
+	salted.Signature = key.Approve(p.Hash(), "oversight", "oversight-approver-1").Signature
+	hashed.Signature = key.Approve(c.warrant.Hash(), "oversight", "oversight-approver-1").Signature
 	for _, r := range []struct {
 		name string
 		list []Approval
@@ -181,6 +199,11 @@ func TestApprovals(t *testing.T) {
 		{"one office only", []Approval{judge}},
 		{"two of one office are no double lock", []Approval{judge, c.sign(t, "judicial", "judicial-approver-2")}},
 		{"approver twice", []Approval{judge, judge}},
+		{"approval with another salt", []Approval{judge, salted}},
+		{"approval of the warrant's hash", []Approval{judge, hashed}},
+		{"unsorted", []Approval{overseer, judge}},
+		{"more than the charter asks for", []Approval{judge, c.sign(t, "judicial", "judicial-approver-2"), overseer}},
+		{"repeated beside enough", []Approval{judge, judge, overseer}},
 		{"R20 approval of another warrant", []Approval{judge, other.sign(t, "oversight", "oversight-approver-1")}},
 		{"approval for another office", []Approval{judge, with(judge, func(a *Approval) { a.Office = "oversight" })}},
 		{"office relabelled with its approver's name", []Approval{judge, c.sign(t, "judicial", "oversight-approver-1")}},
@@ -195,11 +218,14 @@ func TestApprovals(t *testing.T) {
 			with(c.sign(t, "judicial", "judicial-approver-2"), func(a *Approval) { a.Signature[0] ^= 1 })}},
 		{"too many", slices.Repeat([]Approval{judge, overseer}, 128)},
 	} {
+		if r.name != "unsorted" { // or it would be refused for that alone
+			slices.SortFunc(r.list, CompareApprovals)
+		}
 		v, err := c.verify(r.list)
 		wantRule(t, r.name, v, err, RuleApproval)
 	}
-	if _, err := c.verify([]Approval{judge, overseer, judge}); err != nil {
-		t.Errorf("repeated approval beside enough: %v", err)
+	if _, err := c.verify([]Approval{judge, overseer}); err != nil {
+		t.Error(err)
 	}
 }
 

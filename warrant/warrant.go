@@ -4,14 +4,15 @@
 //
 // A [Warrant] authorises the opening of one subject's compartments within a
 // window of time. A draft is its JSON form ([ParseDraft], [Warrant.JSON]); the
-// binary form ([Parse], [Warrant.Encode]) is what is hashed and approved. An
-// [Approval] is one approver's signature over office and warrant hash: an
-// Ed25519 signature, or a WebAuthn assertion whose challenge is that hash. A
-// [Verified] warrant has passed [Verify]: it fits its charter, its approvals
-// satisfy the charter's double lock, and it is within its life. Only a Verified
-// warrant opens anything. An envelope ([Seal], [Open]) carries the readable
-// warrant to approvers and custodians, so that no server holds a readable list
-// of targets; the ledger gets a salted [Commitment] only.
+// binary form ([Parse], [Warrant.Encode]) is what is hashed. The ledger gets its
+// [Public] form only, with a salted [Commitment] to the hash. An [Approval] is one
+// approver's signature over office and the hash of the public form, so that
+// everybody can verify it: an Ed25519 signature, or a WebAuthn assertion whose
+// challenge is of both. A [Verified] warrant has passed [Verify]: it fits its
+// charter, its approvals satisfy the charter's double lock, and it is within its
+// life. Only a Verified warrant opens anything. An envelope ([Seal], [Open])
+// carries the readable warrant with its salt ([Salted]) to approvers and
+// custodians, so that no server holds a readable list of targets.
 //
 // # Format
 //
@@ -53,13 +54,14 @@
 //
 // It does not know the ledger: whether the warrant is logged, and whether the
 // cap is reached, is checked in package unseal. It keeps no record of
-// approvals: an approval is bound to one warrant and one office, so repeating
+// approvals: an approval is bound to one public form and one office, so repeating
 // it gains nothing, and one approver counts once.
 //
 //	w, err := warrant.ParseDraft(draft)
 //	for _, line := range w.Explain() { fmt.Println(line) }
-//	a := warrant.Approve(w, "judicial", "judge-1", key)
-//	v, err := warrant.Verify(w, []warrant.Approval{a, b}, c, now)
+//	p := w.Public(salt, c)
+//	a := key.Approve(p.Hash(), "judicial", "judge-1")
+//	v, err := warrant.Verify(w, salt, []warrant.Approval{a, b}, c, now)
 package warrant
 
 import (
@@ -96,7 +98,7 @@ const (
 	maxReaders       = 16
 )
 
-// Hash is the hash of a warrant's binary form: what approvers sign.
+// Hash is the hash of a warrant's binary form, or of what approvers sign.
 type Hash [32]byte
 
 // ID is the random identifier of a warrant.
@@ -235,7 +237,7 @@ func (w *Warrant) Encode() []byte {
 	return b.Bytes()
 }
 
-// Hash returns the hash that approvals sign.
+// Hash returns the hash of the binary form, to which the ledger is committed.
 func (w *Warrant) Hash() Hash { return HashOf(w.Encode()) }
 
 // HashOf returns the hash of a binary form, which need not parse.

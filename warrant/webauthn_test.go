@@ -91,7 +91,7 @@ func TestWebAuthnAccepts(t *testing.T) {
 	c := newCourt(t)
 	overseer := c.sign(t, "oversight", "oversight-approver-1")
 	for approver, a := range map[string]*authenticator{"judicial-key-1": c.es256, "judicial-key-2": c.eddsa} {
-		good := passkeyApproval(approver, a.assert(t, goodCeremony("judicial", c.warrant.Hash())))
+		good := passkeyApproval(approver, a.assert(t, goodCeremony("judicial", c.approved())))
 		if _, err := c.verify([]Approval{good, overseer}); err != nil {
 			t.Errorf("%s: %v", approver, err)
 		}
@@ -101,8 +101,9 @@ func TestWebAuthnAccepts(t *testing.T) {
 func TestWebAuthnRefuses(t *testing.T) {
 	c := newCourt(t)
 	overseer := c.sign(t, "oversight", "oversight-approver-1")
-	other := *c.warrant
-	other.Reference = "Ref. 18/2026"
+	changed := *c.warrant
+	changed.Reference = "Ref. 18/2026"
+	other, salted := changed.Public(salt, c.Charter), c.warrant.Public([32]byte{2}, c.Charter)
 	set := func(name string, v any) func(*ceremony) { return func(c *ceremony) { c.client[name] = v } }
 	for _, r := range []struct {
 		name   string
@@ -126,14 +127,16 @@ func TestWebAuthnRefuses(t *testing.T) {
 		{"cross origin", set("crossOrigin", true)},
 		{"top origin", set("topOrigin", "https://evil.example")},
 		{"replay of another warrant", func(c *ceremony) { *c = *goodCeremony("judicial", other.Hash()) }},
-		{"replay of another office", set("challenge", goodCeremony("oversight", c.warrant.Hash()).client["challenge"])},
+		{"replay of another salt", func(c *ceremony) { *c = *goodCeremony("judicial", salted.Hash()) }},
+		{"of the warrant's hash", func(v *ceremony) { *v = *goodCeremony("judicial", c.warrant.Hash()) }},
+		{"replay of another office", set("challenge", goodCeremony("oversight", c.approved()).client["challenge"])},
 	} {
-		ceremony := goodCeremony("judicial", c.warrant.Hash())
+		ceremony := goodCeremony("judicial", c.approved())
 		r.change(ceremony)
 		v, err := c.verify([]Approval{passkeyApproval("judicial-key-1", c.es256.assert(t, ceremony)), overseer})
 		wantRule(t, r.name, v, err, RuleApproval)
 	}
-	good := c.es256.assert(t, goodCeremony("judicial", c.warrant.Hash()))
+	good := c.es256.assert(t, goodCeremony("judicial", c.approved()))
 	for name, change := range map[string]func(*Assertion){
 		"signature":        func(a *Assertion) { a.Signature[9] ^= 1 },
 		"counter":          func(a *Assertion) { a.AuthenticatorData[36] ^= 1 },
@@ -157,7 +160,7 @@ func TestWebAuthnReplayCountsOnce(t *testing.T) {
 	c.Charter.Approval[0].Threshold = 2
 	c.warrant.Charter = c.Charter.Hash()
 	sign := func() Approval {
-		return passkeyApproval("judicial-key-1", c.es256.assert(t, goodCeremony("judicial", c.warrant.Hash())))
+		return passkeyApproval("judicial-key-1", c.es256.assert(t, goodCeremony("judicial", c.approved())))
 	}
 	overseer := c.sign(t, "oversight", "oversight-approver-1")
 	first := sign()
@@ -165,7 +168,7 @@ func TestWebAuthnReplayCountsOnce(t *testing.T) {
 		v, err := c.verify([]Approval{first, second, overseer})
 		wantRule(t, name, v, err, RuleApproval)
 	}
-	if _, err := c.verify([]Approval{first, c.sign(t, "judicial", "judicial-approver-1"), overseer}); err != nil {
+	if _, err := c.verify([]Approval{c.sign(t, "judicial", "judicial-approver-1"), first, overseer}); err != nil {
 		t.Error(err)
 	}
 }
@@ -174,7 +177,7 @@ func TestSyncedPasskeyIfAllowed(t *testing.T) {
 	c := newCourt(t)
 	c.Charter.SyncedPasskeys = true
 	c.warrant.Charter = c.Charter.Hash()
-	ceremony := goodCeremony("judicial", c.warrant.Hash())
+	ceremony := goodCeremony("judicial", c.approved())
 	ceremony.flags |= flagBackupEligible | flagBackedUp
 	a := passkeyApproval("judicial-key-1", c.es256.assert(t, ceremony))
 	if _, err := c.verify([]Approval{a, c.sign(t, "oversight", "oversight-approver-1")}); err != nil {

@@ -136,7 +136,7 @@ type caseFile struct {
 	Warrant    []byte `json:"warrant"` // warrant.Warrant.Encode
 	Salt       []byte `json:"salt"`
 	NoticeSalt []byte `json:"notice_salt"`
-	Renewed    []byte `json:"renewed,omitempty"` // warrant.Original of what it renews
+	Renewed    []byte `json:"renewed,omitempty"` // warrant.Salted of what it renews
 }
 
 func (a *agency) casePath(name string) string { return filepath.Join(a.dir, "cases", name+".json") }

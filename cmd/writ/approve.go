@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"writ/api"
+	"writ/docket"
 	"writ/setup"
 	"writ/warrant"
 )
@@ -110,11 +111,12 @@ type opened struct {
 	docket  api.DocketClient
 	key     *setup.KeyFile
 	warrant *warrant.Warrant
+	public  warrant.Public // what the ledger will say of it
 }
 
 // read fetches a warrant by its hash, or a prefix of it, and opens its envelope.
 func (f approverFlags) read(cmd *cobra.Command, prefix string) (*opened, error) {
-	docket, err := docketOf(*f.deployment)
+	client, err := docketOf(*f.deployment)
 	if err != nil {
 		return nil, err
 	}
@@ -122,11 +124,11 @@ func (f approverFlags) read(cmd *cobra.Command, prefix string) (*opened, error) 
 	if err != nil {
 		return nil, fail(codeFailed, err, "--key names the key file of an approver (writ keygen approver)")
 	}
-	hash, err := findWarrant(cmd, docket, prefix)
+	hash, err := findWarrant(cmd, client, prefix)
 	if err != nil {
 		return nil, err
 	}
-	r, err := docket.GetWarrant(cmd.Context(), &api.GetWarrantRequest{WarrantHash: hash[:]})
+	r, err := client.GetWarrant(cmd.Context(), &api.GetWarrantRequest{WarrantHash: hash[:]})
 	if err != nil {
 		return nil, callError(err)
 	}
@@ -138,14 +140,23 @@ func (f approverFlags) read(cmd *cobra.Command, prefix string) (*opened, error) 
 	if err != nil {
 		return nil, fail(codeRefused, err, "the envelope is sealed to the approvers whom the charter names")
 	}
-	w, err := warrant.Parse(content)
+	const nobody = "nobody should approve it; tell the docket's operator"
+	w, salt, err := warrant.ParseSalted(content)
 	if err != nil {
-		return nil, fail(codeInvalid, err, "nobody should approve it")
+		return nil, fail(codeInvalid, err, nobody)
 	}
 	if w.Hash() != hash {
-		return nil, fail(codeInvalid, errors.New("the envelope holds another warrant than the docket says"), "nobody should approve it; tell the docket's operator")
+		return nil, fail(codeInvalid, errors.New("the envelope holds another warrant than the docket says"), nobody)
 	}
-	return &opened{docket, key, w}, nil
+	lodged, err := docket.ParseLodgement(r.Lodgement)
+	if err != nil {
+		return nil, fail(codeInvalid, err, nobody)
+	}
+	public := w.PublicBy(salt, lodged.Offices)
+	if field := lodged.Differs(public); field != "" {
+		return nil, fail(codeInvalid, fmt.Errorf("what the docket would publish is not this warrant: %s differs", field), nobody)
+	}
+	return &opened{client, key, w, public}, nil
 }
 
 // latest names the warrant that was lodged last.
@@ -249,7 +260,7 @@ func (o *opened) sign(ctx context.Context) (*api.ApproveResponse, error) {
 		return nil, err
 	}
 	h := o.warrant.Hash()
-	a := warrant.Approve(o.warrant, o.key.Office, o.key.Name, signing)
+	a := signing.Approve(o.public.Hash(), o.key.Office, o.key.Name)
 	r, err := o.docket.Approve(ctx, &api.ApproveRequest{WarrantHash: h[:], Approval: warrant.EncodeApprovals([]warrant.Approval{a})})
 	return r, callError(err)
 }

@@ -15,6 +15,7 @@ import (
 	"writ/ledger"
 	"writ/notice"
 	"writ/setup"
+	"writ/warrant"
 )
 
 // useUnlogged plays the agency and a docket that colludes with it: the approvals
@@ -50,7 +51,11 @@ func (s *story) unlogged(cmd *cobra.Command) (*examine.Package, error) {
 		return nil, err
 	}
 	part := s.wantedCapsule()
-	w := &ledger.Warrant{Public: c.Warrant.Public(c.Salt, law)}
+	approvals, err := warrant.ParseApprovals(lodged.Approvals)
+	if err != nil {
+		return nil, err
+	}
+	w := &ledger.Warrant{Public: c.Warrant.Public(c.Salt, law), Approvals: approvals}
 	w.Sign(ledger.DocketSigner(key))
 	r := &ledger.Request{WarrantIndex: 1, Warrant: ledger.HashEntry(w.Entry()),
 		Leaves: [][32]byte{notice.Leaf(capsule.HashOf(part), c.NoticeSalt)}}
@@ -66,7 +71,7 @@ func (s *story) unlogged(cmd *cobra.Command) (*examine.Package, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &examine.Package{Warrant: c.Warrant.Encode(), Approvals: lodged.Approvals, WarrantSalt: c.Salt,
+	return &examine.Package{Warrant: c.Warrant.Encode(), WarrantSalt: c.Salt,
 		WarrantEntry: w.Entry(), WarrantProof: proof, RequestEntry: r.Entry(), RequestProof: proof,
 		NoticeSalt: c.NoticeSalt, Compartments: []examine.PackagePart{{Capsule: part}}}, nil
 }
@@ -177,7 +182,7 @@ func (s *story) neighbour(cmd *cobra.Command, part []byte) (*examine.Package, er
 	if err != nil {
 		return nil, err
 	}
-	p := &examine.Package{Warrant: c.Warrant.Encode(), Approvals: lodged.Approvals, WarrantSalt: c.Salt,
+	p := &examine.Package{Warrant: c.Warrant.Encode(), WarrantSalt: c.Salt,
 		NoticeSalt: c.NoticeSalt, Compartments: []examine.PackagePart{{Capsule: part}}}
 	if p.WarrantEntry, p.WarrantProof, err = f.Proof(cmd.Context(), lodged.Index); err != nil {
 		return nil, err

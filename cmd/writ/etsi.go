@@ -23,7 +23,8 @@ func newWarrantExport() *cobra.Command {
 		Short: "Print a case's warrant, as a draft or as an ETSI TS 103 120 message",
 		Long: `Export prints the draft of a case. With --etsi it prints a message of ETSI TS 103
 120 instead: the warrant as an AuthorisationObject with the approvals there are,
-its task, and the binary form that approvers sign. writ warrant draft reads both.
+its task, and the binary form to which they are bound. writ warrant draft reads
+both.
 
 With --etsi --notices it prints what the ledger says of the case so far, each
 entry as a NotificationObject: the warrant's own, requests, and what custodians
@@ -85,7 +86,7 @@ func (a *agency) order(ctx context.Context, head etsi.Header, c *examine.Case) (
 	if err != nil {
 		return nil, fail(codeInvalid, err, "the docket's answer does not parse")
 	}
-	return readBack((&etsi.Order{Header: head, Warrant: c.Warrant, Approvals: approvals, Document: true}).Export())
+	return readBack((&etsi.Order{Header: head, Warrant: c.Warrant, Salt: c.Salt, Approvals: approvals, Document: true}).Export())
 }
 
 // readBack makes sure that what leaves can be read: a name that the standard

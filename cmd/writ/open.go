@@ -154,7 +154,7 @@ func (a *agency) writeBundle(ctx context.Context, c *examine.Case, o *examine.Op
 // contents puts what was opened into the form of a bundle.
 func contents(o *examine.Opened) bundle.Contents {
 	c := bundle.Contents{
-		Warrant: o.Warrant, Approvals: o.Approvals, WarrantSalt: o.WarrantSalt, NoticeSalt: o.NoticeSalt,
+		Warrant: o.Warrant, WarrantSalt: o.WarrantSalt, NoticeSalt: o.NoticeSalt,
 		WarrantEntry: proven(o.WarrantEntry), RequestEntry: proven(o.RequestEntry),
 	}
 	for _, p := range o.Charters {

@@ -30,7 +30,7 @@ func (a *agency) original(commitment [32]byte) ([]byte, error) {
 	for _, f := range files {
 		old, err := a.loadCase(strings.TrimSuffix(f.Name(), ".json"))
 		if err == nil && warrant.Commitment(old.Salt, old.Warrant.Hash()) == commitment {
-			return warrant.Original(old.Warrant, old.Salt), nil
+			return warrant.Salted(old.Warrant, old.Salt), nil
 		}
 	}
 	return nil, fail(codeFailed, errors.New("the warrant that it renews is no case of this agency"), "writ warrant template --renews CASE fills it in")

@@ -23,7 +23,7 @@ func (w *World) Package(c *examine.Case, capsules ...[]byte) *examine.Package {
 	ctx, h := context.Background(), c.Warrant.Hash()
 	lodged, err := w.Agency.Docket.GetWarrant(ctx, &api.GetWarrantRequest{WarrantHash: h[:]})
 	w.Must(err)
-	p := &examine.Package{Warrant: c.Warrant.Encode(), Approvals: lodged.Approvals, WarrantSalt: c.Salt, NoticeSalt: c.NoticeSalt}
+	p := &examine.Package{Warrant: c.Warrant.Encode(), WarrantSalt: c.Salt, NoticeSalt: c.NoticeSalt}
 	var leaves [][]byte
 	for _, b := range capsules {
 		leaf := notice.Leaf(capsule.HashOf(b), c.NoticeSalt)
@@ -45,7 +45,11 @@ func (w *World) Package(c *examine.Case, capsules ...[]byte) *examine.Package {
 // Entries makes the entries of a case and of a request for capsules under it,
 // which would stand at an index, signed by a docket's key. It logs nothing.
 func (w *World) Entries(c *examine.Case, key ledger.DocketSigner, index uint64, capsules ...[]byte) (warrantEntry, requestEntry []byte) {
-	x := &ledger.Warrant{Public: c.Warrant.Public(c.Salt, w.Charter)}
+	return w.EntriesOf(w.Entry(c.Warrant, c.Salt), c, key, index, capsules...)
+}
+
+// EntriesOf is Entries with another entry in place of the warrant's approved one.
+func (w *World) EntriesOf(x *ledger.Warrant, c *examine.Case, key ledger.DocketSigner, index uint64, capsules ...[]byte) (warrantEntry, requestEntry []byte) {
 	x.Sign(key)
 	r := &ledger.Request{WarrantIndex: index, Warrant: ledger.HashEntry(x.Entry())}
 	for _, b := range capsules {

@@ -157,7 +157,7 @@ func (w *World) Open(c *examine.Case) *examine.Opened {
 
 // Contents puts what was opened into the form of a bundle.
 func Contents(o *examine.Opened) bundle.Contents {
-	c := bundle.Contents{Charters: proven(o.Charters...), Keys: proven(o.Keys...), Warrant: o.Warrant, Approvals: o.Approvals,
+	c := bundle.Contents{Charters: proven(o.Charters...), Keys: proven(o.Keys...), Warrant: o.Warrant,
 		WarrantSalt: o.WarrantSalt, WarrantEntry: proven(o.WarrantEntry)[0], RequestEntry: proven(o.RequestEntry)[0], NoticeSalt: o.NoticeSalt}
 	for _, r := range o.Releases {
 		c.Releases = append(c.Releases, proven(r.Intent)...)

@@ -32,6 +32,7 @@ import (
 	"writ/replica"
 	"writ/unseal"
 	"writ/warrant"
+	"writ/warrant/warranttest"
 	"writ/witness"
 )
 
@@ -301,15 +302,10 @@ func (w *World) Warrant(subject string) (*warrant.Warrant, *unseal.ReaderKey) {
 	return x, reader
 }
 
-// Approvals returns the approval of every approver of the world.
-func (w *World) Approvals(x *warrant.Warrant) []warrant.Approval {
-	var list []warrant.Approval
-	for _, o := range w.Charter.Offices {
-		for _, a := range o.Approvers {
-			list = append(list, warrant.Approve(x, o.ID, a.ID, w.ApproverKey(a.ID)))
-		}
-	}
-	return list
+// Entry returns a warrant's entry, approved and not yet signed.
+func (w *World) Entry(x *warrant.Warrant, salt [32]byte) *ledger.Warrant {
+	p := x.Public(salt, w.Charter)
+	return &ledger.Warrant{Public: p, Approvals: warranttest.Approvals(w.World, p)}
 }
 
 // ApproverKey returns an approver's signing key.
@@ -343,9 +339,10 @@ func (w *World) ReadAndApproveAs(d api.DocketClient, h warrant.Hash, office, id 
 	w.must(err)
 	content, err := warrant.Open(got.Envelope, office+"/"+id, mail)
 	w.must(err)
-	x, err := warrant.Parse(content)
+	x, salt, err := warrant.ParseSalted(content)
 	w.must(err)
-	approval := warrant.EncodeApprovals([]warrant.Approval{warrant.Approve(x, office, id, w.ApproverKey(id))})
+	p := x.Public(salt, w.Charter)
+	approval := warrant.EncodeApprovals([]warrant.Approval{w.ApproverKey(id).Approve(p.Hash(), office, id)})
 	out, err := d.Approve(context.Background(), &api.ApproveRequest{WarrantHash: h[:], Approval: approval})
 	w.must(err)
 	return out

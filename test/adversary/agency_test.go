@@ -21,33 +21,91 @@ import (
 	"writ/warrant"
 )
 
-// TM-21: the agency and the docket, which signs what it likes, use a warrant without
-// approvals: none, one office's, strangers', another warrant's, one approver twice.
+// TM-21: the agency and the docket, which signs what it likes, and the notary, which
+// logs it, use a warrant without approvals: none, one office's, strangers', another
+// warrant's, those of the same warrant with another salt, one approver twice.
 func TestWarrantWithoutApprovals(t *testing.T) {
 	t.Parallel()
 	w := small(t)
 	s := speak(t, w, false)
-	warrantEntry, requestEntry := w.Entries(s.c, ledger.DocketSigner(w.Docket), w.LyingLog().Size(), s.capsule)
-	at, to := w.Add(warrantEntry), w.Add(requestEntry)
-	_, proof, err := w.Follower().Proof(ctx, at)
-	w.Must(err)
-	_, requestProof, err := w.Follower().Proof(ctx, to)
-	w.Must(err)
-	good := w.Approvals(s.c.Warrant)
+	lying := w.LyingLog()
+	w.Gate.Turn(lying)
 	other, _ := w.Warrant("ann")
 	_, own := must2(ed25519.GenerateKey(nil))
 	stranger := must(warrant.ParseApproverKey(own.Seed()))
 	judge := w.Charter.Offices[0].Approvers[0].ID
-	for what, list := range map[string][]warrant.Approval{
-		"none":                            nil,
-		"one office's":                    good[:1],
-		"the other office's":              good[1:],
-		"one approver twice":              {good[0], good[0]},
-		"another warrant's":               w.Approvals(other),
-		"a stranger's in a judge's name":  {warrant.Approve(s.c.Warrant, "judicial", judge, stranger), good[1]},
-		"a judge's in the other's office": {good[0], warrant.Approve(s.c.Warrant, "oversight", judge, must(warrant.ParseApproverKey(w.World.World.Approvers[judge].Seed())))},
+	tried := uint64(0)
+	for what, approvals := range map[string]func(p warrant.Public, good []warrant.Approval) []warrant.Approval{
+		"none":               func(warrant.Public, []warrant.Approval) []warrant.Approval { return nil },
+		"one office's":       func(_ warrant.Public, good []warrant.Approval) []warrant.Approval { return good[:1] },
+		"the other office's": func(_ warrant.Public, good []warrant.Approval) []warrant.Approval { return good[1:] },
+		"one approver twice": func(_ warrant.Public, good []warrant.Approval) []warrant.Approval {
+			return []warrant.Approval{good[0], good[0]}
+		},
+		"another warrant's": func(warrant.Public, []warrant.Approval) []warrant.Approval {
+			return w.Entry(other, s.c.Salt).Approvals
+		},
+		"with another salt": func(warrant.Public, []warrant.Approval) []warrant.Approval {
+			return w.Entry(s.c.Warrant, [32]byte{1}).Approvals
+		},
+		"a stranger's in a judge's name": func(p warrant.Public, good []warrant.Approval) []warrant.Approval {
+			return []warrant.Approval{stranger.Approve(p.Hash(), "judicial", judge), good[1]}
+		},
+		"a judge's in the other's office": func(p warrant.Public, good []warrant.Approval) []warrant.Approval {
+			return []warrant.Approval{good[0], w.ApproverKey(judge).Approve(p.Hash(), "oversight", judge)}
+		},
 	} {
-		refused(t, w, "approvals: "+what, s.pack(list, warrantEntry, proof, requestEntry, requestProof), unseal.ReasonApprovals)
+		s.c.Salt[0]++ // another entry
+		x := w.Entry(s.c.Warrant, s.c.Salt)
+		x.Approvals = approvals(x.Public, x.Approvals)
+		warrantEntry, requestEntry := w.EntriesOf(x, s.c, ledger.DocketSigner(w.Docket), lying.Size(), s.capsule)
+		at, to := lying.Add(warrantEntry), lying.Add(requestEntry)
+		now := time.Now()
+		refused(t, w, "approvals: "+what, s.pack(warrantEntry, lying.Proof(at, now, "a", "b"), requestEntry, lying.Proof(to, now, "a", "b")), unseal.ReasonApprovals)
+		tried++
+	}
+	if book, _ := w.Book(); len(book.Findings()) != int(2*tried) {
+		breach(t, "an auditor finds %v", book.Findings())
+	}
+}
+
+// TM-28, TM-72: the thief of the docket's key wants to fill the cap with warrants that
+// nobody approved. An honest notary takes none; with one that logs them all, the
+// approved warrant that comes last still has the first place, and everyone sees them.
+func TestStolenDocketKeyFillsNoCap(t *testing.T) {
+	t.Parallel()
+	w := testenv.New(t, testenv.Options{Shapes: testlaw.Small, Charter: func(c *charter.Charter) { c.Limits.CapSubjects = 2 }})
+	s := speak(t, w, false)
+	lying := w.LyingLog()
+	size := lying.Size()
+	approved := w.Entry(s.c.Warrant, s.c.Salt)
+	for i := range w.Charter.Limits.CapSubjects + 1 {
+		x := *approved
+		x.Commitment = [32]byte{byte(i)}
+		if i == 0 {
+			x.Approvals = nil
+		} // the others with approvals of another warrant
+		x.Sign(ledger.DocketSigner(w.Docket))
+		if at, err := w.Follower().Add(ctx, x.Entry()); err == nil {
+			breach(t, "the notary logs a warrant that nobody approved at %d", at)
+		}
+		lying.Add(x.Entry())
+	}
+	w.Gate.Turn(lying)
+	warrantEntry, requestEntry := w.Entries(s.c, ledger.DocketSigner(w.Docket), lying.Size(), s.capsule)
+	at, to := lying.Add(warrantEntry), lying.Add(requestEntry)
+	now := time.Now()
+	p := s.pack(warrantEntry, lying.Proof(at, now, "a", "b"), requestEntry, lying.Proof(to, now, "a", "b"))
+	for _, c := range w.Custodians {
+		if out := must(w.Ask(c, p)); out.GetGranted() == nil {
+			breach(t, "%s does not release under the approved warrant: %v", c.Who(), unseal.Reason(out.GetRefused().GetReason()))
+		}
+	}
+	book, _ := w.Book()
+	for i := range uint64(w.Charter.Limits.CapSubjects) + 1 {
+		if !slices.ContainsFunc(book.Findings(), func(f ledger.Finding) bool { return f.Index == size+i && f.Rule == "LED-63" }) {
+			breach(t, "an auditor does not find entry %d: %v", size+i, book.Findings())
+		}
 	}
 }
 
@@ -64,10 +122,10 @@ func TestWarrantOffTheLog(t *testing.T) {
 		"another warrant's proof": {true1.WarrantProof, true1.RequestProof},
 		"no proof":                {nil, nil},
 	} {
-		refused(t, w, what, s.pack(w.Approvals(s.c.Warrant), warrantEntry, proofs[0], requestEntry, proofs[1]), unseal.ReasonNotLogged)
+		refused(t, w, what, s.pack(warrantEntry, proofs[0], requestEntry, proofs[1]), unseal.ReasonNotLogged)
 	}
 	swapped := *true1 // the published entries, and another warrant behind them
-	swapped.Warrant, swapped.Approvals, swapped.WarrantSalt = s.c.Warrant.Encode(), warrant.EncodeApprovals(w.Approvals(s.c.Warrant)), s.c.Salt
+	swapped.Warrant, swapped.WarrantSalt = s.c.Warrant.Encode(), s.c.Salt
 	refused(t, w, "another warrant's entries", &swapped, unseal.ReasonEntry)
 	config := w.Examiner()
 	w.Must(w.Agency.Lodge(ctx, s.c, w.Charter))
@@ -135,7 +193,11 @@ func TestScopeIsWidened(t *testing.T) {
 		widen(&x)
 		p := *good
 		p.Warrant = x.Encode()
-		refused(t, w, "a wider "+what, &p, unseal.ReasonApprovals)
+		refused(t, w, "a wider "+what, &p, unseal.ReasonEntry)
+		entry := &ledger.Warrant{Public: x.Public(c.Salt, w.Charter), Approvals: must(ledger.ParseEntry(good.WarrantEntry)).Warrant.Approvals}
+		entry.Sign(ledger.DocketSigner(w.Docket)) // by an obliging docket
+		p.WarrantEntry = entry.Entry()
+		refused(t, w, "a wider "+what+" with its own entry", &p, unseal.ReasonApprovals)
 	}
 }
 
@@ -204,7 +266,6 @@ func TestAnotherReaderKey(t *testing.T) {
 		x.ReaderKey = thief.Public()
 		again := *p
 		again.Warrant = x.Encode()
-		again.Approvals = warrant.EncodeApprovals(w.Approvals(&x)) // even if approvers could be talked into it
 		out, err = w.Ask(c, &again)
 		if err != nil {
 			t.Fatal(err)

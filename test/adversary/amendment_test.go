@@ -347,7 +347,7 @@ func TestWitnessWhoLeft(t *testing.T) {
 	private.Add(warrantEntry)
 	private.Add(requestEntry)
 	now := time.Now()
-	refused(t, w.World, "the quorum of before", s.pack(w.Approvals(s.c.Warrant), warrantEntry, private.Proof(size, now, "a", "b"),
+	refused(t, w.World, "the quorum of before", s.pack(warrantEntry, private.Proof(size, now, "a", "b"),
 		requestEntry, private.Proof(size+1, now, "a", "b")), unseal.ReasonNotLogged)
 	w.Gate.Turn(private) // cosigned by a and b
 	if err := w.laws.Refresh(ctx); !errors.Is(err, ledger.ErrNoQuorum) {

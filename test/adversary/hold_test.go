@@ -53,7 +53,7 @@ func TestHoldIsNoRelease(t *testing.T) {
 	changed.Warrant = disclose.Encode()
 	until := time.Unix(int64(hold.Warrant.NotBefore+w.Charter.Limits.MaxHold), 0)
 	for _, c := range w.Custodians {
-		refusal(t, "a hold rewritten", c, ask(c, &changed), unseal.ReasonApprovals)
+		refusal(t, "a hold rewritten", c, ask(c, &changed), unseal.ReasonEntry)
 		for range 2 {
 			out := ask(c, p)
 			if out.GetGranted() != nil || out.GetKept() == nil {

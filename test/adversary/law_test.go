@@ -104,20 +104,28 @@ func TestPrivilegedWithoutItsOffice(t *testing.T) {
 	x, reader := w.Warrant("ann")
 	x.Flags = warrant.IsPrivileged
 	s := &spoken{World: w, ann: ann, id: id, capsule: sealed, c: must(examine.NewCase(x, reader))}
-	warrantEntry, _ := w.Entries(s.c, ledger.DocketSigner(w.Docket), 0, sealed)
-	at := w.Add(warrantEntry)
-	_, requestEntry := w.Entries(s.c, ledger.DocketSigner(w.Docket), at, sealed)
-	_, proof, err := w.Follower().Proof(ctx, at)
-	w.Must(err)
-	_, requestProof, err := w.Follower().Proof(ctx, w.Add(requestEntry))
-	w.Must(err)
-	all := w.Approvals(x)
-	judge := w.Charter.Offices[0].Approvers[0].ID
-	byJudge := warrant.Approve(x, "bar", w.Charter.Offices[2].Approvers[0].ID, w.ApproverKey(judge))
-	for what, list := range map[string][]warrant.Approval{"without the bar": all[:2], "the bar's by a judge": {all[0], all[1], byJudge}} {
-		refused(t, w, what, s.pack(list, warrantEntry, proof, requestEntry, requestProof), unseal.ReasonApprovals)
+	lying := w.LyingLog()
+	w.Gate.Turn(lying)
+	pack := func(approvals func(p warrant.Public, all []warrant.Approval) []warrant.Approval) *examine.Package {
+		s.c.Salt[0]++ // another entry
+		entry := w.Entry(x, s.c.Salt)
+		entry.Approvals = approvals(entry.Public, entry.Approvals)
+		warrantEntry, requestEntry := w.EntriesOf(entry, s.c, ledger.DocketSigner(w.Docket), lying.Size(), sealed)
+		at, to := lying.Add(warrantEntry), lying.Add(requestEntry)
+		now := time.Now()
+		return s.pack(warrantEntry, lying.Proof(at, now, "a", "b"), requestEntry, lying.Proof(to, now, "a", "b"))
 	}
-	if out := must(w.Ask(w.Custodians[0], s.pack(all, warrantEntry, proof, requestEntry, requestProof))); out.GetGranted() == nil {
+	judge := w.Charter.Offices[0].Approvers[0].ID
+	for what, approvals := range map[string]func(p warrant.Public, all []warrant.Approval) []warrant.Approval{
+		"without the bar": func(_ warrant.Public, all []warrant.Approval) []warrant.Approval { return all[1:] }, // the bar's is the first
+		"the bar's by a judge": func(p warrant.Public, all []warrant.Approval) []warrant.Approval {
+			return append([]warrant.Approval{w.ApproverKey(judge).Approve(p.Hash(), "bar", w.Charter.Offices[2].Approvers[0].ID)}, all[1:]...)
+		},
+	} {
+		refused(t, w, what, pack(approvals), unseal.ReasonApprovals)
+	}
+	with := pack(func(_ warrant.Public, all []warrant.Approval) []warrant.Approval { return all })
+	if out := must(w.Ask(w.Custodians[0], with)); out.GetGranted() == nil {
 		t.Errorf("with the bar's consent: %v", out)
 	}
 }

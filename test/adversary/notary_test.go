@@ -53,8 +53,8 @@ func speak(t *testing.T, w *testenv.World, publish bool) *spoken {
 }
 
 // pack packs what custodians are sent, from entries and proofs of the adversary's choice.
-func (s *spoken) pack(approvals []warrant.Approval, warrantEntry, warrantProof, requestEntry, requestProof []byte) *examine.Package {
-	return &examine.Package{Warrant: s.c.Warrant.Encode(), Approvals: warrant.EncodeApprovals(approvals), WarrantSalt: s.c.Salt,
+func (s *spoken) pack(warrantEntry, warrantProof, requestEntry, requestProof []byte) *examine.Package {
+	return &examine.Package{Warrant: s.c.Warrant.Encode(), WarrantSalt: s.c.Salt,
 		WarrantEntry: warrantEntry, WarrantProof: warrantProof, RequestEntry: requestEntry, RequestProof: requestProof,
 		NoticeSalt: s.c.NoticeSalt, Compartments: []examine.PackagePart{{Capsule: s.capsule}}}
 }
@@ -115,7 +115,7 @@ func TestNotarySplitsTheView(t *testing.T) {
 	warrantEntry, requestEntry := w.Entries(s.c, ledger.DocketSigner(w.Docket), 1, s.capsule)
 	at, to := other.Add(warrantEntry), other.Add(requestEntry)
 	fresh := time.Now()
-	out, err := w.Ask(c, s.pack(w.Approvals(s.c.Warrant), warrantEntry, other.Proof(at, fresh, "a", "b"), requestEntry, other.Proof(to, fresh, "a", "b")))
+	out, err := w.Ask(c, s.pack(warrantEntry, other.Proof(at, fresh, "a", "b"), requestEntry, other.Proof(to, fresh, "a", "b")))
 	if err == nil || connect.CodeOf(err) != connect.CodeUnavailable || !strings.Contains(err.Error(), "forked") {
 		breach(t, "a custodian that is shown another history: %v, %v", out, err)
 	}
@@ -146,7 +146,7 @@ func TestPrivateHistory(t *testing.T) {
 		"one witness twice": {[]string{"b", "b"}, unseal.ReasonNotLogged},
 		"a quorum":          {[]string{"a", "b"}, unseal.ReasonLedger},
 	} {
-		refused(t, s.World, what, s.pack(s.Approvals(s.c.Warrant), warrantEntry, private.Proof(size, now, x.witnesses...),
+		refused(t, s.World, what, s.pack(warrantEntry, private.Proof(size, now, x.witnesses...),
 			requestEntry, private.Proof(size+1, now, x.witnesses...)), x.reason)
 	}
 }
@@ -196,7 +196,7 @@ func TestNotaryMakesUpEntries(t *testing.T) {
 	lying.Add(warrantEntry)
 	lying.Add(requestEntry)
 	now := time.Now()
-	refused(t, w, "made-up entries", s.pack(w.Approvals(s.c.Warrant), warrantEntry, lying.Proof(size, now, "a", "b"),
+	refused(t, w, "made-up entries", s.pack(warrantEntry, lying.Proof(size, now, "a", "b"),
 		requestEntry, lying.Proof(size+1, now, "a", "b")), unseal.ReasonLedger)
 	true1, _ := w.Entries(s.c, ledger.DocketSigner(w.Docket), size+2, s.capsule)
 	at := lying.Add(true1)
@@ -207,7 +207,7 @@ func TestNotaryMakesUpEntries(t *testing.T) {
 	x.Sign(ledger.DocketSigner(own))
 	requestEntry = x.Entry()
 	to := lying.Add(requestEntry)
-	refused(t, w, "a made-up request under a true warrant", s.pack(w.Approvals(s.c.Warrant), true1, lying.Proof(at, now, "a", "b"),
+	refused(t, w, "a made-up request under a true warrant", s.pack(true1, lying.Proof(at, now, "a", "b"),
 		requestEntry, lying.Proof(to, now, "a", "b")), unseal.ReasonLedger)
 	book, _ := w.Book()
 	var found []uint64

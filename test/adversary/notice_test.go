@@ -60,7 +60,7 @@ func TestRequestWithoutItsNotice(t *testing.T) {
 	lax := must(charter.Parse(w.Charter.Encode()))
 	lax.Limits.MaxNoticeDelay *= 2
 	s.c.Warrant, s.c.Reader = late, reader
-	entry := &ledger.Warrant{Public: late.Public(s.c.Salt, w.Charter)}
+	entry := w.Entry(late, s.c.Salt)
 	entry.Sign(ledger.DocketSigner(w.Docket))
 	r := &ledger.Request{WarrantIndex: w.Add(entry.Entry()), Warrant: ledger.HashEntry(entry.Entry()), Leaves: as.Leaves}
 	var err error
@@ -71,7 +71,7 @@ func TestRequestWithoutItsNotice(t *testing.T) {
 	w.Must(err)
 	_, warrantProof, err := w.Follower().Proof(ctx, r.WarrantIndex)
 	w.Must(err)
-	refused(t, w, "a notice later than the law", s.pack(w.Approvals(late), entry.Entry(), warrantProof, r.Entry(), requestProof), unseal.ReasonNoticeDelay)
+	refused(t, w, "a notice later than the law", s.pack(entry.Entry(), warrantProof, r.Entry(), requestProof), unseal.ReasonNoticeDelay)
 }
 
 // seats are honest operators of the beacon on the network, whose clock the test turns: they

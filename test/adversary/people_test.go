@@ -393,5 +393,5 @@ func discloseRequest(w *testenv.World, c *examine.Case) *api.DiscloseRequest {
 	lodged := must(w.Agency.Docket.GetWarrant(ctx, &api.GetWarrantRequest{WarrantHash: h[:]}))
 	entry, proof, err := w.Follower().Proof(ctx, lodged.Index)
 	w.Must(err)
-	return &api.DiscloseRequest{Warrant: c.Warrant.Encode(), Approvals: lodged.Approvals, WarrantSalt: c.Salt[:], WarrantEntry: entry, WarrantProof: proof}
+	return &api.DiscloseRequest{Warrant: c.Warrant.Encode(), WarrantSalt: c.Salt[:], WarrantEntry: entry, WarrantProof: proof}
 }

@@ -192,7 +192,7 @@ func TestReaderNobodyApproved(t *testing.T) {
 	wider.Readers = append(wider.Readers, public)
 	p := e.Package(e.c, opened.Compartments[0].Capsule)
 	p.Warrant = wider.Encode()
-	refused(t, e.World, "one more reader in the warrant", p, unseal.ReasonApprovals)
+	refused(t, e.World, "one more reader in the warrant", p, unseal.ReasonEntry)
 	if n := len(e.records()); n != 0 {
 		breach(t, "%d records of a reading that nobody may make", n)
 	}
