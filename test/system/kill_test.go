@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -14,7 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"writ/api"
 	"writ/client"
+	"writ/directory"
+	"writ/directory/directorytest"
 	"writ/follower"
 	"writ/ledger"
 	"writ/setup"
@@ -112,26 +116,30 @@ func TestKill(t *testing.T) {
 	}
 	law := &prosecution{world: w}
 	busy.Go(func() { law.work(until) })
+	var settled []string
+	busy.Go(func() { settled = w.settle(laws{people[0].copied}, until) })
 	kills := w.havoc(r, until)
 	busy.Wait()
 
 	w.checkTalk(speakers, id)
+	w.checkSettled(people[0], settled)
 	law.finish()
 	w.checkLedger(law)
-	t.Logf("%d kills; %d warrants opened, %d commands of theirs repeated", kills, len(law.opened), law.repeated)
+	w.checkTold()
+	t.Logf("%d kills; %d warrants opened, %d commands of theirs repeated; %d accounts registered", kills, len(law.opened), law.repeated, len(settled))
 	if kills < 5 || len(law.opened) == 0 {
 		t.Errorf("%d kills and %d warrants opened test little", kills, len(law.opened))
 	}
 }
 
-// havoc kills services, one or two at once, and starts them again, until all
-// run at the end.
+// havoc kills services, one or two at once, and starts them again, each at least once,
+// until all run at the end. A witness runs its operator of the beacon too.
 func (w *world) havoc(r *rand.Rand, until time.Time) (kills int) {
 	first, rest, err := w.Services()
 	must(w.t, err)
 	all := append(first, rest...)
 	order := r.Perm(len(all)) // every one in turn
-	for n := 0; time.Now().Before(until); n++ {
+	for n := 0; n < len(order) || time.Now().Before(until); n++ {
 		victims := []string{all[order[n%len(order)]]}
 		if r.IntN(3) == 0 {
 			if other := all[r.IntN(len(all))]; other != victims[0] {
@@ -147,6 +155,72 @@ func (w *world) havoc(r *rand.Rand, until time.Time) (kills int) {
 		}
 	}
 	return kills
+}
+
+// settle registers one account after the other, each with the directory, and returns
+// those that were told that it is done.
+func (w *world) settle(known client.Laws, until time.Time) (settled []string) {
+	for n := 0; time.Now().Before(until); n++ {
+		name := fmt.Sprintf("settler-%d", n)
+		d, err := client.Open(client.Config{Storage: client.NewMemory(), Delivery: api.NewDeliveryClient(http.DefaultClient, w.Deployment.Delivery),
+			Address: w.Deployment.Delivery, Laws: known, Directory: api.NewDirectoryClient(http.DefaultClient, w.Deployment.Directory), Now: time.Now})
+		if err != nil {
+			w.t.Error(err)
+			return settled
+		}
+		for {
+			err := d.Register(ctx, directory.Identity{Account: name, Device: "phone"}, w.Signed.Hash(), directorytest.Recovery(name).Public())
+			if err == nil {
+				settled = append(settled, name)
+				break
+			}
+			if !transient(err) {
+				w.t.Errorf("%s: %v", name, err)
+				return settled
+			}
+			if time.Now().After(until) {
+				return settled
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	return settled
+}
+
+// checkSettled demands that the directory proves the one device of each account that it
+// took on, from one statement.
+func (w *world) checkSettled(by *device, settled []string) {
+	w.t.Helper()
+	for _, name := range settled {
+		eventually(w.t, 20*time.Second, func() error {
+			list, version, err := by.Devices(ctx, name)
+			if err == nil && (len(list) != 1 || version != 1) {
+				w.t.Errorf("%s has %v in version %d", name, list, version)
+			}
+			return err
+		})
+	}
+	if len(settled) == 0 {
+		w.t.Error("nobody registered")
+	}
+}
+
+// checkTold demands that the operators of the beacon bring every round that is due.
+func (w *world) checkTold() {
+	w.t.Helper()
+	eventually(w.t, 30*time.Second, func() error {
+		b := ledger.NewBook(w.Signed.Hash())
+		for i, e := range w.entries() {
+			must(w.t, b.Apply(uint64(i), e.Bytes(), time.Now()))
+		}
+		if late := b.Waiting(time.Now()); len(late) > 0 {
+			return fmt.Errorf("%d requests wait for a round that has come", len(late))
+		}
+		if len(b.Notices(0, time.Now())) == 0 {
+			return errors.New("nobody was told")
+		}
+		return nil
+	})
 }
 
 // checkTalk demands that everybody shows everything that any device took on,
@@ -247,7 +321,7 @@ func (p *prosecution) work(until time.Time) {
 // prosecute repeats every step of a warrant until it is done.
 func (p *prosecution) prosecute(name string) error {
 	const limit = 40 * time.Second
-	draft, err := p.patient(limit, "warrant", "template", "--subject", "anna", "--subject-again", "anna", "--window", "1h", "--reference", name, "--entity", "agency",
+	draft, err := p.patient(limit, "warrant", "template", "--subject", "anna", "--subject-again", "anna", "--window", "1h", "--notice", "10s", "--reference", name, "--entity", "agency",
 		"--necessity", grounds, "--least-intrusive", "nothing less")
 	if err != nil {
 		return err
