@@ -256,7 +256,8 @@ func (w *world) order() *warrant.Warrant {
 		Jurisdiction: w.Charter.Jurisdiction, LegalEntity: "Police of Testland", Subject: "alice", SubjectAgain: "alice",
 		Direction: warrant.Sent, WindowStart: w.now.AddDate(0, 0, -9).Format(time.RFC3339), WindowEnd: w.now.AddDate(0, 0, 1).Format(time.RFC3339),
 		NotBefore: now, NotAfter: now + 20*86400, Necessity: "The messages name the place of the goods.",
-		LeastIntrusive: "Observation failed for six weeks.", ReaderKey: w.Mail["judicial-1"].PublicKey().Bytes(), NoticeDue: now + 30*86400}
+		LeastIntrusive: "Observation failed for six weeks.", ReaderKey: w.Mail["judicial-1"].PublicKey().Bytes(), NoticeDue: now + 30*86400,
+		Readers: []warrant.Reader{{ID: "somebody", Key: ledger.PersonSigner(keyOf("somebody")).Public(), Mail: w.Mail["judicial-2"].PublicKey().Bytes()}}}
 }
 
 // edits change one thing on the way from a good order to contents.

@@ -14,6 +14,7 @@ import (
 	"writ/ledger"
 	"writ/notice"
 	"writ/warrant"
+	"writ/warrant/warranttest"
 )
 
 // order is a warrant and a request under it as the ledger shows them.
@@ -43,7 +44,7 @@ func (w *world) request(index uint64, hashes ...capsule.Hash) *order {
 	o := &order{Warrant: &warrant.Warrant{ID: [16]byte{1}, Charter: w.access, Reference: "12 Gs 34/26", LegalType: "order", CaseType: "serious-crime",
 		Jurisdiction: "Testland", LegalEntity: "the police", Subject: "anna", SubjectAgain: "anna", Direction: warrant.Sent, Action: warrant.Disclose,
 		WindowStart: chartertest.Now.Format(time.RFC3339), WindowEnd: chartertest.Now.Add(time.Hour).Format(time.RFC3339), NotBefore: now, NotAfter: now + 86400,
-		Necessity: "Nothing else helps.", LeastIntrusive: "Tried.", ReaderKey: law.Offices[0].Custodians[0].Mail, NoticeDue: now + 30*86400}, salt: [32]byte{5}}
+		Necessity: "Nothing else helps.", LeastIntrusive: "Tried.", ReaderKey: law.Offices[0].Custodians[0].Mail, Readers: warranttest.Readers(), NoticeDue: now + 30*86400}, salt: [32]byte{5}}
 	entry := &ledger.Warrant{Public: o.Public(o.salt, law)}
 	noticeSalt := [32]byte{byte(index)}
 	round, lock, err := notice.Lock(law, o.Warrant, noticeSalt)

@@ -11,6 +11,7 @@ import (
 	"writ/ledger"
 	"writ/notice"
 	"writ/warrant"
+	"writ/warrant/warranttest"
 )
 
 // logged is a request on the world's ledger, and what is said of it there.
@@ -26,8 +27,9 @@ func (w *world) logged(n byte, flags warrant.Flags, hashes ...capsule.Hash) *log
 	law, now := w.law.Charter, uint64(chartertest.Now.Unix())
 	o := &warrant.Warrant{ID: [16]byte{n}, Charter: w.access, CaseType: "serious-crime", Action: warrant.Disclose, Flags: flags,
 		WindowStart: chartertest.Now.Format(time.RFC3339), WindowEnd: chartertest.Now.Add(time.Hour).Format(time.RFC3339),
-		NotBefore: now, NotAfter: now + 3600, ReaderKey: law.Offices[0].Custodians[0].Mail, NoticeDue: now + 30*86400}
+		NotBefore: now, NotAfter: now + 3600, ReaderKey: law.Offices[0].Custodians[0].Mail, Readers: warranttest.Readers(), NoticeDue: now + 30*86400}
 	entry := &ledger.Warrant{Public: o.Public([32]byte{n}, law)}
+	entry.Approvals = warranttest.Approvals(w.law, entry.Public)
 	entry.Sign(ledger.DocketSigner(w.law.Docket))
 	at := w.apply(entry.Entry())
 	salt := [32]byte{n, 1}

@@ -104,7 +104,7 @@ func (w *world) approved(l *testLedger, change func(*warrant.Warrant), approved 
 		Jurisdiction: w.law.Charter.Jurisdiction, LegalEntity: "agency", Subject: "alice", SubjectAgain: "alice", Direction: warrant.Sent,
 		WindowStart: now.Add(-48 * time.Hour).UTC().Format(time.RFC3339), WindowEnd: now.Add(48 * time.Hour).UTC().Format(time.RFC3339),
 		NotBefore: uint64(now.Unix()) - 60, NotAfter: uint64(now.Unix()) + 86400*20, Necessity: "necessary", LeastIntrusive: "nothing less serves",
-		ReaderKey: reader.Public(), NoticeDue: uint64(now.Unix()) + 86400*10}
+		ReaderKey: reader.Public(), Readers: warranttest.Readers(), NoticeDue: uint64(now.Unix()) + 86400*10}
 	change(o)
 	salt := [32]byte(randomBytes(32))
 	entry := &ledger.Warrant{Public: o.Public(salt, w.law.Charter)}
@@ -308,6 +308,7 @@ func TestDiscloseRefused(t *testing.T) {
 	one := w.approved(l, same, func(x *ledger.Warrant) { x.Approvals = x.Approvals[:1] })
 	none := w.approved(l, same, func(x *ledger.Warrant) { x.Approvals = nil })
 	replayed := w.approved(l, same, func(x *ledger.Warrant) { x.Approvals = otherEntry.Warrant.Approvals })
+	untrue := w.approved(l, same, func(x *ledger.Warrant) { x.CaseType = "missing-person" }) // approved as it is, logged as another
 	forged := w.order(l, same)
 	entry, err := ledger.ParseEntry(forged.WarrantEntry)
 	if err != nil {
@@ -324,6 +325,7 @@ func TestDiscloseRefused(t *testing.T) {
 		"one approval":        {func(r *api.DiscloseRequest) { become(r, one) }, connect.CodePermissionDenied},
 		"no approvals":        {func(r *api.DiscloseRequest) { become(r, none) }, connect.CodePermissionDenied},
 		"another's approvals": {func(r *api.DiscloseRequest) { become(r, replayed) }, connect.CodePermissionDenied},
+		"an untrue entry":     {func(r *api.DiscloseRequest) { become(r, untrue) }, connect.CodePermissionDenied},
 		"no proof":            {func(r *api.DiscloseRequest) { r.WarrantProof = nil }, connect.CodePermissionDenied},
 		"another's entry":     {func(r *api.DiscloseRequest) { r.WarrantEntry, r.WarrantProof = other.WarrantEntry, other.WarrantProof }, connect.CodePermissionDenied},
 		"another's proof":     {func(r *api.DiscloseRequest) { r.WarrantProof = other.WarrantProof }, connect.CodePermissionDenied},

@@ -163,7 +163,7 @@ func (w *world) order() *warrant.Warrant {
 		Jurisdiction: w.Charter.Jurisdiction, LegalEntity: "Police", Subject: "alice", SubjectAgain: "alice",
 		Direction: warrant.Sent, WindowStart: w.now.Format(time.RFC3339), WindowEnd: w.now.AddDate(0, 0, 10).Format(time.RFC3339),
 		NotBefore: now, NotAfter: now + 20*86400, Necessity: "because", LeastIntrusive: "tried",
-		ReaderKey: w.reader.Public(), NoticeDue: now + 30*86400,
+		ReaderKey: w.reader.Public(), Readers: warranttest.Readers(), NoticeDue: now + 30*86400,
 	}
 	rand.Read(o.ID[:])
 	return o

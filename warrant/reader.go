@@ -76,11 +76,14 @@ func parseReaders(r *wire.Reader) (list []Reader) {
 	return list
 }
 
-// checkReaders: every key can be used, and no name or key stands twice. That
-// one person has two names no form can find out.
+// checkReaders: what is opened is for somebody, every key can be used, and no name
+// or key stands twice. That one person has two names no form can find out.
 func (w *Warrant) checkReaders() error {
 	if err := charter.MailKey(w.ReaderKey).Check(); err != nil {
 		return fieldError("reader_key", "not a usable X-Wing public key: %v", err)
+	}
+	if w.Action == Disclose && len(w.Readers) == 0 {
+		return fieldError("readers", "nobody may read what it opens")
 	}
 	if len(w.Readers) > maxReaders {
 		return fieldError("readers", "more than %d", maxReaders)

@@ -120,6 +120,7 @@ var formRules = []struct {
 	{"unknown flag", "flags", func(w *Warrant) { w.Flags = 8 }},
 	{"action 0", "action", func(w *Warrant) { w.Action = 0 }},
 	{"action 3", "action", func(w *Warrant) { w.Action = 3 }},
+	{"nobody who may read", "readers", func(w *Warrant) { w.Readers = nil }},
 	{"too many readers", "readers", func(w *Warrant) {
 		for i := range maxReaders - 1 {
 			w.Readers = append(w.Readers, Reader{fmt.Sprintf("r-%d", i), fixedPerson(byte(50 + i)), fixedKey(byte(50 + i))})

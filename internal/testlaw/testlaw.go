@@ -296,7 +296,7 @@ func (w *World) Warrant(subject string) (*warrant.Warrant, *unseal.ReaderKey) {
 		Subject: subject, SubjectAgain: subject, Direction: warrant.Sent,
 		WindowStart: now.Add(-24 * time.Hour).UTC().Format(time.RFC3339), WindowEnd: now.Add(time.Hour).UTC().Format(time.RFC3339),
 		NotBefore: uint64(now.Unix()) - 60, NotAfter: uint64(now.Unix()) + 3600,
-		Necessity: "the necessity of it", LeastIntrusive: "nothing milder helps", ReaderKey: reader.Public(),
+		Necessity: "the necessity of it", LeastIntrusive: "nothing milder helps", ReaderKey: reader.Public(), Readers: warranttest.Readers(),
 		NoticeDue: uint64(now.Add(48 * time.Hour).Unix())}
 	rand.Read(x.ID[:])
 	return x, reader

@@ -1,7 +1,8 @@
-// Package warranttest has a test world's approvers approve.
+// Package warranttest has a test world's approvers approve, and names a reader.
 package warranttest
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"slices"
 
@@ -29,4 +30,17 @@ func Approve(w *chartertest.World, p warrant.Public, office string, n int) warra
 		panic(err) // the world has no such approver
 	}
 	return k.Approve(p.Hash(), office, id)
+}
+
+// Readers is one person who may read, with keys that nobody keeps.
+func Readers() []warrant.Reader {
+	key, _, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		panic(err)
+	}
+	mail, err := warrant.NewMailKey()
+	if err != nil {
+		panic(err)
+	}
+	return []warrant.Reader{{ID: "reader", Key: warrant.PersonKey(key), Mail: mail.Public()}}
 }
