@@ -12,6 +12,7 @@ import (
 	"writ/charter"
 	"writ/directory"
 	"writ/ledger"
+	"writ/mls"
 	"writ/warrant"
 	"writ/warrant/warranttest"
 )
@@ -52,6 +53,15 @@ func (c *trial) reseal(part Compartment, change func(*capsule.Label)) Compartmen
 	change(&l)
 	sealer := must(capsule.NewSealer(must(c.Charter.Access(l.Period, nil))))
 	part.Capsule = must(sealer.Seal(&l, part.Ratchet, part.SenderData)).Bytes()
+	c.state(&part)
+	return part
+}
+
+// marked puts an extension of the mark into the group context, as delivery tells it.
+func (c *trial) marked(part Compartment, data ...byte) Compartment {
+	g := must(mls.ParseGroupContext(part.GroupContext))
+	g.Extensions = append(g.Extensions, mls.Extension{Type: capsule.PrivilegedExtension, Data: data})
+	part.GroupContext = g.Bytes()
 	c.state(&part)
 	return part
 }
@@ -243,6 +253,8 @@ func TestEveryCheck(t *testing.T) {
 				o.Flags, o.Subject, o.SubjectAgain = warrant.IsTest, "test.carol", "test.carol"
 			}}, c.part)
 		}},
+		{checkSenders, "privileged otherwise", func(c *trial) Contents { return c.open(edits{}, c.marked(c.part)) }},
+		{checkSenders, "holds 1 bytes", func(c *trial) Contents { return c.open(edits{}, c.marked(c.part, 7)) }},
 		{checkScope, "is privileged", func(c *trial) Contents {
 			return c.open(edits{}, c.reseal(c.part, func(l *capsule.Label) { l.Flags = capsule.Privileged }))
 		}},

@@ -62,6 +62,8 @@ func TestChainRules(t *testing.T) {
 	wrong.Signatures[0].Signature[5] ^= 1
 	twice := w.Sign(second)
 	twice.Signatures = append(without(twice, "oversight-approver-1", "oversight-approver-2").Signatures, twice.Signatures[0])
+	inARow := w.Sign(second)
+	inARow.Signatures = slices.Insert(inARow.Signatures, 1, inARow.Signatures[0])
 	own := change(func(c *charter.Charter) { c.Offices[1].Approvers = clone(t, stranger.Charter).Offices[1].Approvers })
 	usurped := &charter.Signed{Charter: own.Encode()}
 	usurped.Sign("oversight", "oversight-approver-1", stranger.Approvers["oversight-approver-1"])
@@ -112,6 +114,7 @@ func TestChainRules(t *testing.T) {
 		{31, "access after none, unsigned", &charter.Signed{Charter: risen.Encode()}, plain},
 		{32, "wrong signature", wrong, first},
 		{32, "signature twice", twice, first},
+		{32, "signature twice in a row", inARow, first},
 		{32, "signatures for another text", other, first},
 		{32, "signed by whom it appoints", usurped, first},
 		{32, "strangers", stranger.Sign(second), first},
@@ -259,6 +262,23 @@ func TestNameOfACustodianWhoLeft(t *testing.T) {
 	other.Offices[0].Custodians[0].Key = stranger.Charter.Offices[0].Custodians[0].Key
 	if _, err := w.Sign(other).Verify(second, first); err == nil || !strings.Contains(err.Error(), "rule 37:") {
 		t.Errorf("another comes under the name of one who left: %v", err)
+	}
+}
+
+// A beacon's key keeps its clock also when it comes back after another.
+func TestClockOfABeaconThatCameBack(t *testing.T) {
+	w := chartertest.New("back")
+	first := w.Charter
+	second := next(t, first)
+	second.Beacon = beacontest.New("another", first.Beacon.Genesis, first.Beacon.Period, 2, 3).Beacon()
+	third := next(t, second)
+	third.Beacon = first.Beacon
+	if _, err := w.Sign(third).Verify(second, first); err != nil {
+		t.Errorf("with its clock: %v", err)
+	}
+	third.Beacon = clock(first.Beacon, 1, 0)
+	if _, err := w.Sign(third).Verify(second, first); err == nil || !strings.Contains(err.Error(), "rule 39:") {
+		t.Errorf("with another clock: %v", err)
 	}
 }
 

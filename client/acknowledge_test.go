@@ -76,6 +76,9 @@ func TestNewVersionIsAcknowledged(t *testing.T) {
 	next.Limits.CapSubjects++
 	h := w.enact(w.law.Sign(&next))
 	w.laws[h] = &next
+	if got := anna.inForce(h); got != h {
+		t.Errorf("a leaf under a version that waits: %v", got)
+	}
 	w.send(anna, id, "it waits")
 	w.wait(time.Duration(w.law.Charter.Limits.ActivationDelay) * time.Second)
 	for _, d := range []*Device{anna, eve} {

@@ -60,7 +60,7 @@ func TestPrivilegedConversationR35(t *testing.T) {
 	if members, err := anna.Members(id); err != nil || len(members) != 2 {
 		t.Errorf("members %v, %v", members, err)
 	}
-	if _, err := carl.CreatePrivileged(background, "a-bar"); err == nil || !strings.Contains(err.Error(), "knows no privileged") {
+	if _, err := carl.CreatePrivileged(background, "a-bar"); err == nil || !strings.Contains(err.Error(), "client: refused: c-bar") {
 		t.Errorf("a law without the rule makes one: %v", err)
 	}
 	free := w.device("f-bar", w.open)
@@ -101,5 +101,36 @@ func TestMarkStaysR35(t *testing.T) {
 		w.check(err)
 		w.check(ben.convs[conversation].checkMark(staged))
 		anna.convs[conversation].group.DropPending()
+	}
+}
+
+// Nobody follows a commit that brings a member whose law has no rule into a marked
+// conversation, or joins one with such a member, whatever delivery lets pass.
+func TestMarkNeedsEveryMembersRuleR35(t *testing.T) {
+	w := newWorld(t)
+	law := w.barLaw()
+	anna, ben, carl := w.device("a-rule", law), w.device("b-rule", law), w.device("c-rule", w.access)
+	id, err := anna.CreatePrivileged(background, "b-rule")
+	w.check(err)
+	w.sync(anna, ben)
+	w.check(anna.look("c-rule"))
+	w.check(ben.look("c-rule"))
+	b, _, err := carl.newKeyPackage()
+	w.check(err)
+	kp, err := mls.ParseKeyPackage(b)
+	w.check(err)
+	made, err := anna.convs[id].group.Commit(mls.CommitOptions{Add: []*mls.KeyPackage{kp}, AuthenticatedData: encodeTime(uint64(w.Now().Unix()))})
+	w.check(err)
+	c := ben.convs[id]
+	w.check(c.checkJoined())
+	staged, err := c.group.Stage(made.Message)
+	w.check(err)
+	if err := c.checkMark(staged); err == nil || !strings.Contains(err.Error(), "knows no privileged") {
+		t.Errorf("followed: %v", err)
+	}
+	_, err = c.group.Apply(staged)
+	w.check(err)
+	if err := c.checkJoined(); err == nil || !strings.Contains(err.Error(), "knows no privileged") {
+		t.Errorf("joined: %v", err)
 	}
 }

@@ -539,6 +539,13 @@ func TestCharterRefused(t *testing.T) {
 	w.refused("policy of the directory", "directory", CharterEntry(w.Sign(&c)))
 	c.Directory.Policy = w.Charter.Policy
 	w.refused("one log for both", "not distinct", CharterEntry(w.Sign(&c)))
+	theirs, _, _ := chartertest.DirectoryKeys()
+	c.Directory.Policy = w.Charter.Directory.Policy
+	c.Policy = strings.Replace(w.Charter.Policy, vkeyOf("a.example", typeCosignature, keyOf("a")), vkeyOf("a.example", typeCosignature, theirs), 1)
+	w.refused("the directory's log is a witness of the ledger", "not distinct", CharterEntry(w.Sign(&c)))
+	c.Policy = w.Charter.Policy
+	c.Directory.Policy = "log " + strings.Fields(w.Charter.Directory.Policy)[1] + "\nwitness l " + vkeyOf("l.example", typeCosignature, log.key) + "\nquorum l\n"
+	w.refused("the ledger's log is a witness of the directory", "not distinct", CharterEntry(w.Sign(&c)))
 	c.Directory.Policy = newTestLog(t, "another").policyText()
 	w.refused("another directory", "another directory", CharterEntry(w.Sign(&c)))
 	c.Directory = w.Charter.Directory

@@ -59,11 +59,18 @@ func TestHold(t *testing.T) {
 	if !w.book.HoldStopped(request) {
 		t.Error("cancelled, and it goes on")
 	}
+	late := &Preservation{*w.release(request, "judicial", "judicial-2", nil)}
+	late.Sign(w.custodian("judicial-2"))
+	w.refused("after the cancellation", "was cancelled", late.Entry())
 	w.refused("signed by another", "not signed by a custodian", w.holdEnd(request, "judicial-2").Entry())
 	w.refused("of another request", "not on the log", w.holdEnd(EntryHash{1}, "judicial-1").Entry())
 	w.mustApply(w.holdEnd(request, "judicial-1").Entry())
 	if n := holds(end.Add(time.Second)); n != 0 || !w.book.HoldEnded(request, "judicial", "judicial-1") {
 		t.Errorf("%d holds overdue after the end", n)
+	}
+	for what, entry := range map[string][]byte{"preserved before": x.Entry(), "the hold ended before": w.holdEnd(request, "judicial-1").Entry()} {
+		delete(w.book.counted, HashEntry(entry)) // as if other bytes said the same
+		w.refused(what, what, entry)
 	}
 	if a := w.book.Statistics().Laws[w.Charter.Name].Real; a.Holds != 1 || a.Preservations != 1 || a.Warrants != 1 {
 		t.Errorf("statistics %+v", a)
