@@ -1,13 +1,16 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 	"time"
-	"writ/directory/directorytest"
+
+	"connectrpc.com/connect"
 
 	"writ/charter"
+	"writ/directory/directorytest"
 	"writ/mls"
 )
 
@@ -105,4 +108,40 @@ func TestNewVersionIsAcknowledged(t *testing.T) {
 		t.Errorf("sealed under %v: %v", l, err)
 	}
 	w.want(w.history(eve, id, Message), "message a-new: before", "message a-new: it waits", "message a-new: after")
+}
+
+// TestQueuedTextWaits: what was written while delivery was away and is not sealed yet is
+// not sealed under a law that came into force meanwhile and was not acknowledged.
+func TestQueuedTextWaits(t *testing.T) {
+	w, away := newWorld(t), false
+	gate := between(func(_ context.Context, procedure string, _ any, send func() (connect.AnyResponse, error)) (connect.AnyResponse, error) {
+		if away && (procedure == "Append" || procedure == "Commit") {
+			return nil, connect.NewError(connect.CodeUnavailable, errors.New("away"))
+		}
+		return send()
+	})
+	anna, ben := w.device("a-away", w.access, gate), w.device("b-away", w.access)
+	id := w.talk(anna, ben)
+	w.send(anna, id, "before")
+	away = true
+	for _, text := range []string{"one", "two"} {
+		if err := anna.Send(background, id, text); !errors.Is(err, ErrQueued) {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
+	next := *w.law.Charter
+	next.Number, next.Previous = 2, w.access
+	next.Limits.CapSubjects++
+	h := w.enact(w.law.Sign(&next))
+	w.laws[h] = &next
+	w.wait(time.Duration(w.law.Charter.Limits.ActivationDelay) * time.Second)
+	away = false
+	anna.Sync(background)
+	w.sync(ben)
+	w.want(w.history(ben, id, Message), "message a-away: before")
+	for _, d := range []*Device{anna, ben} {
+		w.check(d.Acknowledge(h))
+	}
+	w.sync(anna, ben)
+	w.want(w.history(ben, id, Message), "message a-away: before", "message a-away: one", "message a-away: two")
 }
