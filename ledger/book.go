@@ -28,6 +28,7 @@ type Book struct {
 
 	warrants    map[uint64]*LoggedWarrant // by index
 	commitments map[[32]byte]uint64       // index of their warrant
+	unreviewed  []uint64                  // indexes of emergencies without a review, ascending
 	tallies     map[tallyKey]*tally
 	requests    map[EntryHash]*LoggedRequest
 	releases    map[answer]uint64             // index
@@ -269,6 +270,9 @@ func (b *Book) warrant(e *Entry, index uint64) (func(), error) {
 		t := b.tally(l.charter.Name, x)
 		place, rank := len(t.lives), t.add(l.charter.Limits.CapPeriod, life{x.NotBefore, x.NotAfter})
 		b.warrants[index] = &LoggedWarrant{Warrant: x, Index: index, Hash: e.Hash(), Rank: rank, place: place}
+		if x.IsEmergency() {
+			b.unreviewed = append(b.unreviewed, index)
+		}
 		b.statistics.warrant(l.charter.Name, x)
 	}, nil
 }

@@ -55,11 +55,10 @@ func (b *Book) Lapsed(index uint64, now time.Time) bool {
 }
 
 // Unreviewed returns a finding for each emergency of which the review is due and
-// not on the log.
+// not on the log. It looks at those only that have none.
 func (b *Book) Unreviewed(now time.Time) (late []Finding) {
-	for index := range b.size {
-		due, urgent := b.ReviewDue(index)
-		if urgent && b.warrants[index].Review == 0 && !now.Before(due) {
+	for _, index := range b.unreviewed {
+		if due, _ := b.ReviewDue(index); !now.Before(due) {
 			err := breaks("LED-72", invalid("the review of the emergency was due %s", due.UTC().Format(time.RFC3339)))
 			late = append(late, Finding{index, TypeWarrant.String(), ruleOf(TypeWarrant, err), plain(err)})
 		}
@@ -152,6 +151,8 @@ func (b *Book) review(x *Review, index uint64, seen time.Time) (func(), error) {
 	}
 	return func() {
 		w.Review, w.Reviewed = x.Outcome, seen
+		at, _ := slices.BinarySearch(b.unreviewed, w.Index)
+		b.unreviewed = slices.Delete(b.unreviewed, at, at+1)
 		b.sequels.reviews[w.Index] = &LoggedReview{index, seen, x.Outcome, slices.Sorted(maps.Keys(counted))}
 		b.activity(w).review(x.Outcome)
 	}, nil

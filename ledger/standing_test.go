@@ -159,6 +159,9 @@ func TestUrgentLapsesR18(t *testing.T) {
 	if f := w.book.Unreviewed(due); len(f) != 2 || f[0].Index != at || f[0].Rule != "LED-72" || len(w.book.Unreviewed(before)) != 0 {
 		t.Errorf("unreviewed: %v", f)
 	}
+	if len(w.book.unreviewed) != 2 {
+		t.Errorf("it looks at %d warrants", len(w.book.unreviewed))
+	}
 	w.seen = before
 	w.mustApply(w.reviewOf(at, ReviewConfirmed, "judicial", "oversight").Entry())
 	w.seen = due.Add(time.Second)

@@ -20,7 +20,7 @@ func intentEntry(c, r int, nonce uint8) Entry {
 	return firstIntent + Entry((r*maxCustodians+c)*2) + Entry(nonce)
 }
 
-// Book is what counts among the first entries of the log: LED-50 to LED-57.
+// Book is what counts among the first entries of the log: LED-50 to LED-57, LED-63.
 type Book struct {
 	warrants int
 	rank     [maxWarrants]int // 0: not on the log
@@ -50,7 +50,7 @@ func (w *World) truth(s *State) *Book {
 func (w *World) apply(b *Book, e Entry) bool {
 	switch {
 	case e < firstRequest:
-		return b.warrant(int(e - firstWarrant))
+		return w.warrant(b, int(e-firstWarrant))
 	case e >= firstStop && e < firstIntent:
 		return b.stop(int(e - firstStop))
 	case e < firstIntent:
@@ -66,8 +66,8 @@ func (w *World) apply(b *Book, e Entry) bool {
 	return w.intent(b, i/2%maxCustodians, i/2/maxCustodians, uint8(i%2))
 }
 
-func (b *Book) warrant(x int) bool {
-	if b.rank[x] > 0 {
+func (w *World) warrant(b *Book, x int) bool {
+	if b.rank[x] > 0 || w.has(Vouched) && !w.Approved[x] {
 		return false
 	}
 	b.warrants++

@@ -27,6 +27,7 @@
 //	Logged       a share is handed out only for a warrant and a request that count on the log (R2)
 //	Intended     and only after its custodian's intent counts on the log (R2, REL-33)
 //	Approved     and only under a warrant that both offices approved
+//	Place        what nobody approved moves no approved warrant back under the cap (R10)
 //	Cap          no share is handed out, nothing opens, beyond the cap (R10)
 //	OneIntent    one custodian signs one intent for one request, and one counts (LED-57)
 //	SameRelease  one request, asked again after whatever happened, gives one release (REL-33)
@@ -109,6 +110,7 @@ const (
 	FreshRelease                   // REL-35: that proof is fresh at the release
 	LifeRelease                    // REL-35: the warrant lives at the release
 	KeepFirst                      // REL-33: the release is durable before it is handed out
+	Vouched                        // LED-63: a warrant entry without its approvals does not count
 	Counted                        // LED-56, LED-57: what names nothing that counts does not count
 	Once                           // LED-57: at most one intent per custodian and request
 	Stopped                        // LED-74: after what stops its warrant no request and no intent counts

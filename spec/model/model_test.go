@@ -91,7 +91,8 @@ var removals = []struct {
 	world    string
 	property string
 }{
-	{Approvals, "lies twice", "Approved"},
+	{Approvals | Vouched, "lies twice", "Approved"},
+	{Vouched, "lies twice", "Place"},
 	{OwnCopy, "cap", "Cap"},
 	{Cap, "cap", "Cap"},
 	{Cap, "rogue", "Cap"},
@@ -166,7 +167,7 @@ func TestSecondLines(t *testing.T) {
 	for _, x := range []struct {
 		removed Guard
 		world   string
-	}{{Proof, "cap"}, {Proof, "lies"}, {Insert, "one"}, {Insert, "rogue twice"}} {
+	}{{Approvals, "lies twice"}, {Proof, "cap"}, {Proof, "lies"}, {Insert, "one"}, {Insert, "rogue twice"}} {
 		holdsWithout(t, world(t, x.world), x.removed)
 	}
 }

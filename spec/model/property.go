@@ -13,6 +13,7 @@ var Properties = []Property{
 	{"Intended", eachRelease(func(w *World, b *Book, c, r int) bool { return b.intents[c][r] == 0 })},
 	{"Approved", eachRelease(func(w *World, b *Book, c, r int) bool { return !w.Approved[w.Requests[r]] })},
 	{"Cap", overCap},
+	{"Place", placeTaken},
 	{"OneIntent", twoIntents},
 	{"SameRelease", eachCustodian(func(w *World, s *State, c, r int) bool { return s.Custodians[c].Given[r] > 1 })},
 	{"Objection", func(w *World, s *State) bool { return s.Seen&Ignored != 0 || eachCustodian(objectionIgnored)(w, s) }},
@@ -56,6 +57,24 @@ func overCap(w *World, s *State) bool {
 		}
 	}
 	return eachRelease(func(w *World, b *Book, c, r int) bool { return b.rank[w.Requests[r]] > w.Cap })(w, s)
+}
+
+// placeTaken: an approved warrant stands further back under the cap than the approved
+// ones up to it, by the book as its readers have it.
+func placeTaken(w *World, s *State) bool {
+	b := w.book(s, int(s.Len))
+	for x, rank := range b.rank {
+		before := 0
+		for y, approved := range w.Approved {
+			if approved && b.rank[y] > 0 && b.rank[y] <= rank {
+				before++
+			}
+		}
+		if x < len(w.Approved) && w.Approved[x] && rank > before {
+			return true
+		}
+	}
+	return false
 }
 
 // twoIntents: a custodian signed two intents for one request, or two count.

@@ -87,4 +87,4 @@ func (g Guard) String() string {
 }
 
 var guardNames = [guards]string{"Approvals", "Proof", "FreshLook", "OwnCopy", "LifeAtCheck", "Cap", "Objection", "SameWarrant", "Bound", "Turn", "Hold", "LookUp",
-	"WriteFirst", "Insert", "SameIntent", "Used", "IntentProof", "FreshRelease", "LifeRelease", "KeepFirst", "Counted", "Once", "Stopped", "Standing", "Offices"}
+	"WriteFirst", "Insert", "SameIntent", "Used", "IntentProof", "FreshRelease", "LifeRelease", "KeepFirst", "Vouched", "Counted", "Once", "Stopped", "Standing", "Offices"}

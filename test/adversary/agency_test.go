@@ -69,7 +69,7 @@ func TestWarrantWithoutApprovals(t *testing.T) {
 	}
 }
 
-// TM-28, TM-72: the thief of the docket's key wants to fill the cap with warrants that
+// TM-29, TM-72: the thief of the docket's key wants to fill the cap with warrants that
 // nobody approved. An honest notary takes none; with one that logs them all, the
 // approved warrant that comes last still has the first place, and everyone sees them.
 func TestStolenDocketKeyFillsNoCap(t *testing.T) {
