@@ -17,7 +17,7 @@
 // Errors are connect codes with a sentence:
 //
 //	invalid_argument    can't be parsed, or breaks a bound
-//	failed_precondition the statement does not follow the account's newest
+//	failed_precondition the statement does not follow the account's newest, or the log is empty
 //	resource_exhausted  too many statements of this account within the hour
 //	unavailable         not now: send the same again
 package api

@@ -75,12 +75,30 @@ func (r *DirectoryReport) Text() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	r.Log.text(r.Entries, line)
-	line("  %-26s%d statements of accounts, %d roots, each recomputed", "directory", r.Leaves, r.Roots)
+	line("  %-26s%s, %s", "directory", counted(r.Leaves, "statement of an account", "statements of accounts"), r.roots())
 	for _, f := range r.Findings {
 		line("FINDING at %d (%s), %s: %s", f.Index, f.Type, f.Rule, oneLine(f.Problem))
 	}
 	if r.Holds {
-		line("every entry parses, every root is the tree's")
+		holds := "every entry parses"
+		if r.Roots > 0 {
+			holds += ", every root is the tree's"
+		}
+		line("%s", holds)
 	}
 	return b.String()
+}
+
+func (r *DirectoryReport) roots() string {
+	if r.Roots == 0 {
+		return fmt.Sprintf("no root yet: the first comes after %d entries, so nothing was recomputed", directory.RootEvery)
+	}
+	return counted(r.Roots, "root, recomputed", "roots, each recomputed")
+}
+
+func counted(n uint64, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
 }

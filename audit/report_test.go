@@ -187,7 +187,6 @@ func TestDirectory(t *testing.T) {
 	for i := range byte(40) {
 		add(directory.Leaf{Label: directory.Label{i}, Commitment: [32]byte{i}}.Entry())
 	}
-	add(book.Root().Entry())
 	audit := func() *DirectoryReport {
 		a := NewDirectory()
 		for i, e := range w.entries {
@@ -195,14 +194,23 @@ func TestDirectory(t *testing.T) {
 		}
 		return a.Report(w.policy, w.checkpoint(2), Options{Now: time.Now(), MaxAge: time.Minute})
 	}
-	if r := audit(); !r.Holds || r.Leaves != 40 || r.Roots != 1 || r.Entries != 41 {
+	if text := audit().Text(); !strings.Contains(text, "40 statements of accounts, no root yet: the first comes after 32 entries, so nothing was recomputed") ||
+		!strings.Contains(text, "every entry parses\n") {
+		t.Errorf("without a root:\n%s", text)
+	}
+	add(book.Root().Entry())
+	r := audit()
+	if !r.Holds || r.Leaves != 40 || r.Roots != 1 || r.Entries != 41 {
 		t.Errorf("an honest directory: %+v", r)
+	}
+	if text := r.Text(); !strings.Contains(text, "40 statements of accounts, 1 root, recomputed\n") || !strings.Contains(text, "every root is the tree's") {
+		t.Errorf("with a root:\n%s", text)
 	}
 	lie := book.Root()
 	lie.Hash[0] ^= 1
 	add(lie.Entry())
 	add([]byte("no entry"))
-	r := audit()
+	r = audit()
 	if r.Holds || len(r.Findings) != 2 || r.Findings[0].Index != 41 || r.Findings[0].Type != "root" || r.Findings[1].Index != 42 || r.Findings[0].Rule != "DIR-47" {
 		t.Errorf("a directory that lies: %+v", r.Findings)
 	}

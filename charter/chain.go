@@ -7,7 +7,7 @@ import (
 
 // Verify returns the charter if it may follow the versions before it: all of them,
 // the newest first, each itself verified; none for version 1. Rules, with numbers
-// that follow those of [Charter.Validate]:
+// that follow those of [Charter.Validate]; the error names all that are broken:
 //
 //	30  version 1 has no predecessor; another follows the version before it,
 //	    by number, hash and name
@@ -63,50 +63,52 @@ func (c *Charter) follows(before []*Charter) error {
 		}
 		return nil
 	}
-	switch prev := before[0]; {
-	case prev.Mode == NoAccess:
+	prev := before[0]
+	if prev.Mode == NoAccess {
 		return invalid(31, "a charter without exceptional access is final")
-	case c.Number != prev.Number+1 || c.Previous != prev.Hash():
-		return invalid(30, "version %d does not follow version %d", c.Number, prev.Number)
-	case c.Name != prev.Name:
-		return invalid(30, "name %q follows %q", c.Name, prev.Name)
-	case c.Mode == NoAccess:
-		return nil
 	}
-	return errors.Join(c.keepsPromises(before[0]), c.keepsNames(before), c.keepsClock(before))
+	var broken []error
+	if c.Number != prev.Number+1 || c.Previous != prev.Hash() {
+		broken = append(broken, invalid(30, "version %d does not follow version %d", c.Number, prev.Number))
+	}
+	if c.Name != prev.Name {
+		broken = append(broken, invalid(30, "name %q follows %q", c.Name, prev.Name))
+	}
+	if c.Mode != NoAccess {
+		broken = append(broken, c.keepsPromises(prev), c.keepsNames(before), c.keepsClock(before))
+	}
+	return errors.Join(broken...)
 }
 
 // keepsPromises is rules 34 to 36: what was sealed under the version before is not
 // opened more easily, nor for longer.
 func (c *Charter) keepsPromises(prev *Charter) error {
-	switch l, was := &c.Limits, &prev.Limits; {
-	case l.KeyPeriod != was.KeyPeriod:
-		return invalid(34, "a key period of %d s follows one of %d s", l.KeyPeriod, was.KeyPeriod)
-	case l.Horizon > was.Horizon:
-		return invalid(35, "a horizon of %d s follows one of %d s", l.Horizon, was.Horizon)
+	var broken []error
+	l, was := &c.Limits, &prev.Limits
+	if l.KeyPeriod != was.KeyPeriod {
+		broken = append(broken, invalid(34, "a key period of %d s follows one of %d s", l.KeyPeriod, was.KeyPeriod))
 	}
-	if office := c.Approval.weaker(prev.Approval); office != "" {
-		return invalid(36, "the approval rule asks less of the office %s than before", office)
+	if l.Horizon > was.Horizon {
+		broken = append(broken, invalid(35, "a horizon of %d s follows one of %d s", l.Horizon, was.Horizon))
 	}
-	if office := c.Privilege.weaker(prev.Privilege); office != "" {
-		return invalid(36, "the privilege rule asks less of the office %s than before", office)
+	for _, rule := range []struct {
+		name     string
+		now, was Rules
+	}{{"approval", c.Approval, prev.Approval}, {"privilege", c.Privilege, prev.Privilege}, {"amendment", c.Amendment, prev.Amendment}} {
+		for _, office := range rule.now.weaker(rule.was) {
+			broken = append(broken, invalid(36, "the %s rule asks less of the office %s than before", rule.name, office))
+		}
 	}
-	if office := c.Amendment.weaker(prev.Amendment); office != "" {
-		return invalid(36, "the amendment rule asks less of the office %s than before", office)
-	}
-	return nil
+	return errors.Join(broken...)
 }
 
-// weaker returns an office of which rs ask less than was, or none.
-func (rs Rules) weaker(was Rules) string {
+// weaker returns the offices of which rs ask less than was.
+func (rs Rules) weaker(was Rules) []string {
 	now := map[string]int{}
 	for _, r := range rs {
 		now[r.Office] = int(r.Threshold)
 	}
-	for _, office := range was.Missing(now) {
-		return office
-	}
-	return ""
+	return was.Missing(now)
 }
 
 // keepsClock is rule 39.
@@ -125,6 +127,7 @@ func (c *Charter) keepsNames(before []*Charter) error {
 		office string
 		key    CustodianKey
 	}
+	var broken []error
 	held := map[string]post{}
 	for _, v := range before {
 		for _, o := range v.Offices {
@@ -136,9 +139,9 @@ func (c *Charter) keepsNames(before []*Charter) error {
 	for _, o := range c.Offices {
 		for _, k := range o.Custodians {
 			if was, ok := held[k.ID]; ok && was != (post{o.ID, k.Key}) {
-				return invalid(37, "custodian %s had another key or office before; a new custodian has a new name", k.ID)
+				broken = append(broken, invalid(37, "custodian %s had another key or office before; a new custodian has a new name", k.ID))
 			}
 		}
 	}
-	return nil
+	return errors.Join(broken...)
 }

@@ -282,6 +282,28 @@ func TestClockOfABeaconThatCameBack(t *testing.T) {
 	}
 }
 
+// An amendment that breaks several rules is told all of them.
+func TestAmendmentIsToldAllItBreaks(t *testing.T) {
+	w, stranger := chartertest.New("all", chartertest.WithBar...), chartertest.New("stranger")
+	c := next(t, w.Charter)
+	c.Limits.KeyPeriod *= 2
+	c.Limits.Horizon *= 2
+	c.Name += "."
+	c.Approval, c.Amendment = charter.Rules{c.Approval[0], {Office: "bar", Threshold: 1}}, charter.Rules{c.Amendment[1], {Office: "bar", Threshold: 1}}
+	c.Privilege = nil
+	c.Offices[0].Custodians[0].Key = stranger.Charter.Offices[0].Custodians[0].Key
+	c.Offices[0].Custodians[1].Key = stranger.Charter.Offices[0].Custodians[1].Key
+	c.Beacon = clock(c.Beacon, 60, 0)
+	c.Keys = nil
+	_, err := w.Sign(c).Verify(w.Charter)
+	for _, want := range []string{"rule 30: name", "rule 34", "rule 35", "rule 36: the approval rule asks less of the office oversight",
+		"rule 36: the privilege rule asks less of the office bar", "rule 36: the amendment rule asks less of the office judicial", "rule 37: custodian judicial-1", "rule 37: custodian judicial-2", "rule 39"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in %v", want, err)
+		}
+	}
+}
+
 // A person is told each change in plain words, and that there is more where no sentence
 // covers it.
 func TestChanges(t *testing.T) {

@@ -13,6 +13,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"writ/charter"
+	"writ/directory"
+	"writ/directory/directorytest"
 	"writ/mls"
 )
 
@@ -369,17 +371,58 @@ func TestKeyPackagesAreReplenished(t *testing.T) {
 	}
 }
 
+// Nobody is invited whom the directory does not have: a conversation is not begun with
+// them, and one that there is goes on.
 func TestNobodyToInvite(t *testing.T) {
 	w := newWorld(t)
-	anna := w.device("a-nob", w.access)
-	id, err := anna.Create(background, "nobody-there")
-	if err == nil || errors.Is(err, ErrQueued) {
+	anna, ben := w.device("a-nob", w.access), w.device("b-nob", w.access)
+	if id, err := anna.Create(background, "b-nob", "nobody-there"); !errors.Is(err, ErrNoAccount) || id != (ConversationID{}) {
+		t.Fatalf("%v, %v", id, err)
+	}
+	if list := anna.Conversations(); len(list) != 0 {
+		t.Fatalf("conversations %v", list)
+	}
+	id := w.talk(anna, ben)
+	if err := anna.Invite(background, id, "nobody-there"); !errors.Is(err, ErrNoAccount) || errors.Is(err, ErrQueued) {
 		t.Fatal(err)
 	}
 	if n := len(w.history(anna, id, Unsent)); n != 1 {
 		t.Fatal(n)
 	}
 	w.send(anna, id, "to myself") // the outbox is not blocked
+}
+
+// A name that is taken is refused before anything is published or a recovery key chosen, and
+// the device can take another. One that has begun goes on with what it has.
+func TestTakenName(t *testing.T) {
+	w := newWorld(t)
+	w.device("a-taken", w.access)
+	d, err := Open(w.config(NewMemory()))
+	w.check(err)
+	for _, claim := range []func() error{
+		func() error { return d.Claim(background, phone("a-taken"), w.access) },
+		func() error {
+			return d.Register(background, phone("a-taken"), w.access, directorytest.Recovery("x").Public())
+		},
+	} {
+		if err := claim(); !errors.Is(err, ErrTaken) {
+			t.Fatalf("claimed: %v", err)
+		}
+		if d.Identity() != (directory.Identity{}) {
+			t.Errorf("the device is %v", d.Identity())
+		}
+		if again, err := Open(d.cfg); err != nil || again.Identity() != (directory.Identity{}) {
+			t.Errorf("after a restart it is %v, %v", again.Identity(), err)
+		}
+	}
+	for range 2 {
+		w.check(d.Claim(background, phone("b-taken"), w.access))
+	}
+	w.register(d, phone("b-taken"), w.access)
+	w.check(d.Claim(background, phone("b-taken"), w.access))
+	if d.Identity().Account != "b-taken" {
+		t.Error(d.Identity())
+	}
 }
 
 // A wrong clock is told, and nothing is sent by it.

@@ -38,7 +38,11 @@ func (c *conversation) missing(account string) (names []string) {
 }
 
 func (c *conversation) invite(ctx context.Context, i *item) error {
-	if _, err := c.device.lookUp(ctx, i.text); err != nil {
+	v, err := c.device.lookUp(ctx, i.text)
+	if err == nil && v[0].Chain() == nil {
+		err = ErrNoAccount
+	}
+	if err != nil {
 		return fmt.Errorf("client: invite %s: %w", i.text, err)
 	}
 	want := c.missing(i.text)

@@ -16,7 +16,8 @@ import (
 
 // Create starts a conversation and invites accounts, with all their devices. The
 // conversation exists once an id is returned, even beside an error that wraps
-// ErrQueued.
+// ErrQueued. Nothing is begun by a device that its account does not list (ErrUnlisted),
+// nor with an account that the directory does not have (ErrNoAccount).
 func (d *Device) Create(ctx context.Context, accounts ...string) (ConversationID, error) {
 	return d.createWith(ctx, 0, accounts)
 }
@@ -36,6 +37,9 @@ func (d *Device) createWith(ctx context.Context, flags capsule.Flags, accounts [
 	if err := d.ready(ctx); err != nil {
 		return ConversationID{}, err
 	}
+	if err := d.mayBegin(ctx, accounts); err != nil {
+		return ConversationID{}, err
+	}
 	c, err := d.create(ctx, flags)
 	if err != nil {
 		return ConversationID{}, err
@@ -46,6 +50,28 @@ func (d *Device) createWith(ctx context.Context, flags capsule.Flags, accounts [
 		}
 	}
 	return c.id, c.flushOwn(ctx, c.nextItem-1)
+}
+
+// mayBegin looks this device's account and those that are to be invited up. While the
+// directory is away, a device that saw itself listed within a day may begin, and who is
+// invited is looked up when it is back.
+func (d *Device) mayBegin(ctx context.Context, accounts []string) error {
+	v, err := d.lookUp(ctx, append([]string{d.self.Account}, accounts...)...)
+	a := d.accounts[d.self.Account]
+	switch {
+	case d.selfDropped():
+		return fmt.Errorf("client: refused: %v: %w", d.self.Identity, ErrUnlisted)
+	case err != nil && temporary(err) && a != nil && d.cfg.Now().Sub(a.seen) <= stayAge:
+		return nil
+	case err != nil:
+		return err
+	}
+	for _, other := range v[1:] {
+		if other.Chain() == nil {
+			return fmt.Errorf("client: refused: %w %q", ErrNoAccount, other.Account())
+		}
+	}
+	return nil
 }
 
 // create makes a group of one, stores it, and tells delivery.

@@ -60,7 +60,7 @@ func (d *Device) publish(ctx context.Context) error {
 		}
 	}
 	if first && connect.CodeOf(err) == connect.CodeFailedPrecondition {
-		return fmt.Errorf("client: refused: %s: %w", d.self.Account, ErrTaken)
+		return errors.Join(taken(d.self.Identity), d.giveUp())
 	}
 	return fmt.Errorf("client: directory: %w", err)
 }
@@ -68,6 +68,14 @@ func (d *Device) publish(ctx context.Context) error {
 // ErrTaken is wrapped when an account's first statement is refused because the account
 // has one.
 var ErrTaken = errors.New("the directory has an account of this name")
+
+var (
+	// ErrHasDevice is wrapped when a device is to be added whose name the account has or
+	// had.
+	ErrHasDevice = errors.New("the account has a device of that name")
+	// ErrNoDevice is wrapped when a device is to be revoked that the account doesn't list.
+	ErrNoDevice = errors.New("the account lists no device")
+)
 
 // change publishes a statement of this device's: the newest with a change.
 func (d *Device) change(ctx context.Context, change func(*directory.Statement) error) error {
@@ -111,7 +119,10 @@ func (d *Device) AddDevice(ctx context.Context, device string, key directory.Dev
 	defer d.mu.Unlock()
 	return d.change(ctx, func(s *directory.Statement) error {
 		if have, ok := s.Device(device); ok {
-			return fmt.Errorf("client: refused: there is a device %q, with the key %s", device, directory.Fingerprint(have.Key))
+			return fmt.Errorf("client: refused: %w: %q, with the key %s", ErrHasDevice, device, directory.Fingerprint(have.Key))
+		}
+		if _, former := find(d.accounts[d.self.Account].devices, device); former {
+			return fmt.Errorf("client: refused: %w: %q, which was revoked: its name does not come back", ErrHasDevice, device)
 		}
 		s.Add(device, key, uint64(d.cfg.Now().Unix()))
 		return nil
@@ -127,7 +138,7 @@ func (d *Device) RevokeDevice(ctx context.Context, device string) error {
 	defer d.mu.Unlock()
 	return d.change(ctx, func(s *directory.Statement) error {
 		if !s.Drop(device) {
-			return fmt.Errorf("client: refused: the account lists no device %q", device)
+			return fmt.Errorf("client: refused: %w %q", ErrNoDevice, device)
 		}
 		return nil
 	})

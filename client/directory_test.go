@@ -195,6 +195,31 @@ func TestRevokedDevice(t *testing.T) {
 	}
 }
 
+// A revoked device begins no conversation, however lately it looked at its account.
+func TestRevokedDeviceBeginsNothing(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("anna", w.access), w.device("ben", w.access)
+	tablet := w.second(anna, "tablet")
+	w.talk(tablet, ben)
+	w.check(anna.RevokeDevice(background, "tablet"))
+	if id, err := tablet.Create(background, "ben"); !errors.Is(err, ErrUnlisted) || id != (ConversationID{}) {
+		t.Errorf("%v, %v", id, err)
+	}
+	if n := len(tablet.Conversations()); n != 1 {
+		t.Errorf("%d conversations", n)
+	}
+	if err := anna.RevokeDevice(background, "tablet"); !errors.Is(err, ErrNoDevice) {
+		t.Errorf("revoked again: %v", err)
+	}
+	key := directory.DeviceKey(tablet.self.key.Public())
+	if err := anna.AddDevice(background, "tablet", key); !errors.Is(err, ErrHasDevice) {
+		t.Errorf("a name comes back: %v", err)
+	}
+	if err := anna.AddDevice(background, anna.Identity().Device, key); !errors.Is(err, ErrHasDevice) {
+		t.Errorf("added again: %v", err)
+	}
+}
+
 // What a revoked device says after its revocation is known is held for good.
 func TestRevokedDeviceIsHeld(t *testing.T) {
 	w := newWorld(t)

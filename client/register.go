@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"writ/api"
 	"writ/charter"
 	"writ/directory"
@@ -68,13 +70,56 @@ func (d *Device) Prepare(id directory.Identity, law charter.Hash) (mls.Signature
 	return key.Public(), nil
 }
 
+// Claim prepares the device for the name of a new account and looks whether the name is
+// free, before anything is published. If it is not, it fails with ErrTaken and the device
+// is nobody's again. A device that has begun to register stays what it is.
+func (d *Device) Claim(ctx context.Context, id directory.Identity, law charter.Hash) error {
+	if _, err := d.Prepare(id, law); err != nil {
+		return err
+	}
+	if err := d.lock(); err != nil {
+		return err
+	}
+	defer d.mu.Unlock()
+	if d.self.registered || d.own != nil || d.drafted != nil {
+		return nil
+	}
+	v, err := d.lookUp(ctx, id.Account)
+	if connect.CodeOf(err) == connect.CodeFailedPrecondition {
+		return nil // there is no account at all; if that is not so, the first statement is refused
+	}
+	if err != nil || v[0].Chain() == nil || v[0].Has(id, d.self.key.Public()) {
+		return err
+	}
+	return errors.Join(d.giveUp(), taken(id))
+}
+
+func taken(id directory.Identity) error {
+	return fmt.Errorf("client: refused: %s: %w", id.Account, ErrTaken)
+}
+
+// giveUp forgets a key under which nothing was published, and what was looked up under it:
+// without a law there is no directory.
+func (d *Device) giveUp() error {
+	records := []mls.Record{{Key: keySelf}, {Key: keyCheckpoint}}
+	for _, name := range sortedKeys(d.accounts) {
+		records = append(records, mls.Record{Key: keyAccount + name})
+	}
+	if err := d.save(deviceSpace, records); err != nil {
+		return err
+	}
+	d.self, d.checkpoint, d.accounts = nil, nil, map[string]*account{}
+	return nil
+}
+
 // ErrUnlisted is wrapped when the account's statements don't list this device.
 var ErrUnlisted = errors.New("the account does not list this device")
 
 // Register prepares the device and makes it known to directory and delivery: as the
 // first of its account, whose statements the recovery key may change later without
 // any device, or, if recovery is zero, as one that an earlier device has added
-// ([Device.AddDevice]). It may be repeated until it succeeds.
+// ([Device.AddDevice]). It may be repeated until it succeeds. After ErrTaken the device is
+// nobody's again.
 func (d *Device) Register(ctx context.Context, id directory.Identity, law charter.Hash, recovery directory.RecoveryKey) error {
 	if _, err := d.Prepare(id, law); err != nil {
 		return err

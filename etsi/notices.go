@@ -13,8 +13,9 @@ import (
 	"writ/warrant"
 )
 
-// Notices tell the receiver of an order what the ledger says of it: its entry,
-// requests, releases, refusals, holds, readings and errors.
+// Notices tell the receiver of an order what the ledger says of it: its entry, its
+// cancellation or review, requests, releases, refusals, holds and their ends, readings,
+// errors, and the rounds at which its person is told.
 type Notices struct {
 	Header  Header
 	Warrant warrant.ID

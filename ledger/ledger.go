@@ -96,5 +96,7 @@ func ruleOf(t Type, err error) string {
 	return "LED-50"
 }
 
-// plain is an error's text for people, without the name of this package.
-func plain(err error) string { return strings.TrimPrefix(err.Error(), "ledger: ") }
+// plain is an error's text for people on one line, without the name of this package.
+func plain(err error) string {
+	return strings.ReplaceAll(strings.TrimPrefix(err.Error(), "ledger: "), "\n", "; ")
+}

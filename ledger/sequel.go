@@ -82,3 +82,12 @@ func (b *Book) asOf(now time.Time, list []Notice) []Notice {
 	}
 	return list
 }
+
+// WarrantOf returns the warrant entry with a commitment.
+func (b *Book) WarrantOf(commitment [32]byte) (*LoggedWarrant, bool) {
+	at, ok := b.commitments[commitment]
+	if !ok {
+		return nil, false
+	}
+	return b.warrants[at], true
+}

@@ -27,7 +27,7 @@ func (s *Server) LookUp(ctx context.Context, r *api.LookUpRequest) (*api.LookUpR
 	}
 	v := s.view.Load()
 	if v.book.Size() == 0 {
-		return nil, notNow(errors.New("registry: the log is empty"))
+		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("registry: the log is empty: there is no account yet"))
 	}
 	hashes := s.log.Hashes(ctx, v.book.Size())
 	out := &api.LookUpResponse{Checkpoint: v.checkpoint.Signed()}

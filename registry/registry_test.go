@@ -162,7 +162,7 @@ func TestPutAndLookUp(t *testing.T) {
 	w := newWorld(t)
 	w.start()
 	ann := w.newPerson("ann")
-	if _, err := w.client.LookUp(background, &api.LookUpRequest{Accounts: []string{"ann"}}); code(err) != connect.CodeUnavailable {
+	if _, err := w.client.LookUp(background, &api.LookUpRequest{Accounts: []string{"ann"}}); code(err) != connect.CodeFailedPrecondition {
 		t.Errorf("an empty log answers: %v", err)
 	}
 	w.must(w.put(ann.chain.Newest()))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -63,7 +64,7 @@ reader of the ledger applies; a draft has none yet.`,
 				Unsigned []string `json:"unsigned"`          // offices whose signatures are missing
 			}{Old: old.Hash().String(), New: next.Hash().String(), Changes: charter.Changes(old, next), Unsigned: []string{}}
 			if err := mayFollow(old, next, signed, &result.Unsigned); err != nil {
-				result.Problem = err.Error()
+				result.Problem = strings.ReplaceAll(err.Error(), "\n", "; ")
 			}
 			if err := show(cmd, result, func(w io.Writer) {
 				printLaw(w, result.Changes)
@@ -84,14 +85,12 @@ reader of the ledger applies; a draft has none yet.`,
 // mayFollow applies the rules of a chain, as far as these two versions tell; missing
 // signatures are no problem of a draft, and listed.
 func mayFollow(old, next *charter.Charter, signed *charter.Signed, missing *[]string) error {
-	if _, err := ledger.ParsePolicy(next.Policy); err != nil {
-		return err
-	}
+	_, policy := ledger.ParsePolicy(next.Policy)
 	_, err := signed.Verify(old)
 	var unsigned *charter.UnsignedError
 	if errors.As(err, &unsigned) {
 		*missing = unsigned.Offices
-		return nil
+		return policy
 	}
-	return err
+	return errors.Join(policy, err)
 }

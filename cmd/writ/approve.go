@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,8 @@ import (
 
 	"writ/api"
 	"writ/docket"
+	"writ/follower"
+	"writ/ledger"
 	"writ/setup"
 	"writ/warrant"
 )
@@ -50,7 +53,10 @@ func newWarrantList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list --deployment FILE",
 		Short: "List what is lodged at the docket, the newest last",
-		Args:  cobra.NoArgs,
+		Long: `List shows what is lodged at the docket: lodged, approved or published. Of what is
+published it reads the ledger, and shows as cancelled, refused (in review) or error
+what an office stopped there.`,
+		Args: cobra.NoArgs,
 	}
 	file := deploymentFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -61,6 +67,9 @@ func newWarrantList() *cobra.Command {
 		list, err := listWarrants(cmd, docket)
 		if err != nil {
 			return err
+		}
+		if err := markStopped(cmd, docket, *file, list); err != nil {
+			fmt.Fprintf(cmd.ErrOrStderr(), "(what an office stopped is not marked: %v)\n", err)
 		}
 		return show(cmd, list, func(w io.Writer) {
 			if len(list) == 0 {
@@ -91,6 +100,69 @@ func listWarrants(cmd *cobra.Command, docket api.DocketClient) ([]listed, error)
 			return list, nil
 		}
 	}
+}
+
+// markStopped gives a published warrant the state that the ledger shows, where an office
+// stopped it: the docket does not say.
+func markStopped(cmd *cobra.Command, docket api.DocketClient, deployment string, list []listed) error {
+	published := func(l listed) bool { return l.State == stateWord(api.WarrantState_WARRANT_STATE_PUBLISHED) }
+	if !slices.ContainsFunc(list, published) {
+		return nil
+	}
+	book, err := readBook(cmd, deployment)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if !published(list[i]) {
+			continue
+		}
+		h, err := hex.DecodeString(list[i].Warrant)
+		if err != nil {
+			return err
+		}
+		r, err := docket.GetWarrant(cmd.Context(), &api.GetWarrantRequest{WarrantHash: h})
+		if err != nil {
+			return callError(err)
+		}
+		if w, ok := book.Warrant(r.Index); ok && w.Hash == ledger.HashEntry(r.Entry) {
+			list[i].State = cmp.Or(stoppedWord(w), list[i].State)
+		}
+	}
+	return nil
+}
+
+func stoppedWord(w *ledger.LoggedWarrant) string {
+	switch {
+	case w.Error != 0:
+		return "error"
+	case w.Review == ledger.ReviewRefused:
+		return "refused"
+	case w.Cancelled:
+		return "cancelled"
+	}
+	return ""
+}
+
+// readBook replays the ledger of a deployment, and keeps nothing of it.
+func readBook(cmd *cobra.Command, deployment string) (*ledger.Book, error) {
+	d, err := setup.LoadDeployment(deployment)
+	if err != nil {
+		return nil, fail(codeFailed, err, "--deployment names the deployment file")
+	}
+	t, err := trustOf(d)
+	if err != nil {
+		return nil, err
+	}
+	f, err := follower.New(follower.Config{URL: d.Ledger, Policy: t.policy, MaxAge: ledgerAge})
+	if err != nil {
+		return nil, err
+	}
+	book := ledger.NewBook(t.firsts...)
+	if _, err := f.Update(cmd.Context(), 0, book.Apply); err != nil {
+		return nil, fail(codeUnavailable, err, "is the notary running?")
+	}
+	return book, nil
 }
 
 func stateWord(s api.WarrantState) string {

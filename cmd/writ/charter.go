@@ -106,7 +106,7 @@ func readCharter(path string) (*charter.Charter, *charter.Signed, error) {
 	}
 	c, s, err := parseCharter(b)
 	if err != nil {
-		return nil, nil, fail(codeInvalid, err, "doc/operate.md and spec/charter.md say what the rules are")
+		return nil, nil, fail(codeInvalid, fmt.Errorf("%s: %w", path, err), "writ charter new writes a charter, writ charter sign signs it; doc/operate.md and spec/charter.md say what the rules are")
 	}
 	return c, s, nil
 }
@@ -121,7 +121,7 @@ func parseCharter(b []byte) (*charter.Charter, *charter.Signed, error) {
 	}
 	s, err := charter.ParseSigned(b)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("it is no charter, neither as JSON nor signed: %w", err)
 	}
 	c, err := charter.Parse(s.Charter)
 	return c, s, err

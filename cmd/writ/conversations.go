@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"writ/charter"
 	"writ/client"
 )
 
@@ -242,28 +243,37 @@ func showLaws(cmd *cobra.Command, h *home, id client.ConversationID) error {
 	}
 	return show(cmd, result, func(w io.Writer) {
 		fmt.Fprintf(w, "conversation %s\n", id)
-		printLaws(w, result.Laws)
+		printLaws(w, list, h.laws.Charter)
 	})
 }
 
-// printLaws prints each law once, below the accounts that speak under it.
-func printLaws(w io.Writer, list []lawOf) {
-	var done []string
+// printLaws prints each law once, below the accounts that speak under it. Of several
+// versions of a law the newest is printed whole, and what it changed against each other.
+func printLaws(w io.Writer, list []client.AccountLaw, find func(charter.Hash) (*charter.Charter, bool)) {
+	who, newest := map[charter.Hash][]string{}, map[string]*charter.Charter{}
 	for _, l := range list {
-		if slices.Contains(done, l.Charter) {
-			continue
+		who[l.Charter] = append(who[l.Charter], l.Account)
+		if c, ok := find(l.Charter); ok && (newest[c.Name] == nil || newest[c.Name].Number < c.Number) {
+			newest[c.Name] = c
 		}
-		done = append(done, l.Charter)
-		var who []string
-		for _, other := range list {
-			if other.Charter == l.Charter {
-				who = append(who, other.Account)
-			}
+	}
+	for _, l := range list {
+		accounts := who[l.Charter]
+		if accounts == nil {
+			continue // printed
 		}
-		fmt.Fprintf(w, "Said by %s: sealed under charter %.16s.\n", strings.Join(who, ", "), l.Charter)
+		delete(who, l.Charter)
+		fmt.Fprintf(w, "Said by %s: sealed under charter %.16s.\n", strings.Join(accounts, ", "), l.Charter)
 		if !l.Known {
 			fmt.Fprintln(w, "  - It is NOT on the ledger this device reads: nothing can be sent here.")
 		}
-		printLaw(w, l.Law)
+		c, ok := find(l.Charter)
+		if !ok || newest[c.Name].Number == c.Number {
+			printLaw(w, l.Explain)
+			continue
+		}
+		next := newest[c.Name]
+		fmt.Fprintf(w, "  - It is version %d of %s. Version %d, which is printed whole here, changed:\n", c.Number, c.Name, next.Number)
+		printLaw(w, charter.Changes(c, next)[1:])
 	}
 }

@@ -151,7 +151,7 @@ func (s *story) openCompartment(cmd *cobra.Command) error {
 	began := time.Now()
 	o, err := s.agency.open(cmd, s.cases["first"])
 	if err != nil {
-		return examineError(err)
+		return err
 	}
 	took := time.Since(began)
 	s.sealed = filepath.Join(s.world.Dir, "sealed.writ")

@@ -290,7 +290,7 @@ func (d *drill) open(cmd *cobra.Command) (err error) {
 	}
 	o, err := d.a.open(cmd, d.c)
 	if err != nil {
-		return examineError(err)
+		return err
 	}
 	d.record.Bundle = filepath.Join(d.a.dir, "cases", d.record.Case+".writ")
 	list, err := d.a.writeBundles(cmd.Context(), d.c, o, d.record.Bundle)

@@ -10,10 +10,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"writ/api"
+	"writ/charter"
 	"writ/etsi"
 	"writ/examine"
 	"writ/follower"
 	"writ/ledger"
+	"writ/notice/beacon"
 	"writ/warrant"
 )
 
@@ -27,8 +29,9 @@ its task, and the binary form to which they are bound. writ warrant draft reads
 both.
 
 With --etsi --notices it prints what the ledger says of the case so far, each
-entry as a NotificationObject: the warrant's own, requests, and what custodians
-answered. The delivery manifest comes from writ verify --etsi.`,
+entry as a NotificationObject: the warrant's own, its cancellation or review,
+requests, what custodians answered, holds and their ends, readings, errors, and the
+rounds at which the person is told. The delivery manifest comes from writ verify --etsi.`,
 		Args: cobra.ExactArgs(1),
 	}
 	dir := agencyFlag(cmd)
@@ -121,32 +124,81 @@ func (a *agency) notices(ctx context.Context, head etsi.Header, c *examine.Case)
 	return n.Export()
 }
 
-// entriesAbout says of the ledger's entries, asked in order, which are about a
-// case: its warrant, requests for that, and answers to them.
+// entriesAbout says of the ledger's entries, asked in order, which are about a case: its
+// warrant, what ends or reviews that, requests for it, what is said of them, and the rounds
+// at which its person is told.
 func entriesAbout(c *examine.Case) func(entry []byte) bool {
-	commitment := warrant.Commitment(c.Salt, c.Warrant.Hash())
-	about := map[ledger.EntryHash]bool{}
+	s := selection{commitment: warrant.Commitment(c.Salt, c.Warrant.Hash()), law: c.Warrant.Charter,
+		about: map[ledger.EntryHash]bool{}, rounds: map[uint64]bool{}}
 	return func(entry []byte) bool {
 		e, err := ledger.ParseEntry(entry)
-		if err != nil {
+		if err != nil || !s.takes(e) {
 			return false
 		}
-		hit := false
-		switch {
-		case e.Warrant != nil:
-			hit = e.Warrant.Commitment == commitment
-		case e.Request != nil:
-			hit = about[e.Request.Warrant]
-		case e.Release != nil:
-			hit = about[e.Release.Request]
-		case e.Refusal != nil:
-			hit = about[e.Refusal.Request]
-		case e.Reading != nil:
-			hit = about[e.Reading.Request]
-		}
-		if hit {
-			about[e.Hash()] = true
-		}
-		return hit
+		s.about[e.Hash()] = true
+		return true
 	}
+}
+
+type selection struct {
+	commitment [32]byte
+	law        charter.Hash
+	beacon     *beacon.Beacon // of that law, once it stood on the ledger
+	about      map[ledger.EntryHash]bool
+	rounds     map[uint64]bool // that its requests wait for
+}
+
+func (s *selection) takes(e *ledger.Entry) bool {
+	switch {
+	case e.Charter != nil:
+		if c, err := charter.Parse(e.Charter.Charter); err == nil && c.Hash() == s.law {
+			s.beacon = c.Beacon
+		}
+		return false
+	case e.Warrant != nil:
+		return e.Warrant.Commitment == s.commitment
+	case e.Cancellation != nil:
+		return s.about[e.Cancellation.Warrant]
+	case e.Review != nil:
+		return s.about[e.Review.Warrant]
+	case e.Request != nil:
+		if s.about[e.Request.Warrant] {
+			s.rounds[e.Request.Round] = true
+			return true
+		}
+		return false
+	case e.Round != nil:
+		return s.tells(e.Round)
+	}
+	request, ok := answered(e)
+	return ok && s.about[request]
+}
+
+// tells reports whether a round is one at which the case's person is told, by the beacon of
+// its law: other laws' beacons have rounds of the same numbers.
+func (s *selection) tells(x *ledger.Round) bool {
+	if s.beacon == nil || !s.rounds[x.Round] {
+		return false
+	}
+	_, err := s.beacon.Key.Verify(x.Round, x.Signature[:])
+	return err == nil
+}
+
+// answered returns the request that an entry is about.
+func answered(e *ledger.Entry) (request ledger.EntryHash, ok bool) {
+	switch {
+	case e.Release != nil:
+		return e.Release.Request, true
+	case e.Refusal != nil:
+		return e.Refusal.Request, true
+	case e.Error != nil:
+		return e.Error.Request, true
+	case e.Preservation != nil:
+		return e.Preservation.Request, true
+	case e.HoldEnd != nil:
+		return e.HoldEnd.Request, true
+	case e.Reading != nil:
+		return e.Reading.Request, true
+	}
+	return request, false
 }

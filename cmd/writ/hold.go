@@ -42,7 +42,7 @@ interrupted goes on where it stopped.`,
 		defer config.Ledger.Close()
 		held, err := examine.Preserve(cmd.Context(), config, c)
 		if err != nil {
-			return examineError(err)
+			return openingError(config.Ledger, c, err)
 		}
 		return show(cmd, heldOf(held), func(w io.Writer) { printHeld(w, held) })
 	}

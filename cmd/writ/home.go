@@ -135,6 +135,10 @@ func personError(err error) error {
 		return fail(codeRefused, err, "writ law shows it; writ law acknowledge HASH when you have read it")
 	case errors.Is(err, client.ErrTaken):
 		return fail(codeRefused, err, "choose another name; for a further device of your own account give --further")
+	case errors.Is(err, client.ErrHasDevice):
+		return fail(codeRefused, err, "writ devices lists them; if it is that key, repeat writ register --further on the device, if not, give the new one another name")
+	case errors.Is(err, client.ErrNoDevice):
+		return fail(codeRefused, err, "writ devices lists those there are")
 	case errors.Is(err, client.ErrUnlisted):
 		return fail(codeRefused, err, "writ devices says which devices the account has; an earlier one adds this one with writ devices add, or the recovery code makes it the only one: writ devices recover")
 	case errors.Is(err, client.ErrDirectory):

@@ -53,7 +53,7 @@ evidence; no custodian releases anything more.`,
 		}
 		o, err := a.open(cmd, c)
 		if err != nil {
-			return examineError(err)
+			return err
 		}
 		list, err := a.writeBundles(cmd.Context(), c, o, *out)
 		if err != nil {
@@ -96,7 +96,11 @@ func (a *agency) open(cmd *cobra.Command, c *examine.Case) (*examine.Opening, er
 			b.end()
 		}
 	}()
-	return examine.Open(cmd.Context(), config, c)
+	o, err := examine.Open(cmd.Context(), config, c)
+	if err != nil {
+		return nil, openingError(config.Ledger, c, err)
+	}
+	return o, nil
 }
 
 // evidence is a bundle that was written, one for each request of an opening.

@@ -74,6 +74,9 @@ func register(cmd *cobra.Command, dir string, d *setup.Deployment, id directory.
 		var key directory.RecoveryKey
 		var err error
 		if recover != nil {
+			if err := h.device.Claim(cmd.Context(), id, c.Hash()); err != nil {
+				return err
+			}
 			if key, err = recover(h); err != nil {
 				return err
 			}

@@ -17,6 +17,7 @@ import (
 	"writ/examine"
 	"writ/internal/wire"
 	"writ/ledger"
+	"writ/replica"
 	"writ/warrant"
 )
 
@@ -332,7 +333,7 @@ act on exactly these, all or nothing.`,
 		defer config.Ledger.Close()
 		r, err := examine.Request(cmd.Context(), config, c)
 		if err != nil {
-			return examineError(err)
+			return openingError(config.Ledger, c, err)
 		}
 		return showRequested(cmd, r)
 	}
@@ -349,6 +350,22 @@ func showRequested(cmd *cobra.Command, r *examine.Requested) error {
 	return show(cmd, result, func(w io.Writer) {
 		fmt.Fprintf(w, "request entry on the ledger at index %d\ncompartments asked for: %d\n", indexes, r.Compartments)
 	})
+}
+
+// openingError is examineError, and says so where the ledger shows that the case's warrant
+// was stopped.
+func openingError(copy *replica.Replica, c *examine.Case, err error) error {
+	err = examineError(err)
+	if codeOf(err) != codeRefused {
+		return err
+	}
+	copy.View(func(b *ledger.Book) {
+		w, ok := b.WarrantOf(warrant.Commitment(c.Salt, c.Warrant.Hash()))
+		if ok && w.Cancelled {
+			err = fail(codeRefused, err, "an office that approved it cancelled it, and nothing undoes that: nothing more opens under it. A new warrant (writ warrant template) needs new approvals")
+		}
+	})
+	return err
 }
 
 // examineError says what to do about an error of an opening.

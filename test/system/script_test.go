@@ -37,6 +37,7 @@ func TestCommands(t *testing.T) {
 			env.Setenv("WORLD", w.Dir)
 			env.Setenv("DEPLOYMENT", w.path(setup.DeploymentFile))
 			env.Setenv("LEDGER", w.Deployment.Ledger)
+			env.Setenv("DIRECTORY", w.Deployment.Directory)
 			env.Setenv("HOME", env.WorkDir)
 			return copyAgency(w, filepath.Join(env.WorkDir, "agency"))
 		},
