@@ -10,7 +10,9 @@
 // own copy of the ledger ([Facts].Book). An intent is the release entry that
 // the custodian logs before it hands anything over. A [Release] is its shares
 // of all compartments of the request, sealed to the warrant's reader key and
-// signed. A [Refusal] has a [Reason] and is signed and logged too.
+// signed. A [Refusal] has a [Reason] and is signed and logged too. A hold is the
+// answer to a warrant that preserves: the intent is a preservation, and in place of a
+// release the custodian keeps its shares, as [KeptShare]s.
 //
 // # Steps
 //
@@ -19,6 +21,10 @@
 //	intent := a.Intent()                      // sign it, log it, await its proof
 //	in, err := policy.Include(entry, proof, now, freshness)
 //	rel, err := unseal.NewRelease(a, in, keys, signing, now)
+//
+// or, where a.Preserves:
+//
+//	kept, err := unseal.Keep(a, in, keys, now) // sealed by the caller, until a.Until
 //
 // and at the examiner's, with releases of enough custodians of each office:
 //
@@ -40,6 +46,13 @@
 // it opens too, by the custodians and the structure it was sealed to and within
 // the limits of both versions.
 //
+// A warrant that preserves releases nothing, and one that discloses keeps nothing:
+// NewRelease and Keep each refuse the other's intent. A hold outlives the horizon of a key
+// period by shares of what it names, not by the key: its neighbours are gone with that.
+// What a hold keeps is released to a later warrant that discloses, after every check
+// ([Facts].Kept); no hold is made of another. It ends when the law's longest hold has passed
+// since the begin of its warrant's life, or when that is stopped.
+//
 // A [Keyring] holds one custodian's keys; nothing here takes two. The combiner
 // sees shares, never keys, and of one compartment at a time. It names each
 // custodian whose share does not match its commitment, goes on with the others,
@@ -51,7 +64,7 @@
 // It writes and reads no log, store or clock. It can't tell whether a capsule
 // belongs to messages of its label; receivers and the bundle check that. It
 // does not erase private keys that package crypto/hpke has parsed: Go offers no
-// way. Notice by timelock does not exist yet: it checks the notice leaves only.
+// way. What a hold keeps it hands to the caller, who seals, ends and destroys it.
 package unseal
 
 import (
