@@ -27,7 +27,8 @@
 //
 //	struct { opaque entry<V>, proof<V>; } Proven; package ledger
 //	struct {
-//	    opaque capsule<V>, ratchet<V>, sender_data<V>;    both secrets empty: not opened
+//	    opaque capsule<V>, ratchet<V>, sender_data<V>;    both secrets empty: forged
+//	    struct { uint8 leaf; opaque share[32]; } shares<V>;  that show it
 //	    opaque group_context<V>, leaf_proof<V>, roster_proof<V>;
 //	    struct { uint64 seq, received; uint8 aside; opaque ciphertext<V>; } messages<V>;
 //	    uint32 count;
@@ -58,7 +59,7 @@
 // is, nor whose hand held the device. It
 // doesn't see the whole log: the cap on warrants is for custodians and auditors.
 // A bundle doesn't carry the custodians' releases, which are sealed to the
-// reader. It can't prove that a capsule which did not open was forged.
+// reader.
 //
 // # Example
 //
@@ -71,6 +72,7 @@ import (
 	"errors"
 	"fmt"
 
+	"writ/capsule"
 	"writ/internal/wire"
 	"writ/ledger"
 )
@@ -102,7 +104,9 @@ type Proven struct {
 type Compartment struct {
 	Capsule    []byte
 	Ratchet    []byte // the leaf's application ratchet secret of generation 0
-	SenderData []byte // the epoch's sender data secret; both nil if the capsule did not open
+	SenderData []byte // the epoch's sender data secret; both nil if the capsule was forged
+
+	Shares []capsule.OpenShare // by leaf; only of a forged capsule, to prove that it is
 
 	GroupContext []byte // of the epoch, RFC 9420 section 8.1
 	LeafProof    []byte // for mls.VerifyLeafProof

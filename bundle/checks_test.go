@@ -292,7 +292,7 @@ func TestEveryCheck(t *testing.T) {
 			x.Compartments[0].SenderData = nil
 			return x
 		}},
-		{checkCapsules, "4 shares for 3 custodians", func(c *trial) Contents {
+		{checkCapsules, "of another charter, key period or structure", func(c *trial) Contents {
 			part := c.part
 			part.Ratchet, part.SenderData = nil, nil
 			part.Capsule = otherStructure(part.Capsule)

@@ -103,17 +103,14 @@ func (v *verifier) compartments() error {
 			return err
 		}
 	}
-	all, opened, shown := len(v.report.Compartments), 0, 0
+	all, shown := len(v.report.Compartments), 0
 	for _, c := range v.report.Compartments {
-		if !c.Unopened {
-			opened++
-		}
 		shown += c.shown()
 	}
 	v.passed(checkKeys, len(v.sealers))
 	v.passed(checkReleases, len(v.released))
 	v.passed(checkScope, all)
-	v.passed(checkCapsules, opened)
+	v.passed(checkCapsules, all)
 	v.passed(checkSenders, all)
 	v.passed(checkMessages, shown)
 	v.passed(checkStatements, all)
@@ -205,16 +202,38 @@ func inRoster(w *warrant.Warrant, l *capsule.Label, roster []byte) error {
 	return directory.VerifyRoster(l.Roster, w.Subject, roster)
 }
 
-// reseal is BUN-6: the capsule, sealed anew from its secrets, has the same
-// bytes. Of one that did not open only the form is known.
+// reseal seals the secrets anew and compares every byte; what has no secrets was
+// forged (BUN-6).
 func (c *Compartment) reseal(sealed *capsule.Capsule, s *capsule.Sealer) error {
-	if !c.opened() {
-		if n := len(s.Access().Leaves()); len(sealed.Shares()) != n {
-			return fmt.Errorf("%d shares for %d custodians", len(sealed.Shares()), n)
-		}
-		return nil
+	switch {
+	case !c.opened():
+		return c.forged(sealed, s)
+	case len(c.Shares) > 0:
+		return errors.New("shares where the secrets are")
 	}
 	return s.Check(c.Capsule, sealed.Label(), c.Ratchet, c.SenderData)
+}
+
+// forged demands shares that the capsule commits to, each once, and that show that
+// nobody could have opened it.
+func (c *Compartment) forged(sealed *capsule.Capsule, s *capsule.Sealer) error {
+	for i := 1; i < len(c.Shares); i++ {
+		if c.Shares[i].Leaf <= c.Shares[i-1].Leaf {
+			return errors.New("shares out of order, or one twice")
+		}
+	}
+	ratchet, senderData, bad, err := s.Open(sealed, c.Shares)
+	clear(ratchet)
+	clear(senderData)
+	switch {
+	case len(bad) > 0:
+		return fmt.Errorf("the capsule commits to another share of custodian %d", bad[0]+1)
+	case err == nil:
+		return errors.New("it opens, and its secrets were left out")
+	case !errors.Is(err, capsule.ErrForged):
+		return fmt.Errorf("nothing shows that it does not open: %w", err)
+	}
+	return nil
 }
 
 // describe fills in all but messages and gaps.

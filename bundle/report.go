@@ -108,7 +108,7 @@ type CompartmentReport struct {
 	Leaf         uint32          `json:"leaf"`
 	Opened       string          `json:"opened"` // the epoch, by delivery's clock
 	Capsule      string          `json:"capsule"`
-	Unopened     bool            `json:"unopened"` // the bundle has no secrets of it
+	Unopened     bool            `json:"unopened"` // its capsule was forged, as the shares in the bundle show
 	Count        uint32          `json:"count"`    // messages, as delivery states
 	Messages     []MessageReport `json:"messages"`
 	Gaps         []Gap           `json:"gaps"`
@@ -193,7 +193,7 @@ var shows = map[string]string{
 	checkReleases:   "Enough custodians, by the charter, put on the log that they release for this request before they did so.",
 	checkReadings:   "Each reading listed was put on the log before it was shown, signed by the person whom the warrant names.",
 	checkScope:      "Each compartment is one the warrant names: the subject, the conversation, the time.",
-	checkCapsules:   "The keys in this file are those the sender had sealed to the custodians: sealed again they give the same bytes.",
+	checkCapsules:   "The keys in this file are those the sender had sealed to the custodians: sealed again they give the same bytes. Where there are none, custodians' shares show that the capsule was forged.",
 	checkSenders:    "The device that sent is the one named, in this conversation at this time, under this law.",
 	checkMessages:   "Each message shown was signed with that device's key. Without that key nobody could have made it, not even all services together.",
 	checkWhose:      "The account itself stated the key as that device's on the directory's public log, before the conversation reached this state, and had not revoked it. Where that is not proven the report says so.",
@@ -260,7 +260,7 @@ func (c *CompartmentReport) missing(n int) (list []string) {
 		list = append(list, fmt.Sprintf("Compartment %d: ", n)+fmt.Sprintf(format, args...))
 	}
 	if c.Unopened {
-		add("the builder of this file says that its capsule did not open and gives no keys; nothing here proves that.")
+		add("its capsule was forged: custodians' shares, to which it commits, open nothing that seals to it. Who forged it, this does not show.")
 		return list
 	}
 	for _, g := range c.Gaps {

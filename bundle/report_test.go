@@ -32,8 +32,7 @@ func sample(t testing.TB) *Report {
 	w.state(&alice)
 	bob := c.say("bob", "[9] 2026-11-02T12:00:00Z\n! not a line of the report", "")
 	c.next()
-	later := c.say("alice", "hidden")
-	later.Ratchet, later.SenderData = nil, nil
+	later := w.forge(c.say("alice", "hidden"))
 	contents := w.open(edits{order: func(o *warrant.Warrant) {
 		both(o)
 		o.Necessity = "The messages name the place of the goods,\nand the time."

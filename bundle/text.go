@@ -53,7 +53,7 @@ func (c *CompartmentReport) text(n int, line func(string, ...any)) {
 		}
 	}
 	if c.Unopened {
-		line("  ! not opened; messages by delivery's count: %d", c.Count)
+		line("  ! its capsule was forged and opens nothing; messages by delivery's count: %d", c.Count)
 		return
 	}
 	for _, row := range c.rows() {

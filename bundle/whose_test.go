@@ -118,8 +118,8 @@ func TestAccountsAreChecked(t *testing.T) {
 	c := w.converse(suite, "lunch", "alice", "bob")
 	alice, bob := c.say("alice", "x"), c.say("bob", "y")
 	c.next()
-	closed := c.say("bob", "z")
-	closed.Ratchet, closed.SenderData, closed.Messages[0].Aside = nil, nil, true
+	closed := w.forge(c.say("bob", "z"))
+	closed.Messages[0].Aside = true
 	w.revoke("bob")
 	w.phones["bob"] = nil
 	proof := func(account string, change func(p *keyproof.Proof)) []byte {

@@ -70,17 +70,27 @@ func (s *Sealer) Open(c *Capsule, shares []OpenShare) (ratchet, senderData []byt
 func (s *Sealer) sort(ctx [32]byte, c *Capsule, shares []OpenShare) (good map[int][]byte, bad []int) {
 	good = map[int][]byte{}
 	for _, o := range shares {
-		if o.Leaf >= 0 && o.Leaf < len(c.shares) {
-			got, want := Commitment(ctx, s.access.Leaves()[o.Leaf].Path, o.Secret[:]), c.shares[o.Leaf].Commitment
-			if subtle.ConstantTimeCompare(got[:], want[:]) == 1 {
-				good[o.Leaf] = o.Secret[:]
-				continue
-			}
+		if s.commits(ctx, c, o) {
+			good[o.Leaf] = o.Secret[:]
+		} else {
+			bad = append(bad, o.Leaf)
 		}
-		bad = append(bad, o.Leaf)
 	}
 	slices.Sort(bad)
 	return good, slices.Compact(bad)
+}
+
+// Commits reports whether a capsule of this structure commits to a share.
+func (s *Sealer) Commits(c *Capsule, o OpenShare) bool {
+	return s.commits(contextOf(&c.label, s.encoded), c, o)
+}
+
+func (s *Sealer) commits(ctx [32]byte, c *Capsule, o OpenShare) bool {
+	if o.Leaf < 0 || o.Leaf >= len(c.shares) || len(c.shares) != len(s.recipients) {
+		return false
+	}
+	got, want := Commitment(ctx, s.access.Leaves()[o.Leaf].Path, o.Secret[:]), c.shares[o.Leaf].Commitment
+	return subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
 
 // combine returns a node's secret, or nil if too few below it are known.

@@ -1,6 +1,7 @@
 package examine
 
 import (
+	"writ/capsule"
 	"writ/directory/keyproof"
 	"writ/unseal"
 )
@@ -56,7 +57,9 @@ type Compartment struct {
 	Capsule    []byte
 	Ratchet    []byte // the leaf's application ratchet secret of generation 0
 	SenderData []byte // the epoch's sender data secret
-	Forged     error  // not nil: the sender sealed something else, and the secrets are empty
+	Forged     error  // not nil: the capsule opens nothing that seals to it, and the secrets are empty
+
+	Shares []capsule.OpenShare // of a forged one: good shares that show it, by leaf
 
 	GroupContext []byte
 	LeafProof    []byte

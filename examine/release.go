@@ -253,7 +253,8 @@ func (x *examiner) combineOne(c *Compartment, shares map[capsule.Hash][]unseal.S
 	x.out.Bad = append(x.out.Bad, bad...)
 	if errors.Is(err, unseal.ErrForged) {
 		c.Forged = err
-		return nil
+		c.Shares, err = combiners[at].Good(parsed, shares[parsed.Hash()])
+		return err
 	}
 	if err != nil {
 		return fmt.Errorf("examine: %w", err)

@@ -2,6 +2,7 @@ package unseal
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -35,7 +36,7 @@ func (c *Combiner) Combine(sealed []byte, shares []Share) (ratchet, senderData [
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("unseal: %w", err)
 	}
-	open, bad, err := c.Leaves(parsed.Hash(), shares)
+	open, bad, err := c.leaves(parsed.Hash(), shares)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -52,10 +53,22 @@ func (c *Combiner) Combine(sealed []byte, shares []Share) (ratchet, senderData [
 	return ratchet, senderData, bad, nil
 }
 
-// Leaves returns the shares of a capsule by the leaves they are for, and the
+// Good returns the shares that match their commitments, one a leaf, in the order of
+// leaves: with [capsule.Sealer.Open] they show anybody what [Combiner.Combine] found.
+func (c *Combiner) Good(parsed *capsule.Capsule, shares []Share) ([]capsule.OpenShare, error) {
+	open, _, err := c.leaves(parsed.Hash(), shares)
+	if err != nil {
+		return nil, err
+	}
+	open = slices.DeleteFunc(open, func(o capsule.OpenShare) bool { return !c.sealer.Commits(parsed, o) })
+	slices.SortFunc(open, func(a, b capsule.OpenShare) int { return cmp.Compare(a.Leaf, b.Leaf) })
+	return slices.CompactFunc(open, func(a, b capsule.OpenShare) bool { return a.Leaf == b.Leaf }), nil
+}
+
+// leaves returns the shares of a capsule by the leaves they are for, and the
 // custodians who stand at no leaf or sent a share of another path. A share of another
 // capsule is an error (R12).
-func (c *Combiner) Leaves(h capsule.Hash, shares []Share) (open []capsule.OpenShare, bad []string, err error) {
+func (c *Combiner) leaves(h capsule.Hash, shares []Share) (open []capsule.OpenShare, bad []string, err error) {
 	for _, s := range shares {
 		if s.Capsule != h {
 			return nil, nil, invalid("share of another compartment")

@@ -168,7 +168,7 @@ func contents(o *examine.Opened) bundle.Contents {
 		c.Releases = append(c.Releases, proven(r.Intent))
 	}
 	for _, x := range o.Compartments {
-		part := bundle.Compartment{Capsule: x.Capsule, Ratchet: x.Ratchet, SenderData: x.SenderData,
+		part := bundle.Compartment{Capsule: x.Capsule, Ratchet: x.Ratchet, SenderData: x.SenderData, Shares: x.Shares,
 			GroupContext: x.GroupContext, LeafProof: x.LeafProof, RosterProof: x.RosterProof,
 			Count: x.Count, Statement: x.Statement}
 		for _, m := range x.Messages {

@@ -163,7 +163,7 @@ func Contents(o *examine.Opened) bundle.Contents {
 		c.Releases = append(c.Releases, proven(r.Intent)...)
 	}
 	for _, x := range o.Compartments {
-		b := bundle.Compartment{Capsule: x.Capsule, Ratchet: x.Ratchet, SenderData: x.SenderData, GroupContext: x.GroupContext,
+		b := bundle.Compartment{Capsule: x.Capsule, Ratchet: x.Ratchet, SenderData: x.SenderData, Shares: x.Shares, GroupContext: x.GroupContext,
 			LeafProof: x.LeafProof, RosterProof: x.RosterProof, Count: x.Count, Statement: x.Statement}
 		for _, m := range x.Messages {
 			b.Messages = append(b.Messages, bundle.Message{Seq: m.Seq, Received: m.Received, Ciphertext: m.Ciphertext})
