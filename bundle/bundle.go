@@ -28,7 +28,7 @@
 //	struct { opaque entry<V>, proof<V>; } Proven; package ledger
 //	struct {
 //	    opaque capsule<V>, ratchet<V>, sender_data<V>;    both secrets empty: forged
-//	    struct { uint8 leaf; opaque share[32]; } shares<V>;  that show it
+//	    struct { opaque share[32]; } shares<V>;           that show it
 //	    opaque group_context<V>, leaf_proof<V>, roster_proof<V>;
 //	    struct { uint64 seq, received; uint8 aside; opaque ciphertext<V>; } messages<V>;
 //	    uint32 count;
@@ -106,7 +106,7 @@ type Compartment struct {
 	Ratchet    []byte // the leaf's application ratchet secret of generation 0
 	SenderData []byte // the epoch's sender data secret; both nil if the capsule was forged
 
-	Shares []capsule.OpenShare // by leaf; only of a forged capsule, to prove that it is
+	Shares [][capsule.ShareSize]byte // only of a forged capsule, to prove that it is; see unseal.Combiner.Good
 
 	GroupContext []byte // of the epoch, RFC 9420 section 8.1
 	LeafProof    []byte // for mls.VerifyLeafProof

@@ -214,20 +214,25 @@ func (c *Compartment) reseal(sealed *capsule.Capsule, s *capsule.Sealer) error {
 	return s.Check(c.Capsule, sealed.Label(), c.Ratchet, c.SenderData)
 }
 
-// forged demands shares that the capsule commits to, each once, and that show that
-// nobody could have opened it.
+// forged demands shares to which the capsule commits, in their one order, and that
+// show that nobody could have opened it.
 func (c *Compartment) forged(sealed *capsule.Capsule, s *capsule.Sealer) error {
-	for i := 1; i < len(c.Shares); i++ {
-		if c.Shares[i].Leaf <= c.Shares[i-1].Leaf {
+	var shares []capsule.OpenShare
+	last := -1
+	for i, secret := range c.Shares {
+		at := s.Places(sealed, secret)
+		switch {
+		case len(at) == 0:
+			return fmt.Errorf("share %d is none to which the capsule commits", i+1)
+		case at[0].Leaf <= last:
 			return errors.New("shares out of order, or one twice")
 		}
+		last, shares = at[0].Leaf, append(shares, at...)
 	}
-	ratchet, senderData, bad, err := s.Open(sealed, c.Shares)
+	ratchet, senderData, _, err := s.Open(sealed, shares)
 	clear(ratchet)
 	clear(senderData)
 	switch {
-	case len(bad) > 0:
-		return fmt.Errorf("the capsule commits to another share of custodian %d", bad[0]+1)
 	case err == nil:
 		return errors.New("it opens, and its secrets were left out")
 	case !errors.Is(err, capsule.ErrForged):

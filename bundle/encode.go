@@ -93,18 +93,13 @@ func (c Compartment) write(w *wire.Writer) {
 	for _, b := range [][]byte{c.Capsule, c.Ratchet, c.SenderData} {
 		w.Opaque(b)
 	}
-	encodeList(w, c.Shares, writeShare)
+	encodeList(w, c.Shares, func(s [capsule.ShareSize]byte, w *wire.Writer) { w.Fixed(s[:]) })
 	for _, b := range [][]byte{c.GroupContext, c.LeafProof, c.RosterProof} {
 		w.Opaque(b)
 	}
 	encodeList(w, c.Messages, Message.write)
 	w.Uint32(c.Count)
 	w.Fixed(statement(c.Statement))
-}
-
-func writeShare(s capsule.OpenShare, w *wire.Writer) {
-	w.Uint8(uint8(s.Leaf))
-	w.Fixed(s.Secret[:])
 }
 
 // statement gives a signature of another size the size the format has; it
@@ -182,9 +177,7 @@ func readProven(r *wire.Reader) Proven {
 func readCompartment(r *wire.Reader) Compartment {
 	return Compartment{
 		Capsule: r.Opaque(capsule.MaxSize), Ratchet: r.Opaque(maxSecret), SenderData: r.Opaque(maxSecret),
-		Shares: readList(r, maxReleases, func(r *wire.Reader) capsule.OpenShare {
-			return capsule.OpenShare{Leaf: int(r.Uint8()), Secret: r.Array32()}
-		}),
+		Shares:       readList(r, maxReleases, func(r *wire.Reader) [capsule.ShareSize]byte { return r.Array32() }),
 		GroupContext: r.Opaque(maxPublic), LeafProof: r.Opaque(maxPublic), RosterProof: r.Opaque(maxRoster),
 		Messages: readList(r, MaxMessages, readMessage), Count: r.Uint32(), Statement: r.Fixed(64),
 	}

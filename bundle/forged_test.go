@@ -3,6 +3,7 @@ package bundle
 import (
 	"bytes"
 	"crypto/hpke"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,8 +11,8 @@ import (
 	"writ/internal/forger"
 )
 
-// shares are what some custodians' shares of a capsule open to, by leaf.
-func (w *world) shares(sealed *capsule.Capsule, leaves ...int) (list []capsule.OpenShare) {
+// shares are what some custodians' shares of a capsule open to.
+func (w *world) shares(sealed *capsule.Capsule, leaves ...int) (list [][32]byte) {
 	w.t.Helper()
 	l := sealed.Label()
 	access := must(w.Charter.Access(l.Period, nil))
@@ -20,7 +21,7 @@ func (w *world) shares(sealed *capsule.Capsule, leaves ...int) (list []capsule.O
 		s := sealed.Shares()[leaf]
 		key := w.Key(access.Leaves()[leaf].Custodian, l.Period)
 		r := must(hpke.NewRecipient(s.Enc, key, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), ctx[:]))
-		list = append(list, capsule.OpenShare{Leaf: leaf, Secret: [32]byte(must(r.Open(s.Commitment[:], s.Ciphertext)))})
+		list = append(list, [32]byte(must(r.Open(s.Commitment[:], s.Ciphertext))))
 	}
 	return list
 }
@@ -52,19 +53,18 @@ func TestForgedIsProven(t *testing.T) {
 	}{
 		"no shares":                {func(c *Compartment) { c.Shares = nil }, "nothing shows"},
 		"too few":                  {func(c *Compartment) { c.Shares = c.Shares[:1] }, "nothing shows"},
-		"another share":            {func(c *Compartment) { c.Shares[0].Secret[31] ^= 1 }, "another share of custodian 2"},
-		"of no custodian":          {func(c *Compartment) { c.Shares[1].Leaf = 9 }, "another share of custodian 10"},
+		"another share":            {func(c *Compartment) { c.Shares[0][31] ^= 1 }, "share 1 is none"},
 		"twice":                    {func(c *Compartment) { c.Shares = append(c.Shares, c.Shares[1]) }, "one twice"},
 		"another order":            {func(c *Compartment) { c.Shares[0], c.Shares[1] = c.Shares[1], c.Shares[0] }, "out of order"},
 		"secrets beside":           {func(c *Compartment) { c.Ratchet, c.SenderData = part.Ratchet, part.SenderData }, "shares where the secrets are"},
 		"honest, secrets left out": {func(c *Compartment) { c.Capsule, c.Shares = part.Capsule, w.shares(honest, 1, 2) }, "its secrets were left out"},
 		"honest, one bad share": {func(c *Compartment) {
 			c.Capsule, c.Shares = part.Capsule, w.shares(honest, 0, 2)
-			c.Shares[0].Secret[0] ^= 1
-		}, "another share of custodian 1"},
+			c.Shares[0][0] ^= 1
+		}, "share 1 is none"},
 	} {
 		c := forged
-		c.Shares = append([]capsule.OpenShare(nil), forged.Shares...)
+		c.Shares = slices.Clone(forged.Shares)
 		x.change(&c)
 		if _, err := w.verify(w.open(edits{}, c)); err == nil || !strings.Contains(err.Error(), x.want) {
 			t.Errorf("%s: %v, want %q", name, err, x.want)
@@ -79,11 +79,11 @@ func TestSharesAreEvidence(t *testing.T) {
 	b := must(Build(w.open(edits{}, forged), w.policy))
 	body := b[:len(b)-32]
 	for _, s := range forged.Shares {
-		at := bytes.Index(body, s.Secret[:])
+		at := bytes.Index(body, s[:])
 		if at < 0 {
 			t.Fatal("no such share in the bundle")
 		}
-		for i := at - 1; i < at+32; i++ {
+		for i := at; i < at+32; i++ {
 			changed := bytes.Clone(body)
 			changed[i] ^= 1
 			if _, err := Verify(seal(changed), w.policy); err == nil {

@@ -80,9 +80,17 @@ func (s *Sealer) sort(ctx [32]byte, c *Capsule, shares []OpenShare) (good map[in
 	return good, slices.Compact(bad)
 }
 
-// Commits reports whether a capsule of this structure commits to a share.
-func (s *Sealer) Commits(c *Capsule, o OpenShare) bool {
-	return s.commits(contextOf(&c.label, s.encoded), c, o)
+// Places returns a secret as the share of each leaf for which a capsule of this
+// structure commits to it: of several where one custodian suffices, or where the
+// capsule is forged.
+func (s *Sealer) Places(c *Capsule, secret [ShareSize]byte) (at []OpenShare) {
+	ctx := contextOf(&c.label, s.encoded)
+	for leaf := range c.shares {
+		if o := (OpenShare{leaf, secret}); s.commits(ctx, c, o) {
+			at = append(at, o)
+		}
+	}
+	return at
 }
 
 func (s *Sealer) commits(ctx [32]byte, c *Capsule, o OpenShare) bool {

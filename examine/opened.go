@@ -59,7 +59,7 @@ type Compartment struct {
 	SenderData []byte // the epoch's sender data secret
 	Forged     error  // not nil: the capsule opens nothing that seals to it, and the secrets are empty
 
-	Shares []capsule.OpenShare // of a forged one: good shares that show it, by leaf
+	Shares [][capsule.ShareSize]byte // of a forged one: see unseal.Combiner.Good
 
 	GroupContext []byte
 	LeafProof    []byte

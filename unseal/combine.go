@@ -2,8 +2,8 @@ package unseal
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"writ/capsule"
@@ -53,16 +53,20 @@ func (c *Combiner) Combine(sealed []byte, shares []Share) (ratchet, senderData [
 	return ratchet, senderData, bad, nil
 }
 
-// Good returns the shares that match their commitments, one a leaf, in the order of
-// leaves: with [capsule.Sealer.Open] they show anybody what [Combiner.Combine] found.
-func (c *Combiner) Good(parsed *capsule.Capsule, shares []Share) ([]capsule.OpenShare, error) {
-	open, _, err := c.leaves(parsed.Hash(), shares)
-	if err != nil {
-		return nil, err
+// Good returns the shares to which a capsule commits, each secret once, in the order
+// of the first of its [capsule.Sealer.Places]: they show anybody what
+// [Combiner.Combine] found.
+func (c *Combiner) Good(parsed *capsule.Capsule, shares []Share) (secrets [][capsule.ShareSize]byte) {
+	first := map[int][capsule.ShareSize]byte{}
+	for _, s := range shares {
+		if at := c.sealer.Places(parsed, s.Secret); len(at) > 0 {
+			first[at[0].Leaf] = s.Secret
+		}
 	}
-	open = slices.DeleteFunc(open, func(o capsule.OpenShare) bool { return !c.sealer.Commits(parsed, o) })
-	slices.SortFunc(open, func(a, b capsule.OpenShare) int { return cmp.Compare(a.Leaf, b.Leaf) })
-	return slices.CompactFunc(open, func(a, b capsule.OpenShare) bool { return a.Leaf == b.Leaf }), nil
+	for _, leaf := range slices.Sorted(maps.Keys(first)) {
+		secrets = append(secrets, first[leaf])
+	}
+	return secrets
 }
 
 // leaves returns the shares of a capsule by the leaves they are for, and the

@@ -175,9 +175,14 @@ func TestForgedCapsule(t *testing.T) {
 		}),
 	} {
 		q := w.file(w.order(), []Compartment{{Capsule: forged}}, edits{})
-		s, d, bad, err := combiner.Combine(forged, w.shares(q)[capsule.HashOf(forged)])
+		released := w.shares(q)[capsule.HashOf(forged)]
+		s, d, bad, err := combiner.Combine(forged, released)
 		if !errors.Is(err, ErrForged) || s != nil || d != nil || bad != nil {
 			t.Errorf("%s: %x, %v, %v", name, s, bad, err)
+		}
+		released[0].Secret[0] ^= 1
+		if good := combiner.Good(must(capsule.Parse(forged)), released); len(good) == 0 || len(good) >= len(released) || slices.Contains(good, released[0].Secret) {
+			t.Errorf("%s: %d of %d shares show it", name, len(good), len(released))
 		}
 	}
 }

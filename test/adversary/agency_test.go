@@ -353,3 +353,35 @@ func TestMemberLooksForOpenings(t *testing.T) {
 		t.Fatal("no request is logged")
 	}
 }
+
+// TM-29: the agency opens a compartment whose words do not suit it, and says that its
+// capsule was forged: without shares, with those it got, with others.
+func TestAgencyCallsACapsuleForged(t *testing.T) {
+	t.Parallel()
+	w := small(t)
+	speak(t, w, true)
+	c := w.Authorise("ann")
+	opened := w.Open(c)
+	honest := testenv.Contents(opened)
+	must(bundle.Build(honest, w.Policy))
+	var released []unseal.Share
+	for _, r := range opened.Releases {
+		list, err := unseal.OpenRelease(must(unseal.ParseRelease(r.Release)), c.Reader, w.Charter.Custodian(r.Office, r.Custodian).Key)
+		w.Must(err)
+		released = append(released, list...)
+	}
+	sealed := parse(t, opened.Compartments[0].Capsule)
+	combiner := must(unseal.NewCombiner(must(w.Charter.Access(sealed.Label().Period, nil))))
+	true1 := combiner.Good(sealed, released)
+	for what, shares := range map[string][][32]byte{
+		"no shares": nil, "shares of its own": {{1}, {2}}, "the true ones": true1, "one of them": true1[:1],
+		"the true ones and one more": append(slices.Clone(true1), [32]byte{3}),
+	} {
+		hidden := honest
+		hidden.Compartments = slices.Clone(honest.Compartments)
+		hidden.Compartments[0].Ratchet, hidden.Compartments[0].SenderData, hidden.Compartments[0].Shares = nil, nil, shares
+		if b, err := bundle.Build(hidden, w.Policy); err == nil {
+			breach(t, "with %s: %s", what, must(bundle.Verify(b, w.Policy)).Text())
+		}
+	}
+}

@@ -276,6 +276,9 @@ func TestAllMembersLie(t *testing.T) {
 	if c := opened.Compartments[0]; c.Forged == nil || len(c.Ratchet) > 0 {
 		breach(t, "a forged capsule is not proven: %v", c.Forged)
 	}
+	if r := must(bundle.Verify(must(bundle.Build(testenv.Contents(opened), w.Policy)), w.Policy)); r.Complete || !r.Compartments[0].Unopened {
+		breach(t, "a forged capsule passes for evidence: %+v", r.Compartments[0])
+	}
 
 	mallory := w.Person("mallory")
 	other := w.Talk(mallory, ann)
