@@ -79,9 +79,6 @@ func TestNewVersionIsAcknowledged(t *testing.T) {
 	next.Limits.CapSubjects++
 	h := w.enact(w.law.Sign(&next))
 	w.laws[h] = &next
-	if got := anna.inForce(h); got != h {
-		t.Errorf("a leaf under a version that waits: %v", got)
-	}
 	w.send(anna, id, "it waits")
 	w.wait(time.Duration(w.law.Charter.Limits.ActivationDelay) * time.Second)
 	for _, d := range []*Device{anna, eve} {
@@ -144,4 +141,25 @@ func TestQueuedTextWaits(t *testing.T) {
 	}
 	w.sync(anna, ben)
 	w.want(w.history(ben, id, Message), "message a-away: before", "message a-away: one", "message a-away: two")
+}
+
+// TestVersionThatWaits: who is under a version that is not in force yet is asked about
+// that one, and not about the one before it.
+func TestVersionThatWaits(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("a-waits", w.access), w.device("b-waits", w.access)
+	w.wait(time.Hour)
+	next := *w.law.Charter
+	next.Number, next.Previous = 2, w.access
+	next.Limits.CapSubjects++
+	h := w.enact(w.law.Sign(&next))
+	w.laws[h] = &next
+	carl := w.newcomer("c-waits", h)
+	if c, ok := w.book.InForce(next.Name, w.Now()); !ok || c.Number != 1 {
+		t.Fatalf("in force: %v", c)
+	}
+	id := w.talk(anna, ben, carl)
+	if laws := w.unread(anna, id); len(laws) != 1 || laws[0].Charter != h || laws[0].Accounts[0] != "c-waits" {
+		t.Errorf("to read: %+v", laws)
+	}
 }

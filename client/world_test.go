@@ -96,7 +96,7 @@ func (d dated) InForce(name string, at time.Time) (*charter.Charter, bool) {
 
 func (w *world) enact(s *charter.Signed) charter.Hash {
 	w.Helper()
-	w.check(w.book.Apply(w.book.Size(), ledger.CharterEntry(s), chartertest.Now))
+	w.check(w.book.Apply(w.book.Size(), ledger.CharterEntry(s), w.Now()))
 	if f := w.book.Findings(); len(f) > 0 {
 		w.Fatal(f)
 	}
