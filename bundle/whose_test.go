@@ -187,6 +187,14 @@ func TestDirectoryOfTheLaw(t *testing.T) {
 	if _, k := w.one(part, unchanged); !k.Proven {
 		t.Errorf("after an amendment: %+v", k)
 	}
+	dated := w.people.Proof("alice").Dates
+	policy := w.people.Replace()
+	w.amend(func(c *charter.Charter) { c.Directory.Policy = policy })
+	now := w.people.Proof("alice")
+	now.Dates = dated
+	if _, k := w.one(part, func(c *Contents) { c.Accounts = [][]byte{now.Encode()} }); !k.Proven {
+		t.Errorf("dated by the witness of before: %+v", k)
+	}
 	w.amend(func(c *charter.Charter) { c.Directory.Policy = "# none\n" })
 	wants(t, w, w.open(edits{}, part), checkWhose)
 	r, _ := w.one(part, func(c *Contents) { c.Accounts = nil })

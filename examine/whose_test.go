@@ -72,8 +72,7 @@ func realDirectory(t testing.TB) (api.DirectoryClient, charter.Directory) {
 }
 
 // R27: the whole line on real services, the directory among them. What a device says
-// is proven to be its person's, also after the person revoked it; what delivery
-// discloses under a key of its own is proven not to be.
+// is proven to be its person's, also after the person revoked it.
 func TestR27WhoseKey(t *testing.T) {
 	t.Parallel()
 	real, law := realDirectory(t)

@@ -105,9 +105,6 @@ func (p *Proof) Encode() []byte {
 
 // Parse parses a proof. Its error wraps [wire.ErrMalformed].
 func Parse(b []byte) (*Proof, error) {
-	if len(b) > MaxProof {
-		return nil, fmt.Errorf("keyproof: %w: %d bytes, at most %d are allowed", wire.ErrMalformed, len(b), MaxProof)
-	}
 	r := wire.NewReader(b)
 	if f := r.Uint16(); f != format {
 		r.Fail("format %d", f)

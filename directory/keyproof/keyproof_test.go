@@ -3,6 +3,7 @@ package keyproof_test
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"filippo.io/torchwood"
+	"golang.org/x/mod/sumdb/note"
 
 	"writ/api"
 	"writ/charter"
@@ -293,11 +295,18 @@ func TestQuorumOfTheLaw(t *testing.T) {
 	if _, err := must(keyproof.NewLog(law, chartertest.Directory())).Verify(p, time.Time{}, 0); err != nil {
 		t.Errorf("a date under the older version: %v", err)
 	}
+	vkey, other := otherLog(p.Dates[0].After, begin)
 	for name, change := range map[string]func(d *charter.Directory){
 		"another label key": func(d *charter.Directory) { d.VRF = [32]byte(directory.GenerateLabelSigner().Public().Bytes()) },
-		"another log":       func(d *charter.Directory) { d.Policy = strings.Replace(d.Policy, "log ", "# log ", 1) },
+		"another log": func(d *charter.Directory) {
+			_, rest, _ := strings.Cut(d.Policy, "\n")
+			d.Policy = "log " + vkey + "\n" + rest
+			p.Dates[0] = keyproof.Date{Version: 1, After: other}
+		},
+		"no policy": func(d *charter.Directory) { d.Policy = "none" },
 	} {
 		older := chartertest.Directory()
+		p.Dates[0] = w.Proof("anna").Dates[0]
 		change(&older)
 		if _, err := must(keyproof.NewLog(law, older)).Verify(p, time.Time{}, 0); err == nil {
 			t.Errorf("a date under an older version with %s", name)
@@ -332,6 +341,20 @@ func TestForm(t *testing.T) {
 	if w.log.Form(p); !bytes.Equal(p.Checkpoint, bare) {
 		t.Error("a checkpoint that nobody accepts was changed")
 	}
+}
+
+// otherLog is a checkpoint as another log would sign it that has the same name and
+// witness.
+func otherLog(signed []byte, at time.Time) (vkey string, other []byte) {
+	text, _, _ := strings.Cut(string(signed), "\n\n")
+	private, vkey, err := note.GenerateKey(rand.Reader, chartertest.DirectoryOrigin)
+	if err != nil {
+		panic(err)
+	}
+	other = must(note.Sign(&note.Note{Text: text + "\n"}, must(note.NewSigner(private))))
+	_, key, _ := chartertest.DirectoryKeys()
+	v := must(torchwood.NewCosignatureSigner("d.test", key)).Verifier()
+	return vkey, append(other, directorytest.Cosign(v, key, text+"\n", at)...)
 }
 
 func TestNewLogRefuses(t *testing.T) {
@@ -376,7 +399,6 @@ func TestBounds(t *testing.T) {
 		"checkpoint": func(p *keyproof.Proof) { p.Checkpoint = long },
 		"look-up":    func(p *keyproof.Proof) { p.Lookup = make([]byte, directory.MaxLookup+1) },
 		"account":    func(p *keyproof.Proof) { p.Account = "Anna" },
-		"in all":     func(p *keyproof.Proof) { p.Lookup = make([]byte, keyproof.MaxProof) },
 	} {
 		q := *p
 		change(&q)
@@ -399,7 +421,9 @@ func TestBounds(t *testing.T) {
 	full := *p
 	full.Dates = slices.Repeat([]keyproof.Date{{Version: 1, Before: long[1:], After: long[1:]}}, keyproof.MaxDates)
 	full.Checkpoint, full.Lookup = long[1:], make([]byte, directory.MaxLookup)
-	if _, err := keyproof.Parse(full.Encode()); err != nil {
+	if b := full.Encode(); len(b) > keyproof.MaxProof {
+		t.Errorf("the longest proof has %d bytes", len(b))
+	} else if _, err := keyproof.Parse(b); err != nil {
 		t.Errorf("the longest proof: %v", err)
 	}
 }
