@@ -48,6 +48,7 @@
 package examine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,6 +98,7 @@ type Config struct {
 	Custodians map[string]api.CustodianClient // by "office/custodian"; those not listed are not asked
 	Ledger     *replica.Replica               // the agency's own copy of the log
 	MaxAge     time.Duration                  // oldest checkpoint it works with: the charter's freshness
+	MaxProofs  int                            // bytes of the directory's proofs for one bundle, so that they leave room; 0: 64 MiB
 	Now        func() time.Time               // nil means time.Now
 	Progress   func(Progress)                 // told of each step; may be nil
 }
@@ -145,6 +147,7 @@ func newExaminer(config Config, c *Case) *examiner {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
+	config.MaxProofs = cmp.Or(config.MaxProofs, 64<<20)
 	if config.Progress == nil {
 		config.Progress = func(Progress) {}
 	}

@@ -20,10 +20,6 @@ import (
 // who enters a conversation.
 const directoryAge = 10 * time.Minute
 
-// maxProofs bounds the proofs of one bundle in bytes, so that people with long
-// histories leave room for what was said.
-const maxProofs = 64 << 20
-
 // whose asks the law's directory whose the keys are that signed what was opened. An
 // account of which it proves nothing is noted: the words are open all the same, and
 // asking again later costs no release.
@@ -38,7 +34,7 @@ func (x *examiner) whose(ctx context.Context) error {
 		if err == nil {
 			p, err = x.prover(ctx, log, account, devices[account])
 		}
-		if err == nil && size+len(p.Encode()) > maxProofs {
+		if err == nil && size+len(p.Encode()) > x.MaxProofs {
 			err = fmt.Errorf("examine: refused: the proofs before it have %d bytes already", size)
 		}
 		switch {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/note"
 
@@ -24,6 +26,7 @@ import (
 	"writ/engine"
 	"writ/examine"
 	"writ/ledger"
+	"writ/mls"
 	"writ/registry"
 	"writ/scribe"
 	"writ/warrant"
@@ -91,7 +94,8 @@ func TestR27WhoseKey(t *testing.T) {
 	if !r.KeysProven || len(opened.Accounts) != 2 || len(opened.Unproven) != 0 {
 		t.Fatalf("unproven %q, %v", r.Unproven, opened.Unproven)
 	}
-	s.revoke("ann")
+	further := s.revoke("ann")
+	s.must(further.AddDevice(ctx, "tablet", directory.DeviceKey(newKey(t)))) // no date of it is needed
 	opened, err = openOne(s.config(), s.authorise("ann", both))
 	s.must(err)
 	if k := s.checkBundle(opened).Compartments; !k[0].Key.Proven || !k[0].Key.Revoked || k[0].Key.RevokedBy == "" || k[1].Key.Revoked {
@@ -99,8 +103,18 @@ func TestR27WhoseKey(t *testing.T) {
 	}
 }
 
-// revoke takes an account's phone off its list, by the recovery key.
-func (s *story) revoke(account string) {
+func newKey(t testing.TB) mls.SignaturePublicKey {
+	t.Helper()
+	k, err := mls.GenerateSignatureKey(mls.X25519_CHACHA20POLY1305_SHA256_Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k.Public()
+}
+
+// revoke takes an account's phone off its list, by the recovery key, and returns the
+// device in its place.
+func (s *story) revoke(account string) *client.Device {
 	s.t.Helper()
 	files, err := client.OpenFiles(s.t.TempDir())
 	s.must(err)
@@ -108,6 +122,7 @@ func (s *story) revoke(account string) {
 	s.must(err)
 	id := directory.Identity{Account: account, Device: "phone-2"}
 	s.must(d.Recover(ctx, id, s.Charter.Hash(), directorytest.Recovery(account), directorytest.Recovery(account+" again").Public()))
+	return d
 }
 
 // With the directory away what opens is evidence without a proof of whose it is, and
@@ -149,6 +164,54 @@ func TestDirectoryAway(t *testing.T) {
 		if !bytes.Equal(release.Release, first.Releases[i].Release) {
 			t.Errorf("%s released anew", release.Custodian)
 		}
+	}
+}
+
+// asked is a directory that does something when it is asked.
+type asked struct {
+	api.DirectoryClient
+	look func() error
+}
+
+func (d asked) LookUp(ctx context.Context, q *api.LookUpRequest) (*api.LookUpResponse, error) {
+	if err := d.look(); err != nil {
+		return nil, err
+	}
+	return d.DirectoryClient.LookUp(ctx, q)
+}
+
+// A directory that is away is not waited for once for each account; who ends the
+// opening ends it; and proofs leave room for what was said.
+func TestAskingTheDirectory(t *testing.T) {
+	t.Parallel()
+	s := newStory(t, nil)
+	ann, ben := s.device("ann"), s.device("ben")
+	with, err := ann.Create(ctx, "ben")
+	s.must(err)
+	s.sync(ann, ben)
+	s.say(ann, with, "one")
+	s.say(ben, with, "two")
+	c := s.authorise("ann", func(w *warrant.Warrant) { w.Direction = warrant.SentAndReceived })
+	calls := 0
+	config := s.config()
+	config.Directory = asked{s.directory, func() error {
+		calls++
+		return connect.NewError(connect.CodeUnavailable, errors.New("away"))
+	}}
+	if opened, err := openOne(config, c); err != nil || len(opened.Unproven) != 2 || calls != 4 {
+		t.Errorf("away: asked %d times, %v", calls, err)
+	}
+	canceled, cancel := context.WithCancel(ctx)
+	config.Directory = asked{s.directory, func() error { cancel(); return canceled.Err() }}
+	if opening, err := examine.Open(canceled, config, c); opening != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("ended: %v", err)
+	}
+	whole, err := openOne(s.config(), c)
+	s.must(err)
+	config = s.config()
+	config.MaxProofs = len(whole.Accounts[0].Encode())
+	if opened, err := openOne(config, c); err != nil || len(opened.Accounts) != 1 || opened.Unproven["ben"] == nil {
+		t.Errorf("with room for one: %v", err)
 	}
 }
 
