@@ -378,6 +378,7 @@ func TestAgencyCallsACapsuleForged(t *testing.T) {
 		"the true ones and one more": append(slices.Clone(true1), [32]byte{3}),
 	} {
 		hidden := honest
+		hidden.Accounts = nil // nothing that any account said is left
 		hidden.Compartments = slices.Clone(honest.Compartments)
 		hidden.Compartments[0].Ratchet, hidden.Compartments[0].SenderData, hidden.Compartments[0].Shares = nil, nil, shares
 		if b, err := bundle.Build(hidden, w.Policy); err == nil {
