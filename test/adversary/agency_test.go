@@ -354,7 +354,7 @@ func TestMemberLooksForOpenings(t *testing.T) {
 	}
 }
 
-// TM-29: the agency opens a compartment whose words do not suit it, and says that its
+// TM-30: the agency opens a compartment whose words do not suit it, and says that its
 // capsule was forged: without shares, with those it got, with others.
 func TestAgencyCallsACapsuleForged(t *testing.T) {
 	t.Parallel()
