@@ -83,7 +83,7 @@ const (
 type DocketClient interface {
 	// Lodge hands in a warrant for approval.
 	Lodge(context.Context, *LodgeRequest) (*LodgeResponse, error)
-	// ListWarrants lists what is lodged, the newest last.
+	// ListWarrants lists what is lodged, the newest last, or finds a warrant.
 	ListWarrants(context.Context, *ListWarrantsRequest) (*ListWarrantsResponse, error)
 	// GetWarrant returns one warrant's envelope, approvals and entries.
 	GetWarrant(context.Context, *GetWarrantRequest) (*GetWarrantResponse, error)
@@ -253,7 +253,7 @@ func (c *docketClient) GivePart(ctx context.Context, req *GivePartRequest) (*Giv
 type DocketHandler interface {
 	// Lodge hands in a warrant for approval.
 	Lodge(context.Context, *LodgeRequest) (*LodgeResponse, error)
-	// ListWarrants lists what is lodged, the newest last.
+	// ListWarrants lists what is lodged, the newest last, or finds a warrant.
 	ListWarrants(context.Context, *ListWarrantsRequest) (*ListWarrantsResponse, error)
 	// GetWarrant returns one warrant's envelope, approvals and entries.
 	GetWarrant(context.Context, *GetWarrantRequest) (*GetWarrantResponse, error)

@@ -431,9 +431,12 @@ func (*LodgeResponse) Descriptor() ([]byte, []int) {
 	return file_docket_proto_rawDescGZIP(), []int{5}
 }
 
+// At most one of the fields is set: none lists from the first warrant on.
 type ListWarrantsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	After         uint64                 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"` // number of the last one seen
+	After         uint64                 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`   // number of the last one seen
+	Prefix        string                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`  // of the hash, in lower-case hexadecimal; lists at most 16, the least hash first
+	Newest        bool                   `protobuf:"varint,3,opt,name=newest,proto3" json:"newest,omitempty"` // lists the last one only
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -473,6 +476,20 @@ func (x *ListWarrantsRequest) GetAfter() uint64 {
 		return x.After
 	}
 	return 0
+}
+
+func (x *ListWarrantsRequest) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *ListWarrantsRequest) GetNewest() bool {
+	if x != nil {
+		return x.Newest
+	}
+	return false
 }
 
 type ListWarrantsResponse struct {
@@ -1170,9 +1187,11 @@ const file_docket_proto_rawDesc = "" +
 	"\tlodgement\x18\x02 \x01(\fR\tlodgement\x12\x1a\n" +
 	"\benvelope\x18\x03 \x01(\fR\benvelope\x12\x1c\n" +
 	"\tsignature\x18\x04 \x01(\fR\tsignature\"\x0f\n" +
-	"\rLodgeResponse\"+\n" +
+	"\rLodgeResponse\"[\n" +
 	"\x13ListWarrantsRequest\x12\x14\n" +
-	"\x05after\x18\x01 \x01(\x04R\x05after\"^\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x16\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x16\n" +
+	"\x06newest\x18\x03 \x01(\bR\x06newest\"^\n" +
 	"\x14ListWarrantsResponse\x122\n" +
 	"\bwarrants\x18\x01 \x03(\v2\x16.writ.v1.LodgedWarrantR\bwarrants\x12\x12\n" +
 	"\x04more\x18\x02 \x01(\bR\x04more\"\xdd\x01\n" +

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"slices"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -76,16 +77,16 @@ func (s *Server) acceptable(ctx context.Context, l *Lodgement) error {
 	return nil
 }
 
-// ListWarrants lists a page of what is lodged.
+// ListWarrants lists a page of what is lodged, or what a prefix of the hash names.
 func (h handler) ListWarrants(ctx context.Context, q *api.ListWarrantsRequest) (*api.ListWarrantsResponse, error) {
-	list, err := h.records.Scan(ctx, numbers, binary.BigEndian.AppendUint64(nil, q.After), page+1)
+	hashes, more, err := h.find(ctx, q)
 	if err != nil {
-		return nil, h.storeError(err)
+		return nil, err
 	}
-	out := &api.ListWarrantsResponse{More: len(list) > page}
+	out := &api.ListWarrantsResponse{More: more}
 	size := 0
-	for _, n := range list[:min(len(list), page)] {
-		r, stored, err := h.load(ctx, n.Value)
+	for _, hash := range hashes {
+		r, stored, err := h.load(ctx, hash)
 		if err != nil {
 			return nil, h.storeError(err)
 		}
@@ -93,9 +94,56 @@ func (h handler) ListWarrants(ctx context.Context, q *api.ListWarrantsRequest) (
 			out.More = true
 			break
 		}
-		out.Warrants = append(out.Warrants, r.message(n.Value))
+		out.Warrants = append(out.Warrants, r.message(hash))
 	}
 	return out, nil
+}
+
+// find returns the hashes of the warrants that a list is asked of, and whether there
+// are more.
+func (s *Server) find(ctx context.Context, q *api.ListWarrantsRequest) (hashes [][]byte, more bool, err error) {
+	switch {
+	case q.Newest:
+		last, err := s.records.Last(ctx, numbers)
+		if errors.Is(err, engine.ErrNotFound) {
+			return nil, false, nil
+		}
+		if err != nil {
+			return nil, false, s.storeError(err)
+		}
+		return [][]byte{last.Value}, false, nil
+	case q.Prefix != "":
+		return s.findPrefix(ctx, q.Prefix)
+	}
+	list, err := s.records.Scan(ctx, numbers, binary.BigEndian.AppendUint64(nil, q.After), page+1)
+	if err != nil {
+		return nil, false, s.storeError(err)
+	}
+	for _, n := range list[:min(len(list), page)] {
+		hashes = append(hashes, n.Value)
+	}
+	return hashes, len(list) > page, nil
+}
+
+// findPrefix returns the hashes that begin with a prefix, at most [maxNamed]. It reads
+// no other warrant but the one after them.
+func (s *Server) findPrefix(ctx context.Context, prefix string) (hashes [][]byte, more bool, err error) {
+	const before = 2 * (len(warrant.Hash{}) - 1) // digits, after which every such hash comes
+	start, err := hex.DecodeString((prefix + "0")[:min(len(prefix)+len(prefix)%2, before)])
+	if err != nil || len(prefix) > before+2 || strings.ToLower(prefix) != prefix {
+		return nil, false, fail(connect.CodeInvalidArgument, "the beginning of a hash, as the list prints it", "malformed: not a prefix of a hash")
+	}
+	list, err := s.records.Scan(ctx, warrants, start, maxNamed+1)
+	if err != nil {
+		return nil, false, s.storeError(err)
+	}
+	for _, r := range list {
+		if !strings.HasPrefix(hex.EncodeToString(r.Key), prefix) {
+			return hashes, false, nil
+		}
+		hashes = append(hashes, r.Key)
+	}
+	return hashes[:min(len(hashes), maxNamed)], len(hashes) > maxNamed, nil
 }
 
 // GetWarrant returns all there is of a warrant.

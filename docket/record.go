@@ -28,6 +28,7 @@ const (
 	maxLodged   = 512 // warrants of one agency within a day
 	maxRecord   = 8 << 20
 	page        = 256
+	maxNamed    = 16 // found by a prefix of their hash
 )
 
 // record is one warrant's state. Encoded: uint64 number || uint64 lodged ||

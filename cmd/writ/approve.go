@@ -237,24 +237,22 @@ const latest = "latest"
 // findWarrant returns the warrant that a word names: a prefix of its hash, or
 // [latest].
 func findWarrant(cmd *cobra.Command, docket api.DocketClient, prefix string) (h warrant.Hash, err error) {
-	list, err := listWarrants(cmd, docket)
+	q := &api.ListWarrantsRequest{Prefix: strings.ToLower(prefix)}
+	if prefix == latest {
+		q = &api.ListWarrantsRequest{Newest: true}
+	}
+	list, err := docket.ListWarrants(cmd.Context(), q)
 	if err != nil {
-		return h, err
+		return h, callError(err)
 	}
-	var found []string
-	for i, l := range list {
-		if prefix == latest && i == len(list)-1 || strings.HasPrefix(l.Warrant, strings.ToLower(prefix)) {
-			found = append(found, l.Warrant)
-		}
+	if n := len(list.Warrants); n != 1 || prefix == "" {
+		return h, usage(fmt.Errorf("%q names %d warrants", prefix, n), "writ warrant list prints them; a prefix of the hash is enough, latest is the newest")
 	}
-	if len(found) != 1 {
-		return h, usage(fmt.Errorf("%q names %d warrants", prefix, len(found)), "writ warrant list prints them; a prefix of the hash is enough, latest is the newest")
+	found := list.Warrants[0].WarrantHash
+	if len(found) != len(h) || prefix != latest && !strings.HasPrefix(hex.EncodeToString(found), q.Prefix) {
+		return h, fmt.Errorf("malformed: the docket names a warrant %x", found)
 	}
-	b, err := hex.DecodeString(found[0])
-	if err != nil || len(b) != len(h) {
-		return h, fmt.Errorf("malformed: the docket names a warrant %q", found[0])
-	}
-	return warrant.Hash(b), nil
+	return warrant.Hash(found), nil
 }
 
 func newWarrantShow() *cobra.Command {
