@@ -881,6 +881,7 @@ type ApproveResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	State         WarrantState           `protobuf:"varint,1,opt,name=state,proto3,enum=writ.v1.WarrantState" json:"state,omitempty"`
 	Missing       []string               `protobuf:"bytes,2,rep,name=missing,proto3" json:"missing,omitempty"` // offices that still lack approvers
+	Kept          bool                   `protobuf:"varint,3,opt,name=kept,proto3" json:"kept,omitempty"`      // goes into the entry; not if the office had approved enough before
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -927,6 +928,13 @@ func (x *ApproveResponse) GetMissing() []string {
 		return x.Missing
 	}
 	return nil
+}
+
+func (x *ApproveResponse) GetKept() bool {
+	if x != nil {
+		return x.Kept
+	}
+	return false
 }
 
 type PublishRequest struct {
@@ -1218,10 +1226,11 @@ const file_docket_proto_rawDesc = "" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\"O\n" +
 	"\x0eApproveRequest\x12!\n" +
 	"\fwarrant_hash\x18\x01 \x01(\fR\vwarrantHash\x12\x1a\n" +
-	"\bapproval\x18\x02 \x01(\fR\bapproval\"X\n" +
+	"\bapproval\x18\x02 \x01(\fR\bapproval\"l\n" +
 	"\x0fApproveResponse\x12+\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x15.writ.v1.WarrantStateR\x05state\x12\x18\n" +
-	"\amissing\x18\x02 \x03(\tR\amissing\"i\n" +
+	"\amissing\x18\x02 \x03(\tR\amissing\x12\x12\n" +
+	"\x04kept\x18\x03 \x01(\bR\x04kept\"i\n" +
 	"\x0ePublishRequest\x12\x16\n" +
 	"\x06agency\x18\x01 \x01(\tR\x06agency\x12!\n" +
 	"\fwarrant_hash\x18\x02 \x01(\fR\vwarrantHash\x12\x1c\n" +

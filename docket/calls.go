@@ -174,6 +174,7 @@ func (h handler) Approve(ctx context.Context, q *api.ApproveRequest) (*api.Appro
 	}
 	a := list[0]
 	var missing []string
+	var kept bool
 	r, err := h.change(ctx, q.WarrantHash, func(r *record) error {
 		l, err := ParseLodgement(r.lodgement)
 		if err != nil {
@@ -188,8 +189,9 @@ func (h handler) Approve(ctx context.Context, q *api.ApproveRequest) (*api.Appro
 		}
 		rules := c.WarrantRules(l.IsPrivileged())
 		at, again := slices.BinarySearchFunc(r.approvals, a, warrant.CompareApprovals)
+		kept = again
 		if !again && slices.Contains(rules.Missing(count(r.approvals)), a.Office) {
-			r.approvals = slices.Insert(r.approvals, at, a)
+			r.approvals, kept = slices.Insert(r.approvals, at, a), true
 		}
 		counted := count(r.approvals)
 		missing, r.approved = rules.Missing(counted), rules.Satisfied(counted)
@@ -199,7 +201,7 @@ func (h handler) Approve(ctx context.Context, q *api.ApproveRequest) (*api.Appro
 		return nil, err
 	}
 	h.config.Log.Info("approved", "warrant", hex.EncodeToString(q.WarrantHash), "office", a.Office)
-	return &api.ApproveResponse{State: r.state(), Missing: missing}, nil
+	return &api.ApproveResponse{State: r.state(), Missing: missing, Kept: kept}, nil
 }
 
 // count returns how many approvers of each office signed. The list holds each

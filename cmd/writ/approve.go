@@ -212,23 +212,33 @@ func (f approverFlags) read(cmd *cobra.Command, prefix string) (*opened, error) 
 	if err != nil {
 		return nil, fail(codeRefused, err, "the envelope is sealed to the approvers whom the charter names")
 	}
-	const nobody = "nobody should approve it; tell the docket's operator"
+	o := &opened{docket: client, key: key}
+	if o.warrant, o.public, err = readSalted(content, hash, r.Lodgement); err != nil {
+		return nil, fail(codeInvalid, err, "nobody should approve it; tell the docket's operator")
+	}
+	return o, nil
+}
+
+// readSalted reads what an envelope held: the warrant of a hash, and what the ledger will
+// say of it, which is computed here and has to be what is lodged. Only the offices are taken
+// from there: with others than the charter's no entry counts.
+func readSalted(content []byte, h warrant.Hash, lodgement []byte) (*warrant.Warrant, warrant.Public, error) {
 	w, salt, err := warrant.ParseSalted(content)
 	if err != nil {
-		return nil, fail(codeInvalid, err, nobody)
+		return nil, warrant.Public{}, err
 	}
-	if w.Hash() != hash {
-		return nil, fail(codeInvalid, errors.New("the envelope holds another warrant than the docket says"), nobody)
+	if w.Hash() != h {
+		return nil, warrant.Public{}, errors.New("the envelope holds another warrant than the docket says")
 	}
-	lodged, err := docket.ParseLodgement(r.Lodgement)
+	lodged, err := docket.ParseLodgement(lodgement)
 	if err != nil {
-		return nil, fail(codeInvalid, err, nobody)
+		return nil, warrant.Public{}, err
 	}
 	public := w.PublicBy(salt, lodged.Offices)
 	if field := lodged.Differs(public); field != "" {
-		return nil, fail(codeInvalid, fmt.Errorf("what the docket would publish is not this warrant: %s differs", field), nobody)
+		return nil, warrant.Public{}, fmt.Errorf("what the docket would publish is not this warrant: %s differs", field)
 	}
-	return &opened{client, key, w, public}, nil
+	return w, public, nil
 }
 
 // latest names the warrant that was lodged last.
@@ -281,9 +291,11 @@ func newWarrantApprove() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "approve HASH|latest --key APPROVER.key",
 		Short: "Read a lodged warrant and approve it",
-		Long: `Approve shows the warrant in plain words, asks, and then signs it with the
-approver's key. --yes doesn't ask. There is nothing to undo an approval. HASH is
-the warrant's hash or a prefix of it; latest is the one that was lodged last.`,
+		Long: `Approve shows the warrant in plain words, asks, and then signs what the ledger
+will show of it with the approver's key. --yes doesn't ask. There is nothing to
+undo an approval, and the ledger shows office, name and key of who approved, but
+no more of an office than the charter asks for. HASH is the warrant's hash or a
+prefix of it; latest is the one that was lodged last.`,
 		Args: cobra.ExactArgs(1),
 	}
 	f := newApproverFlags(cmd)
@@ -342,9 +354,12 @@ func (o *opened) approve(cmd *cobra.Command) error {
 		return err
 	}
 	h := o.warrant.Hash()
-	result := map[string]any{"warrant": hex.EncodeToString(h[:]), "state": stateWord(r.State), "missing": append([]string{}, r.Missing...)}
+	result := map[string]any{"warrant": hex.EncodeToString(h[:]), "state": stateWord(r.State), "missing": append([]string{}, r.Missing...), "kept": r.Kept}
 	return show(cmd, result, func(w io.Writer) {
 		fmt.Fprintf(w, "approved by %s/%s; the warrant is %s\n", o.key.Office, o.key.Name, stateWord(r.State))
+		if !r.Kept {
+			fmt.Fprintf(w, "%s had approved enough before: the ledger won't show this approval\n", o.key.Office)
+		}
 		if len(r.Missing) > 0 {
 			fmt.Fprintf(w, "still missing: %s\n", strings.Join(r.Missing, ", "))
 		}
