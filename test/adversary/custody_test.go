@@ -4,17 +4,13 @@ import (
 	"bytes"
 	"crypto/hpke"
 	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"filippo.io/age"
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"writ/api"
@@ -251,12 +247,7 @@ func serve(t *testing.T, h http.Handler) api.CustodianDeskClient {
 // private key of a public one.
 func holdsKey(t testing.TB, dir string, public []byte) bool {
 	t.Helper()
-	identity := must(age.NewScryptIdentity(testlaw.Passphrase))
-	r, err := age.Decrypt(bytes.NewReader(must(os.ReadFile(filepath.Join(dir, "keys.age")))), identity)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain := must(io.ReadAll(r))
+	plain := keyFile(t, dir)
 	for i := range len(plain) - 31 {
 		if k, err := hpke.MLKEM768X25519().NewPrivateKey(plain[i : i+32]); err == nil && bytes.Equal(k.PublicKey().Bytes(), public) {
 			return true
@@ -273,8 +264,7 @@ func TestStolenCustodian(t *testing.T) {
 	s := speak(t, w, true)
 	opened := w.Open(s.c)
 	c := w.Custodians[0]
-	identity := must(age.NewScryptIdentity(testlaw.Passphrase))
-	plain := must(io.ReadAll(must(age.Decrypt(bytes.NewReader(must(os.ReadFile(filepath.Join(c.Dir, "keys.age")))), identity))))
+	plain := keyFile(t, c.Dir)
 	h, hash := s.c.Warrant.Hash(), capsule.HashOf(s.capsule)
 	secrets := map[string][]byte{"the subject": []byte("\x03ann"), "the grounds": []byte(s.c.Warrant.Necessity), "the salt": s.c.Salt[:],
 		"the conversation": s.id[:], "the capsule": s.capsule[:64], "its hash": hash[:], "the warrant's hash": h[:], "the ratchet secret": opened.Compartments[0].Ratchet}

@@ -3,20 +3,16 @@ package adversary
 import (
 	"bytes"
 	"crypto/ed25519"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"connectrpc.com/connect"
 
 	"writ/api"
 	"writ/bundle"
-	"writ/charter"
 	"writ/examine"
 	"writ/internal/testenv"
 	"writ/ledger"
 	"writ/reading"
-	"writ/replica"
 	"writ/unseal"
 	"writ/warrant"
 )
@@ -52,10 +48,7 @@ func newEvidence(t *testing.T) *evidence {
 	opened := e.Open(e.c)
 	e.plain = must(bundle.Build(testenv.Contents(opened), e.Policy))
 	e.file, e.kept = e.seal(opened, e.c.Warrant.Readers)
-	ledgerCopy := must(replica.Open(ctx, replica.Config{Path: filepath.Join(t.TempDir(), "ledger.db"), URL: e.Ledger, Policy: e.Policy,
-		Charters: []charter.Hash{e.Charter.Hash()}, MaxAge: time.Minute}))
-	t.Cleanup(func() { ledgerCopy.Close() })
-	e.config = reading.Config{Ledger: ledgerCopy, Docket: e.Agency.Docket}
+	e.config = reading.Config{Ledger: e.Replica(), Docket: e.Agency.Docket}
 	return e
 }
 
