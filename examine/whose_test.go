@@ -74,6 +74,19 @@ func realDirectory(t testing.TB) (api.DirectoryClient, charter.Directory) {
 	return api.NewDirectoryClient(http.DefaultClient, srv.URL), charter.Directory{Policy: policy.String(), VRF: [32]byte(labels.Public().Bytes())}
 }
 
+// talk lets ann say one and ben two.
+func (s *story) talk() {
+	s.t.Helper()
+	ann, ben := s.device("ann"), s.device("ben")
+	with, err := ann.Create(ctx, "ben")
+	s.must(err)
+	s.sync(ann, ben)
+	s.say(ann, with, "one")
+	s.say(ben, with, "two")
+}
+
+func both(w *warrant.Warrant) { w.Direction = warrant.SentAndReceived }
+
 // R27: the whole line on real services, the directory among them. What a device says
 // is proven to be its person's, also after the person revoked it.
 func TestR27WhoseKey(t *testing.T) {
@@ -81,13 +94,7 @@ func TestR27WhoseKey(t *testing.T) {
 	real, law := realDirectory(t)
 	s := newStory(t, func(c *charter.Charter) { c.Directory = law })
 	s.directory = real
-	ann, ben := s.device("ann"), s.device("ben")
-	with, err := ann.Create(ctx, "ben")
-	s.must(err)
-	s.sync(ann, ben)
-	s.say(ann, with, "one")
-	s.say(ben, with, "two")
-	both := func(w *warrant.Warrant) { w.Direction = warrant.SentAndReceived }
+	s.talk()
 	opened, err := openOne(s.config(), s.authorise("ann", both))
 	s.must(err)
 	r := s.checkBundle(opened, "one", "two", "proven to be that device's")
@@ -130,13 +137,8 @@ func (s *story) revoke(account string) *client.Device {
 func TestDirectoryAway(t *testing.T) {
 	t.Parallel()
 	s := newStory(t, nil)
-	ann, ben := s.device("ann"), s.device("ben")
-	with, err := ann.Create(ctx, "ben")
-	s.must(err)
-	s.sync(ann, ben)
-	s.say(ann, with, "one")
-	s.say(ben, with, "two")
-	c := s.authorise("ann", func(w *warrant.Warrant) { w.Direction = warrant.SentAndReceived })
+	s.talk()
+	c := s.authorise("ann", both)
 	nobody := s.config()
 	nobody.Directory = nil
 	away := s.config()
@@ -185,13 +187,8 @@ func (d asked) LookUp(ctx context.Context, q *api.LookUpRequest) (*api.LookUpRes
 func TestAskingTheDirectory(t *testing.T) {
 	t.Parallel()
 	s := newStory(t, nil)
-	ann, ben := s.device("ann"), s.device("ben")
-	with, err := ann.Create(ctx, "ben")
-	s.must(err)
-	s.sync(ann, ben)
-	s.say(ann, with, "one")
-	s.say(ben, with, "two")
-	c := s.authorise("ann", func(w *warrant.Warrant) { w.Direction = warrant.SentAndReceived })
+	s.talk()
+	c := s.authorise("ann", both)
 	calls := 0
 	config := s.config()
 	config.Directory = asked{s.directory, func() error {
@@ -220,13 +217,8 @@ func TestHostileDirectory(t *testing.T) {
 	t.Parallel()
 	s := newStory(t, nil)
 	d := s.directory.(*directorytest.Directory)
-	ann, ben := s.device("ann"), s.device("ben")
-	with, err := ann.Create(ctx, "ben")
-	s.must(err)
-	s.sync(ann, ben)
-	s.say(ann, with, "one")
-	s.say(ben, with, "two")
-	c := s.authorise("ann", func(w *warrant.Warrant) { w.Direction = warrant.SentAndReceived })
+	s.talk()
+	c := s.authorise("ann", both)
 	bens := d.Proof("ben")
 	for name, lie := range map[string]func(out *api.LookUpResponse){
 		"another's look-up": func(out *api.LookUpResponse) { out.Lookups[0] = bens.Lookup },
