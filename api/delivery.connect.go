@@ -61,6 +61,8 @@ const (
 const (
 	// DeliveryRegisterProcedure is the fully-qualified name of the Delivery's Register RPC.
 	DeliveryRegisterProcedure = "/writ.v1.Delivery/Register"
+	// DeliveryDropDevicesProcedure is the fully-qualified name of the Delivery's DropDevices RPC.
+	DeliveryDropDevicesProcedure = "/writ.v1.Delivery/DropDevices"
 	// DeliveryChallengeProcedure is the fully-qualified name of the Delivery's Challenge RPC.
 	DeliveryChallengeProcedure = "/writ.v1.Delivery/Challenge"
 	// DeliveryLoginProcedure is the fully-qualified name of the Delivery's Login RPC.
@@ -104,6 +106,9 @@ type DeliveryClient interface {
 	// further one must be vouched for by a device of the account. Repeating a
 	// registration that succeeded succeeds.
 	Register(context.Context, *RegisterRequest) (*RegisterResponse, error)
+	// DropDevices ends the sessions of the devices that the account's statements dropped:
+	// they log in no more. Any device of the account may show the statements.
+	DropDevices(context.Context, *DropDevicesRequest) (*DropDevicesResponse, error)
 	// Challenge and Login open a session: the device signs the challenge.
 	Challenge(context.Context, *ChallengeRequest) (*ChallengeResponse, error)
 	Login(context.Context, *LoginRequest) (*LoginResponse, error)
@@ -167,6 +172,12 @@ func NewDeliveryClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			httpClient,
 			baseURL+DeliveryRegisterProcedure,
 			connect.WithSchema(deliveryMethods.ByName("Register")),
+			connect.WithClientOptions(opts...),
+		),
+		dropDevices: connect.NewClient[DropDevicesRequest, DropDevicesResponse](
+			httpClient,
+			baseURL+DeliveryDropDevicesProcedure,
+			connect.WithSchema(deliveryMethods.ByName("DropDevices")),
 			connect.WithClientOptions(opts...),
 		),
 		challenge: connect.NewClient[ChallengeRequest, ChallengeResponse](
@@ -271,6 +282,7 @@ func NewDeliveryClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 // deliveryClient implements DeliveryClient.
 type deliveryClient struct {
 	register           *connect.Client[RegisterRequest, RegisterResponse]
+	dropDevices        *connect.Client[DropDevicesRequest, DropDevicesResponse]
 	challenge          *connect.Client[ChallengeRequest, ChallengeResponse]
 	login              *connect.Client[LoginRequest, LoginResponse]
 	devices            *connect.Client[DevicesRequest, DevicesResponse]
@@ -292,6 +304,15 @@ type deliveryClient struct {
 // Register calls writ.v1.Delivery.Register.
 func (c *deliveryClient) Register(ctx context.Context, req *RegisterRequest) (*RegisterResponse, error) {
 	response, err := c.register.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DropDevices calls writ.v1.Delivery.DropDevices.
+func (c *deliveryClient) DropDevices(ctx context.Context, req *DropDevicesRequest) (*DropDevicesResponse, error) {
+	response, err := c.dropDevices.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -444,6 +465,9 @@ type DeliveryHandler interface {
 	// further one must be vouched for by a device of the account. Repeating a
 	// registration that succeeded succeeds.
 	Register(context.Context, *RegisterRequest) (*RegisterResponse, error)
+	// DropDevices ends the sessions of the devices that the account's statements dropped:
+	// they log in no more. Any device of the account may show the statements.
+	DropDevices(context.Context, *DropDevicesRequest) (*DropDevicesResponse, error)
 	// Challenge and Login open a session: the device signs the challenge.
 	Challenge(context.Context, *ChallengeRequest) (*ChallengeResponse, error)
 	Login(context.Context, *LoginRequest) (*LoginResponse, error)
@@ -503,6 +527,12 @@ func NewDeliveryHandler(svc DeliveryHandler, opts ...connect.HandlerOption) (str
 		DeliveryRegisterProcedure,
 		svc.Register,
 		connect.WithSchema(deliveryMethods.ByName("Register")),
+		connect.WithHandlerOptions(opts...),
+	)
+	deliveryDropDevicesHandler := connect.NewUnaryHandlerSimple(
+		DeliveryDropDevicesProcedure,
+		svc.DropDevices,
+		connect.WithSchema(deliveryMethods.ByName("DropDevices")),
 		connect.WithHandlerOptions(opts...),
 	)
 	deliveryChallengeHandler := connect.NewUnaryHandlerSimple(
@@ -605,6 +635,8 @@ func NewDeliveryHandler(svc DeliveryHandler, opts ...connect.HandlerOption) (str
 		switch r.URL.Path {
 		case DeliveryRegisterProcedure:
 			deliveryRegisterHandler.ServeHTTP(w, r)
+		case DeliveryDropDevicesProcedure:
+			deliveryDropDevicesHandler.ServeHTTP(w, r)
 		case DeliveryChallengeProcedure:
 			deliveryChallengeHandler.ServeHTTP(w, r)
 		case DeliveryLoginProcedure:
@@ -648,6 +680,10 @@ type UnimplementedDeliveryHandler struct{}
 
 func (UnimplementedDeliveryHandler) Register(context.Context, *RegisterRequest) (*RegisterResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("writ.v1.Delivery.Register is not implemented"))
+}
+
+func (UnimplementedDeliveryHandler) DropDevices(context.Context, *DropDevicesRequest) (*DropDevicesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("writ.v1.Delivery.DropDevices is not implemented"))
 }
 
 func (UnimplementedDeliveryHandler) Challenge(context.Context, *ChallengeRequest) (*ChallengeResponse, error) {

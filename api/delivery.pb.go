@@ -178,6 +178,94 @@ func (x *Hint) GetLaw() []byte {
 	return nil
 }
 
+type DropDevicesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Statements    [][]byte               `protobuf:"bytes,1,rep,name=statements,proto3" json:"statements,omitempty"` // all of the caller's account, from version 1
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropDevicesRequest) Reset() {
+	*x = DropDevicesRequest{}
+	mi := &file_delivery_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropDevicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropDevicesRequest) ProtoMessage() {}
+
+func (x *DropDevicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_delivery_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropDevicesRequest.ProtoReflect.Descriptor instead.
+func (*DropDevicesRequest) Descriptor() ([]byte, []int) {
+	return file_delivery_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *DropDevicesRequest) GetStatements() [][]byte {
+	if x != nil {
+		return x.Statements
+	}
+	return nil
+}
+
+type DropDevicesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Devices       []string               `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"` // that were registered here and are dropped now
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropDevicesResponse) Reset() {
+	*x = DropDevicesResponse{}
+	mi := &file_delivery_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropDevicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropDevicesResponse) ProtoMessage() {}
+
+func (x *DropDevicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_delivery_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropDevicesResponse.ProtoReflect.Descriptor instead.
+func (*DropDevicesResponse) Descriptor() ([]byte, []int) {
+	return file_delivery_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *DropDevicesResponse) GetDevices() []string {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
 type RegisterRequest struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	Account      string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
@@ -195,7 +283,7 @@ type RegisterRequest struct {
 
 func (x *RegisterRequest) Reset() {
 	*x = RegisterRequest{}
-	mi := &file_delivery_proto_msgTypes[1]
+	mi := &file_delivery_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -207,7 +295,7 @@ func (x *RegisterRequest) String() string {
 func (*RegisterRequest) ProtoMessage() {}
 
 func (x *RegisterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[1]
+	mi := &file_delivery_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -220,7 +308,7 @@ func (x *RegisterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterRequest.ProtoReflect.Descriptor instead.
 func (*RegisterRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{1}
+	return file_delivery_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *RegisterRequest) GetAccount() string {
@@ -266,7 +354,7 @@ type RegisterResponse struct {
 
 func (x *RegisterResponse) Reset() {
 	*x = RegisterResponse{}
-	mi := &file_delivery_proto_msgTypes[2]
+	mi := &file_delivery_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -278,7 +366,7 @@ func (x *RegisterResponse) String() string {
 func (*RegisterResponse) ProtoMessage() {}
 
 func (x *RegisterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[2]
+	mi := &file_delivery_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -291,7 +379,7 @@ func (x *RegisterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterResponse.ProtoReflect.Descriptor instead.
 func (*RegisterResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{2}
+	return file_delivery_proto_rawDescGZIP(), []int{4}
 }
 
 type ChallengeRequest struct {
@@ -304,7 +392,7 @@ type ChallengeRequest struct {
 
 func (x *ChallengeRequest) Reset() {
 	*x = ChallengeRequest{}
-	mi := &file_delivery_proto_msgTypes[3]
+	mi := &file_delivery_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -316,7 +404,7 @@ func (x *ChallengeRequest) String() string {
 func (*ChallengeRequest) ProtoMessage() {}
 
 func (x *ChallengeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[3]
+	mi := &file_delivery_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -329,7 +417,7 @@ func (x *ChallengeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChallengeRequest.ProtoReflect.Descriptor instead.
 func (*ChallengeRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{3}
+	return file_delivery_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ChallengeRequest) GetAccount() string {
@@ -355,7 +443,7 @@ type ChallengeResponse struct {
 
 func (x *ChallengeResponse) Reset() {
 	*x = ChallengeResponse{}
-	mi := &file_delivery_proto_msgTypes[4]
+	mi := &file_delivery_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -367,7 +455,7 @@ func (x *ChallengeResponse) String() string {
 func (*ChallengeResponse) ProtoMessage() {}
 
 func (x *ChallengeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[4]
+	mi := &file_delivery_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -380,7 +468,7 @@ func (x *ChallengeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChallengeResponse.ProtoReflect.Descriptor instead.
 func (*ChallengeResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{4}
+	return file_delivery_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ChallengeResponse) GetChallenge() []byte {
@@ -405,7 +493,7 @@ type LoginRequest struct {
 
 func (x *LoginRequest) Reset() {
 	*x = LoginRequest{}
-	mi := &file_delivery_proto_msgTypes[5]
+	mi := &file_delivery_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -417,7 +505,7 @@ func (x *LoginRequest) String() string {
 func (*LoginRequest) ProtoMessage() {}
 
 func (x *LoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[5]
+	mi := &file_delivery_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -430,7 +518,7 @@ func (x *LoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginRequest.ProtoReflect.Descriptor instead.
 func (*LoginRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{5}
+	return file_delivery_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *LoginRequest) GetAccount() string {
@@ -472,7 +560,7 @@ type LoginResponse struct {
 
 func (x *LoginResponse) Reset() {
 	*x = LoginResponse{}
-	mi := &file_delivery_proto_msgTypes[6]
+	mi := &file_delivery_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -484,7 +572,7 @@ func (x *LoginResponse) String() string {
 func (*LoginResponse) ProtoMessage() {}
 
 func (x *LoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[6]
+	mi := &file_delivery_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -497,7 +585,7 @@ func (x *LoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginResponse.ProtoReflect.Descriptor instead.
 func (*LoginResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{6}
+	return file_delivery_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LoginResponse) GetToken() string {
@@ -530,7 +618,7 @@ type DevicesRequest struct {
 
 func (x *DevicesRequest) Reset() {
 	*x = DevicesRequest{}
-	mi := &file_delivery_proto_msgTypes[7]
+	mi := &file_delivery_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -542,7 +630,7 @@ func (x *DevicesRequest) String() string {
 func (*DevicesRequest) ProtoMessage() {}
 
 func (x *DevicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[7]
+	mi := &file_delivery_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -555,7 +643,7 @@ func (x *DevicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DevicesRequest.ProtoReflect.Descriptor instead.
 func (*DevicesRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{7}
+	return file_delivery_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DevicesRequest) GetAccount() string {
@@ -574,7 +662,7 @@ type DevicesResponse struct {
 
 func (x *DevicesResponse) Reset() {
 	*x = DevicesResponse{}
-	mi := &file_delivery_proto_msgTypes[8]
+	mi := &file_delivery_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -586,7 +674,7 @@ func (x *DevicesResponse) String() string {
 func (*DevicesResponse) ProtoMessage() {}
 
 func (x *DevicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[8]
+	mi := &file_delivery_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -599,7 +687,7 @@ func (x *DevicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DevicesResponse.ProtoReflect.Descriptor instead.
 func (*DevicesResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{8}
+	return file_delivery_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DevicesResponse) GetDevices() []*RegisteredDevice {
@@ -619,7 +707,7 @@ type RegisteredDevice struct {
 
 func (x *RegisteredDevice) Reset() {
 	*x = RegisteredDevice{}
-	mi := &file_delivery_proto_msgTypes[9]
+	mi := &file_delivery_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +719,7 @@ func (x *RegisteredDevice) String() string {
 func (*RegisteredDevice) ProtoMessage() {}
 
 func (x *RegisteredDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[9]
+	mi := &file_delivery_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -644,7 +732,7 @@ func (x *RegisteredDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisteredDevice.ProtoReflect.Descriptor instead.
 func (*RegisteredDevice) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{9}
+	return file_delivery_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RegisteredDevice) GetDevice() string {
@@ -670,7 +758,7 @@ type PublishKeyPackagesRequest struct {
 
 func (x *PublishKeyPackagesRequest) Reset() {
 	*x = PublishKeyPackagesRequest{}
-	mi := &file_delivery_proto_msgTypes[10]
+	mi := &file_delivery_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +770,7 @@ func (x *PublishKeyPackagesRequest) String() string {
 func (*PublishKeyPackagesRequest) ProtoMessage() {}
 
 func (x *PublishKeyPackagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[10]
+	mi := &file_delivery_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +783,7 @@ func (x *PublishKeyPackagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishKeyPackagesRequest.ProtoReflect.Descriptor instead.
 func (*PublishKeyPackagesRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{10}
+	return file_delivery_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PublishKeyPackagesRequest) GetKeyPackages() [][]byte {
@@ -714,7 +802,7 @@ type PublishKeyPackagesResponse struct {
 
 func (x *PublishKeyPackagesResponse) Reset() {
 	*x = PublishKeyPackagesResponse{}
-	mi := &file_delivery_proto_msgTypes[11]
+	mi := &file_delivery_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +814,7 @@ func (x *PublishKeyPackagesResponse) String() string {
 func (*PublishKeyPackagesResponse) ProtoMessage() {}
 
 func (x *PublishKeyPackagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[11]
+	mi := &file_delivery_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +827,7 @@ func (x *PublishKeyPackagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishKeyPackagesResponse.ProtoReflect.Descriptor instead.
 func (*PublishKeyPackagesResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{11}
+	return file_delivery_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PublishKeyPackagesResponse) GetStock() uint32 {
@@ -760,7 +848,7 @@ type TakeKeyPackagesRequest struct {
 
 func (x *TakeKeyPackagesRequest) Reset() {
 	*x = TakeKeyPackagesRequest{}
-	mi := &file_delivery_proto_msgTypes[12]
+	mi := &file_delivery_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -772,7 +860,7 @@ func (x *TakeKeyPackagesRequest) String() string {
 func (*TakeKeyPackagesRequest) ProtoMessage() {}
 
 func (x *TakeKeyPackagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[12]
+	mi := &file_delivery_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -785,7 +873,7 @@ func (x *TakeKeyPackagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeKeyPackagesRequest.ProtoReflect.Descriptor instead.
 func (*TakeKeyPackagesRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{12}
+	return file_delivery_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TakeKeyPackagesRequest) GetAccount() string {
@@ -819,7 +907,7 @@ type TakeKeyPackagesResponse struct {
 
 func (x *TakeKeyPackagesResponse) Reset() {
 	*x = TakeKeyPackagesResponse{}
-	mi := &file_delivery_proto_msgTypes[13]
+	mi := &file_delivery_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -831,7 +919,7 @@ func (x *TakeKeyPackagesResponse) String() string {
 func (*TakeKeyPackagesResponse) ProtoMessage() {}
 
 func (x *TakeKeyPackagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[13]
+	mi := &file_delivery_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -844,7 +932,7 @@ func (x *TakeKeyPackagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeKeyPackagesResponse.ProtoReflect.Descriptor instead.
 func (*TakeKeyPackagesResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{13}
+	return file_delivery_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TakeKeyPackagesResponse) GetKeyPackages() []*DeviceKeyPackage {
@@ -871,7 +959,7 @@ type DeviceKeyPackage struct {
 
 func (x *DeviceKeyPackage) Reset() {
 	*x = DeviceKeyPackage{}
-	mi := &file_delivery_proto_msgTypes[14]
+	mi := &file_delivery_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -883,7 +971,7 @@ func (x *DeviceKeyPackage) String() string {
 func (*DeviceKeyPackage) ProtoMessage() {}
 
 func (x *DeviceKeyPackage) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[14]
+	mi := &file_delivery_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -896,7 +984,7 @@ func (x *DeviceKeyPackage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceKeyPackage.ProtoReflect.Descriptor instead.
 func (*DeviceKeyPackage) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{14}
+	return file_delivery_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeviceKeyPackage) GetDevice() string {
@@ -925,7 +1013,7 @@ type CreateConversationRequest struct {
 
 func (x *CreateConversationRequest) Reset() {
 	*x = CreateConversationRequest{}
-	mi := &file_delivery_proto_msgTypes[15]
+	mi := &file_delivery_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -937,7 +1025,7 @@ func (x *CreateConversationRequest) String() string {
 func (*CreateConversationRequest) ProtoMessage() {}
 
 func (x *CreateConversationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[15]
+	mi := &file_delivery_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -950,7 +1038,7 @@ func (x *CreateConversationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateConversationRequest.ProtoReflect.Descriptor instead.
 func (*CreateConversationRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{15}
+	return file_delivery_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateConversationRequest) GetGroupInfo() []byte {
@@ -969,7 +1057,7 @@ type CreateConversationResponse struct {
 
 func (x *CreateConversationResponse) Reset() {
 	*x = CreateConversationResponse{}
-	mi := &file_delivery_proto_msgTypes[16]
+	mi := &file_delivery_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1069,7 @@ func (x *CreateConversationResponse) String() string {
 func (*CreateConversationResponse) ProtoMessage() {}
 
 func (x *CreateConversationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[16]
+	mi := &file_delivery_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,7 +1082,7 @@ func (x *CreateConversationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateConversationResponse.ProtoReflect.Descriptor instead.
 func (*CreateConversationResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{16}
+	return file_delivery_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CreateConversationResponse) GetConversation() []byte {
@@ -1021,7 +1109,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_delivery_proto_msgTypes[17]
+	mi := &file_delivery_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1033,7 +1121,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[17]
+	mi := &file_delivery_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1046,7 +1134,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{17}
+	return file_delivery_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Message) GetConversation() []byte {
@@ -1124,7 +1212,7 @@ type AppendRequest struct {
 
 func (x *AppendRequest) Reset() {
 	*x = AppendRequest{}
-	mi := &file_delivery_proto_msgTypes[18]
+	mi := &file_delivery_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1136,7 +1224,7 @@ func (x *AppendRequest) String() string {
 func (*AppendRequest) ProtoMessage() {}
 
 func (x *AppendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[18]
+	mi := &file_delivery_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1149,7 +1237,7 @@ func (x *AppendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendRequest.ProtoReflect.Descriptor instead.
 func (*AppendRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{18}
+	return file_delivery_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AppendRequest) GetConversation() []byte {
@@ -1189,7 +1277,7 @@ type AppendResponse struct {
 
 func (x *AppendResponse) Reset() {
 	*x = AppendResponse{}
-	mi := &file_delivery_proto_msgTypes[19]
+	mi := &file_delivery_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1201,7 +1289,7 @@ func (x *AppendResponse) String() string {
 func (*AppendResponse) ProtoMessage() {}
 
 func (x *AppendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[19]
+	mi := &file_delivery_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1214,7 +1302,7 @@ func (x *AppendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendResponse.ProtoReflect.Descriptor instead.
 func (*AppendResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{19}
+	return file_delivery_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AppendResponse) GetSeq() uint64 {
@@ -1235,7 +1323,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_delivery_proto_msgTypes[20]
+	mi := &file_delivery_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1335,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[20]
+	mi := &file_delivery_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1260,7 +1348,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{20}
+	return file_delivery_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ProposeRequest) GetConversation() []byte {
@@ -1293,7 +1381,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_delivery_proto_msgTypes[21]
+	mi := &file_delivery_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1305,7 +1393,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[21]
+	mi := &file_delivery_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,7 +1406,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{21}
+	return file_delivery_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ProposeResponse) GetSeq() uint64 {
@@ -1340,7 +1428,7 @@ type CommitRequest struct {
 
 func (x *CommitRequest) Reset() {
 	*x = CommitRequest{}
-	mi := &file_delivery_proto_msgTypes[22]
+	mi := &file_delivery_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1440,7 @@ func (x *CommitRequest) String() string {
 func (*CommitRequest) ProtoMessage() {}
 
 func (x *CommitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[22]
+	mi := &file_delivery_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1453,7 @@ func (x *CommitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitRequest.ProtoReflect.Descriptor instead.
 func (*CommitRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{22}
+	return file_delivery_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CommitRequest) GetConversation() []byte {
@@ -1406,7 +1494,7 @@ type CommitResponse struct {
 
 func (x *CommitResponse) Reset() {
 	*x = CommitResponse{}
-	mi := &file_delivery_proto_msgTypes[23]
+	mi := &file_delivery_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1506,7 @@ func (x *CommitResponse) String() string {
 func (*CommitResponse) ProtoMessage() {}
 
 func (x *CommitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[23]
+	mi := &file_delivery_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1519,7 @@ func (x *CommitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitResponse.ProtoReflect.Descriptor instead.
 func (*CommitResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{23}
+	return file_delivery_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CommitResponse) GetSeq() uint64 {
@@ -1457,7 +1545,7 @@ type PutCapsuleRequest struct {
 
 func (x *PutCapsuleRequest) Reset() {
 	*x = PutCapsuleRequest{}
-	mi := &file_delivery_proto_msgTypes[24]
+	mi := &file_delivery_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1557,7 @@ func (x *PutCapsuleRequest) String() string {
 func (*PutCapsuleRequest) ProtoMessage() {}
 
 func (x *PutCapsuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[24]
+	mi := &file_delivery_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1570,7 @@ func (x *PutCapsuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutCapsuleRequest.ProtoReflect.Descriptor instead.
 func (*PutCapsuleRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{24}
+	return file_delivery_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PutCapsuleRequest) GetCapsule() []byte {
@@ -1501,7 +1589,7 @@ type PutCapsuleResponse struct {
 
 func (x *PutCapsuleResponse) Reset() {
 	*x = PutCapsuleResponse{}
-	mi := &file_delivery_proto_msgTypes[25]
+	mi := &file_delivery_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +1601,7 @@ func (x *PutCapsuleResponse) String() string {
 func (*PutCapsuleResponse) ProtoMessage() {}
 
 func (x *PutCapsuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[25]
+	mi := &file_delivery_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +1614,7 @@ func (x *PutCapsuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutCapsuleResponse.ProtoReflect.Descriptor instead.
 func (*PutCapsuleResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{25}
+	return file_delivery_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PutCapsuleResponse) GetHash() []byte {
@@ -1547,7 +1635,7 @@ type GetCapsulesRequest struct {
 
 func (x *GetCapsulesRequest) Reset() {
 	*x = GetCapsulesRequest{}
-	mi := &file_delivery_proto_msgTypes[26]
+	mi := &file_delivery_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +1647,7 @@ func (x *GetCapsulesRequest) String() string {
 func (*GetCapsulesRequest) ProtoMessage() {}
 
 func (x *GetCapsulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[26]
+	mi := &file_delivery_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,7 +1660,7 @@ func (x *GetCapsulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCapsulesRequest.ProtoReflect.Descriptor instead.
 func (*GetCapsulesRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{26}
+	return file_delivery_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetCapsulesRequest) GetConversation() []byte {
@@ -1605,7 +1693,7 @@ type GetCapsulesResponse struct {
 
 func (x *GetCapsulesResponse) Reset() {
 	*x = GetCapsulesResponse{}
-	mi := &file_delivery_proto_msgTypes[27]
+	mi := &file_delivery_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1617,7 +1705,7 @@ func (x *GetCapsulesResponse) String() string {
 func (*GetCapsulesResponse) ProtoMessage() {}
 
 func (x *GetCapsulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[27]
+	mi := &file_delivery_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1630,7 +1718,7 @@ func (x *GetCapsulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCapsulesResponse.ProtoReflect.Descriptor instead.
 func (*GetCapsulesResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{27}
+	return file_delivery_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetCapsulesResponse) GetCapsules() [][]byte {
@@ -1651,7 +1739,7 @@ type ReadRequest struct {
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_delivery_proto_msgTypes[28]
+	mi := &file_delivery_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +1751,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[28]
+	mi := &file_delivery_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +1764,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{28}
+	return file_delivery_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ReadRequest) GetConversation() []byte {
@@ -1710,7 +1798,7 @@ type ReadResponse struct {
 
 func (x *ReadResponse) Reset() {
 	*x = ReadResponse{}
-	mi := &file_delivery_proto_msgTypes[29]
+	mi := &file_delivery_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1722,7 +1810,7 @@ func (x *ReadResponse) String() string {
 func (*ReadResponse) ProtoMessage() {}
 
 func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[29]
+	mi := &file_delivery_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1735,7 +1823,7 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
 func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{29}
+	return file_delivery_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ReadResponse) GetMessages() []*Message {
@@ -1761,7 +1849,7 @@ type WelcomesRequest struct {
 
 func (x *WelcomesRequest) Reset() {
 	*x = WelcomesRequest{}
-	mi := &file_delivery_proto_msgTypes[30]
+	mi := &file_delivery_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1773,7 +1861,7 @@ func (x *WelcomesRequest) String() string {
 func (*WelcomesRequest) ProtoMessage() {}
 
 func (x *WelcomesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[30]
+	mi := &file_delivery_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1786,7 +1874,7 @@ func (x *WelcomesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WelcomesRequest.ProtoReflect.Descriptor instead.
 func (*WelcomesRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{30}
+	return file_delivery_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WelcomesRequest) GetConfirm() []uint64 {
@@ -1806,7 +1894,7 @@ type WelcomesResponse struct {
 
 func (x *WelcomesResponse) Reset() {
 	*x = WelcomesResponse{}
-	mi := &file_delivery_proto_msgTypes[31]
+	mi := &file_delivery_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1818,7 +1906,7 @@ func (x *WelcomesResponse) String() string {
 func (*WelcomesResponse) ProtoMessage() {}
 
 func (x *WelcomesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[31]
+	mi := &file_delivery_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1831,7 +1919,7 @@ func (x *WelcomesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WelcomesResponse.ProtoReflect.Descriptor instead.
 func (*WelcomesResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{31}
+	return file_delivery_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *WelcomesResponse) GetWelcomes() []*Welcome {
@@ -1861,7 +1949,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_delivery_proto_msgTypes[32]
+	mi := &file_delivery_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1873,7 +1961,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[32]
+	mi := &file_delivery_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1886,7 +1974,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{32}
+	return file_delivery_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Welcome) GetId() uint64 {
@@ -1933,7 +2021,7 @@ type ConversationsRequest struct {
 
 func (x *ConversationsRequest) Reset() {
 	*x = ConversationsRequest{}
-	mi := &file_delivery_proto_msgTypes[33]
+	mi := &file_delivery_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +2033,7 @@ func (x *ConversationsRequest) String() string {
 func (*ConversationsRequest) ProtoMessage() {}
 
 func (x *ConversationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[33]
+	mi := &file_delivery_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,7 +2046,7 @@ func (x *ConversationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversationsRequest.ProtoReflect.Descriptor instead.
 func (*ConversationsRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{33}
+	return file_delivery_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ConversationsRequest) GetAfter() []byte {
@@ -1978,7 +2066,7 @@ type ConversationsResponse struct {
 
 func (x *ConversationsResponse) Reset() {
 	*x = ConversationsResponse{}
-	mi := &file_delivery_proto_msgTypes[34]
+	mi := &file_delivery_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1990,7 +2078,7 @@ func (x *ConversationsResponse) String() string {
 func (*ConversationsResponse) ProtoMessage() {}
 
 func (x *ConversationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[34]
+	mi := &file_delivery_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2003,7 +2091,7 @@ func (x *ConversationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversationsResponse.ProtoReflect.Descriptor instead.
 func (*ConversationsResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{34}
+	return file_delivery_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ConversationsResponse) GetConversations() []*Conversation {
@@ -2034,7 +2122,7 @@ type Conversation struct {
 
 func (x *Conversation) Reset() {
 	*x = Conversation{}
-	mi := &file_delivery_proto_msgTypes[35]
+	mi := &file_delivery_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2046,7 +2134,7 @@ func (x *Conversation) String() string {
 func (*Conversation) ProtoMessage() {}
 
 func (x *Conversation) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[35]
+	mi := &file_delivery_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2059,7 +2147,7 @@ func (x *Conversation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Conversation.ProtoReflect.Descriptor instead.
 func (*Conversation) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{35}
+	return file_delivery_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Conversation) GetConversation() []byte {
@@ -2112,7 +2200,7 @@ type SubscribeRequest struct {
 
 func (x *SubscribeRequest) Reset() {
 	*x = SubscribeRequest{}
-	mi := &file_delivery_proto_msgTypes[36]
+	mi := &file_delivery_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2124,7 +2212,7 @@ func (x *SubscribeRequest) String() string {
 func (*SubscribeRequest) ProtoMessage() {}
 
 func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[36]
+	mi := &file_delivery_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2137,7 +2225,7 @@ func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{36}
+	return file_delivery_proto_rawDescGZIP(), []int{38}
 }
 
 type Event struct {
@@ -2156,7 +2244,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_delivery_proto_msgTypes[37]
+	mi := &file_delivery_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2168,7 +2256,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[37]
+	mi := &file_delivery_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2181,7 +2269,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{37}
+	return file_delivery_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Event) GetEvent() isEvent_Event {
@@ -2283,7 +2371,7 @@ type DiscloseRequest struct {
 
 func (x *DiscloseRequest) Reset() {
 	*x = DiscloseRequest{}
-	mi := &file_delivery_proto_msgTypes[38]
+	mi := &file_delivery_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2295,7 +2383,7 @@ func (x *DiscloseRequest) String() string {
 func (*DiscloseRequest) ProtoMessage() {}
 
 func (x *DiscloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[38]
+	mi := &file_delivery_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2308,7 +2396,7 @@ func (x *DiscloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseRequest.ProtoReflect.Descriptor instead.
 func (*DiscloseRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{38}
+	return file_delivery_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DiscloseRequest) GetWarrant() []byte {
@@ -2358,7 +2446,7 @@ type DiscloseResponse struct {
 
 func (x *DiscloseResponse) Reset() {
 	*x = DiscloseResponse{}
-	mi := &file_delivery_proto_msgTypes[39]
+	mi := &file_delivery_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2370,7 +2458,7 @@ func (x *DiscloseResponse) String() string {
 func (*DiscloseResponse) ProtoMessage() {}
 
 func (x *DiscloseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[39]
+	mi := &file_delivery_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2383,7 +2471,7 @@ func (x *DiscloseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseResponse.ProtoReflect.Descriptor instead.
 func (*DiscloseResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{39}
+	return file_delivery_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DiscloseResponse) GetCompartments() []*Compartment {
@@ -2427,7 +2515,7 @@ type Compartment struct {
 
 func (x *Compartment) Reset() {
 	*x = Compartment{}
-	mi := &file_delivery_proto_msgTypes[40]
+	mi := &file_delivery_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2439,7 +2527,7 @@ func (x *Compartment) String() string {
 func (*Compartment) ProtoMessage() {}
 
 func (x *Compartment) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_proto_msgTypes[40]
+	mi := &file_delivery_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2452,7 +2540,7 @@ func (x *Compartment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Compartment.ProtoReflect.Descriptor instead.
 func (*Compartment) Descriptor() ([]byte, []int) {
-	return file_delivery_proto_rawDescGZIP(), []int{40}
+	return file_delivery_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Compartment) GetConversation() []byte {
@@ -2564,7 +2652,13 @@ const file_delivery_proto_rawDesc = "" +
 	"\n" +
 	"winner_seq\x18\x03 \x01(\x04R\twinnerSeq\x12\x14\n" +
 	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x10\n" +
-	"\x03law\x18\x05 \x01(\fR\x03law\"\x9e\x01\n" +
+	"\x03law\x18\x05 \x01(\fR\x03law\"4\n" +
+	"\x12DropDevicesRequest\x12\x1e\n" +
+	"\n" +
+	"statements\x18\x01 \x03(\fR\n" +
+	"statements\"/\n" +
+	"\x13DropDevicesResponse\x12\x18\n" +
+	"\adevices\x18\x01 \x03(\tR\adevices\"\x9e\x01\n" +
 	"\x0fRegisterRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12#\n" +
@@ -2726,9 +2820,10 @@ const file_delivery_proto_rawDesc = "" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10KIND_APPLICATION\x10\x01\x12\x0f\n" +
 	"\vKIND_COMMIT\x10\x02\x12\x11\n" +
-	"\rKIND_PROPOSAL\x10\x032\x9f\t\n" +
+	"\rKIND_PROPOSAL\x10\x032\xe9\t\n" +
 	"\bDelivery\x12?\n" +
-	"\bRegister\x12\x18.writ.v1.RegisterRequest\x1a\x19.writ.v1.RegisterResponse\x12B\n" +
+	"\bRegister\x12\x18.writ.v1.RegisterRequest\x1a\x19.writ.v1.RegisterResponse\x12H\n" +
+	"\vDropDevices\x12\x1b.writ.v1.DropDevicesRequest\x1a\x1c.writ.v1.DropDevicesResponse\x12B\n" +
 	"\tChallenge\x12\x19.writ.v1.ChallengeRequest\x1a\x1a.writ.v1.ChallengeResponse\x126\n" +
 	"\x05Login\x12\x15.writ.v1.LoginRequest\x1a\x16.writ.v1.LoginResponse\x12<\n" +
 	"\aDevices\x12\x17.writ.v1.DevicesRequest\x1a\x18.writ.v1.DevicesResponse\x12]\n" +
@@ -2760,97 +2855,101 @@ func file_delivery_proto_rawDescGZIP() []byte {
 }
 
 var file_delivery_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_delivery_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_delivery_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_delivery_proto_goTypes = []any{
 	(Kind)(0),                          // 0: writ.v1.Kind
 	(*Hint)(nil),                       // 1: writ.v1.Hint
-	(*RegisterRequest)(nil),            // 2: writ.v1.RegisterRequest
-	(*RegisterResponse)(nil),           // 3: writ.v1.RegisterResponse
-	(*ChallengeRequest)(nil),           // 4: writ.v1.ChallengeRequest
-	(*ChallengeResponse)(nil),          // 5: writ.v1.ChallengeResponse
-	(*LoginRequest)(nil),               // 6: writ.v1.LoginRequest
-	(*LoginResponse)(nil),              // 7: writ.v1.LoginResponse
-	(*DevicesRequest)(nil),             // 8: writ.v1.DevicesRequest
-	(*DevicesResponse)(nil),            // 9: writ.v1.DevicesResponse
-	(*RegisteredDevice)(nil),           // 10: writ.v1.RegisteredDevice
-	(*PublishKeyPackagesRequest)(nil),  // 11: writ.v1.PublishKeyPackagesRequest
-	(*PublishKeyPackagesResponse)(nil), // 12: writ.v1.PublishKeyPackagesResponse
-	(*TakeKeyPackagesRequest)(nil),     // 13: writ.v1.TakeKeyPackagesRequest
-	(*TakeKeyPackagesResponse)(nil),    // 14: writ.v1.TakeKeyPackagesResponse
-	(*DeviceKeyPackage)(nil),           // 15: writ.v1.DeviceKeyPackage
-	(*CreateConversationRequest)(nil),  // 16: writ.v1.CreateConversationRequest
-	(*CreateConversationResponse)(nil), // 17: writ.v1.CreateConversationResponse
-	(*Message)(nil),                    // 18: writ.v1.Message
-	(*AppendRequest)(nil),              // 19: writ.v1.AppendRequest
-	(*AppendResponse)(nil),             // 20: writ.v1.AppendResponse
-	(*ProposeRequest)(nil),             // 21: writ.v1.ProposeRequest
-	(*ProposeResponse)(nil),            // 22: writ.v1.ProposeResponse
-	(*CommitRequest)(nil),              // 23: writ.v1.CommitRequest
-	(*CommitResponse)(nil),             // 24: writ.v1.CommitResponse
-	(*PutCapsuleRequest)(nil),          // 25: writ.v1.PutCapsuleRequest
-	(*PutCapsuleResponse)(nil),         // 26: writ.v1.PutCapsuleResponse
-	(*GetCapsulesRequest)(nil),         // 27: writ.v1.GetCapsulesRequest
-	(*GetCapsulesResponse)(nil),        // 28: writ.v1.GetCapsulesResponse
-	(*ReadRequest)(nil),                // 29: writ.v1.ReadRequest
-	(*ReadResponse)(nil),               // 30: writ.v1.ReadResponse
-	(*WelcomesRequest)(nil),            // 31: writ.v1.WelcomesRequest
-	(*WelcomesResponse)(nil),           // 32: writ.v1.WelcomesResponse
-	(*Welcome)(nil),                    // 33: writ.v1.Welcome
-	(*ConversationsRequest)(nil),       // 34: writ.v1.ConversationsRequest
-	(*ConversationsResponse)(nil),      // 35: writ.v1.ConversationsResponse
-	(*Conversation)(nil),               // 36: writ.v1.Conversation
-	(*SubscribeRequest)(nil),           // 37: writ.v1.SubscribeRequest
-	(*Event)(nil),                      // 38: writ.v1.Event
-	(*DiscloseRequest)(nil),            // 39: writ.v1.DiscloseRequest
-	(*DiscloseResponse)(nil),           // 40: writ.v1.DiscloseResponse
-	(*Compartment)(nil),                // 41: writ.v1.Compartment
+	(*DropDevicesRequest)(nil),         // 2: writ.v1.DropDevicesRequest
+	(*DropDevicesResponse)(nil),        // 3: writ.v1.DropDevicesResponse
+	(*RegisterRequest)(nil),            // 4: writ.v1.RegisterRequest
+	(*RegisterResponse)(nil),           // 5: writ.v1.RegisterResponse
+	(*ChallengeRequest)(nil),           // 6: writ.v1.ChallengeRequest
+	(*ChallengeResponse)(nil),          // 7: writ.v1.ChallengeResponse
+	(*LoginRequest)(nil),               // 8: writ.v1.LoginRequest
+	(*LoginResponse)(nil),              // 9: writ.v1.LoginResponse
+	(*DevicesRequest)(nil),             // 10: writ.v1.DevicesRequest
+	(*DevicesResponse)(nil),            // 11: writ.v1.DevicesResponse
+	(*RegisteredDevice)(nil),           // 12: writ.v1.RegisteredDevice
+	(*PublishKeyPackagesRequest)(nil),  // 13: writ.v1.PublishKeyPackagesRequest
+	(*PublishKeyPackagesResponse)(nil), // 14: writ.v1.PublishKeyPackagesResponse
+	(*TakeKeyPackagesRequest)(nil),     // 15: writ.v1.TakeKeyPackagesRequest
+	(*TakeKeyPackagesResponse)(nil),    // 16: writ.v1.TakeKeyPackagesResponse
+	(*DeviceKeyPackage)(nil),           // 17: writ.v1.DeviceKeyPackage
+	(*CreateConversationRequest)(nil),  // 18: writ.v1.CreateConversationRequest
+	(*CreateConversationResponse)(nil), // 19: writ.v1.CreateConversationResponse
+	(*Message)(nil),                    // 20: writ.v1.Message
+	(*AppendRequest)(nil),              // 21: writ.v1.AppendRequest
+	(*AppendResponse)(nil),             // 22: writ.v1.AppendResponse
+	(*ProposeRequest)(nil),             // 23: writ.v1.ProposeRequest
+	(*ProposeResponse)(nil),            // 24: writ.v1.ProposeResponse
+	(*CommitRequest)(nil),              // 25: writ.v1.CommitRequest
+	(*CommitResponse)(nil),             // 26: writ.v1.CommitResponse
+	(*PutCapsuleRequest)(nil),          // 27: writ.v1.PutCapsuleRequest
+	(*PutCapsuleResponse)(nil),         // 28: writ.v1.PutCapsuleResponse
+	(*GetCapsulesRequest)(nil),         // 29: writ.v1.GetCapsulesRequest
+	(*GetCapsulesResponse)(nil),        // 30: writ.v1.GetCapsulesResponse
+	(*ReadRequest)(nil),                // 31: writ.v1.ReadRequest
+	(*ReadResponse)(nil),               // 32: writ.v1.ReadResponse
+	(*WelcomesRequest)(nil),            // 33: writ.v1.WelcomesRequest
+	(*WelcomesResponse)(nil),           // 34: writ.v1.WelcomesResponse
+	(*Welcome)(nil),                    // 35: writ.v1.Welcome
+	(*ConversationsRequest)(nil),       // 36: writ.v1.ConversationsRequest
+	(*ConversationsResponse)(nil),      // 37: writ.v1.ConversationsResponse
+	(*Conversation)(nil),               // 38: writ.v1.Conversation
+	(*SubscribeRequest)(nil),           // 39: writ.v1.SubscribeRequest
+	(*Event)(nil),                      // 40: writ.v1.Event
+	(*DiscloseRequest)(nil),            // 41: writ.v1.DiscloseRequest
+	(*DiscloseResponse)(nil),           // 42: writ.v1.DiscloseResponse
+	(*Compartment)(nil),                // 43: writ.v1.Compartment
 }
 var file_delivery_proto_depIdxs = []int32{
-	10, // 0: writ.v1.DevicesResponse.devices:type_name -> writ.v1.RegisteredDevice
-	15, // 1: writ.v1.TakeKeyPackagesResponse.key_packages:type_name -> writ.v1.DeviceKeyPackage
+	12, // 0: writ.v1.DevicesResponse.devices:type_name -> writ.v1.RegisteredDevice
+	17, // 1: writ.v1.TakeKeyPackagesResponse.key_packages:type_name -> writ.v1.DeviceKeyPackage
 	0,  // 2: writ.v1.Message.kind:type_name -> writ.v1.Kind
-	18, // 3: writ.v1.ReadResponse.messages:type_name -> writ.v1.Message
-	33, // 4: writ.v1.WelcomesResponse.welcomes:type_name -> writ.v1.Welcome
-	36, // 5: writ.v1.ConversationsResponse.conversations:type_name -> writ.v1.Conversation
-	18, // 6: writ.v1.Event.message:type_name -> writ.v1.Message
-	41, // 7: writ.v1.DiscloseResponse.compartments:type_name -> writ.v1.Compartment
-	18, // 8: writ.v1.Compartment.messages:type_name -> writ.v1.Message
-	2,  // 9: writ.v1.Delivery.Register:input_type -> writ.v1.RegisterRequest
-	4,  // 10: writ.v1.Delivery.Challenge:input_type -> writ.v1.ChallengeRequest
-	6,  // 11: writ.v1.Delivery.Login:input_type -> writ.v1.LoginRequest
-	8,  // 12: writ.v1.Delivery.Devices:input_type -> writ.v1.DevicesRequest
-	11, // 13: writ.v1.Delivery.PublishKeyPackages:input_type -> writ.v1.PublishKeyPackagesRequest
-	13, // 14: writ.v1.Delivery.TakeKeyPackages:input_type -> writ.v1.TakeKeyPackagesRequest
-	16, // 15: writ.v1.Delivery.CreateConversation:input_type -> writ.v1.CreateConversationRequest
-	19, // 16: writ.v1.Delivery.Append:input_type -> writ.v1.AppendRequest
-	21, // 17: writ.v1.Delivery.Propose:input_type -> writ.v1.ProposeRequest
-	23, // 18: writ.v1.Delivery.Commit:input_type -> writ.v1.CommitRequest
-	25, // 19: writ.v1.Delivery.PutCapsule:input_type -> writ.v1.PutCapsuleRequest
-	27, // 20: writ.v1.Delivery.GetCapsules:input_type -> writ.v1.GetCapsulesRequest
-	29, // 21: writ.v1.Delivery.Read:input_type -> writ.v1.ReadRequest
-	31, // 22: writ.v1.Delivery.Welcomes:input_type -> writ.v1.WelcomesRequest
-	34, // 23: writ.v1.Delivery.Conversations:input_type -> writ.v1.ConversationsRequest
-	37, // 24: writ.v1.Delivery.Subscribe:input_type -> writ.v1.SubscribeRequest
-	39, // 25: writ.v1.Delivery.Disclose:input_type -> writ.v1.DiscloseRequest
-	3,  // 26: writ.v1.Delivery.Register:output_type -> writ.v1.RegisterResponse
-	5,  // 27: writ.v1.Delivery.Challenge:output_type -> writ.v1.ChallengeResponse
-	7,  // 28: writ.v1.Delivery.Login:output_type -> writ.v1.LoginResponse
-	9,  // 29: writ.v1.Delivery.Devices:output_type -> writ.v1.DevicesResponse
-	12, // 30: writ.v1.Delivery.PublishKeyPackages:output_type -> writ.v1.PublishKeyPackagesResponse
-	14, // 31: writ.v1.Delivery.TakeKeyPackages:output_type -> writ.v1.TakeKeyPackagesResponse
-	17, // 32: writ.v1.Delivery.CreateConversation:output_type -> writ.v1.CreateConversationResponse
-	20, // 33: writ.v1.Delivery.Append:output_type -> writ.v1.AppendResponse
-	22, // 34: writ.v1.Delivery.Propose:output_type -> writ.v1.ProposeResponse
-	24, // 35: writ.v1.Delivery.Commit:output_type -> writ.v1.CommitResponse
-	26, // 36: writ.v1.Delivery.PutCapsule:output_type -> writ.v1.PutCapsuleResponse
-	28, // 37: writ.v1.Delivery.GetCapsules:output_type -> writ.v1.GetCapsulesResponse
-	30, // 38: writ.v1.Delivery.Read:output_type -> writ.v1.ReadResponse
-	32, // 39: writ.v1.Delivery.Welcomes:output_type -> writ.v1.WelcomesResponse
-	35, // 40: writ.v1.Delivery.Conversations:output_type -> writ.v1.ConversationsResponse
-	38, // 41: writ.v1.Delivery.Subscribe:output_type -> writ.v1.Event
-	40, // 42: writ.v1.Delivery.Disclose:output_type -> writ.v1.DiscloseResponse
-	26, // [26:43] is the sub-list for method output_type
-	9,  // [9:26] is the sub-list for method input_type
+	20, // 3: writ.v1.ReadResponse.messages:type_name -> writ.v1.Message
+	35, // 4: writ.v1.WelcomesResponse.welcomes:type_name -> writ.v1.Welcome
+	38, // 5: writ.v1.ConversationsResponse.conversations:type_name -> writ.v1.Conversation
+	20, // 6: writ.v1.Event.message:type_name -> writ.v1.Message
+	43, // 7: writ.v1.DiscloseResponse.compartments:type_name -> writ.v1.Compartment
+	20, // 8: writ.v1.Compartment.messages:type_name -> writ.v1.Message
+	4,  // 9: writ.v1.Delivery.Register:input_type -> writ.v1.RegisterRequest
+	2,  // 10: writ.v1.Delivery.DropDevices:input_type -> writ.v1.DropDevicesRequest
+	6,  // 11: writ.v1.Delivery.Challenge:input_type -> writ.v1.ChallengeRequest
+	8,  // 12: writ.v1.Delivery.Login:input_type -> writ.v1.LoginRequest
+	10, // 13: writ.v1.Delivery.Devices:input_type -> writ.v1.DevicesRequest
+	13, // 14: writ.v1.Delivery.PublishKeyPackages:input_type -> writ.v1.PublishKeyPackagesRequest
+	15, // 15: writ.v1.Delivery.TakeKeyPackages:input_type -> writ.v1.TakeKeyPackagesRequest
+	18, // 16: writ.v1.Delivery.CreateConversation:input_type -> writ.v1.CreateConversationRequest
+	21, // 17: writ.v1.Delivery.Append:input_type -> writ.v1.AppendRequest
+	23, // 18: writ.v1.Delivery.Propose:input_type -> writ.v1.ProposeRequest
+	25, // 19: writ.v1.Delivery.Commit:input_type -> writ.v1.CommitRequest
+	27, // 20: writ.v1.Delivery.PutCapsule:input_type -> writ.v1.PutCapsuleRequest
+	29, // 21: writ.v1.Delivery.GetCapsules:input_type -> writ.v1.GetCapsulesRequest
+	31, // 22: writ.v1.Delivery.Read:input_type -> writ.v1.ReadRequest
+	33, // 23: writ.v1.Delivery.Welcomes:input_type -> writ.v1.WelcomesRequest
+	36, // 24: writ.v1.Delivery.Conversations:input_type -> writ.v1.ConversationsRequest
+	39, // 25: writ.v1.Delivery.Subscribe:input_type -> writ.v1.SubscribeRequest
+	41, // 26: writ.v1.Delivery.Disclose:input_type -> writ.v1.DiscloseRequest
+	5,  // 27: writ.v1.Delivery.Register:output_type -> writ.v1.RegisterResponse
+	3,  // 28: writ.v1.Delivery.DropDevices:output_type -> writ.v1.DropDevicesResponse
+	7,  // 29: writ.v1.Delivery.Challenge:output_type -> writ.v1.ChallengeResponse
+	9,  // 30: writ.v1.Delivery.Login:output_type -> writ.v1.LoginResponse
+	11, // 31: writ.v1.Delivery.Devices:output_type -> writ.v1.DevicesResponse
+	14, // 32: writ.v1.Delivery.PublishKeyPackages:output_type -> writ.v1.PublishKeyPackagesResponse
+	16, // 33: writ.v1.Delivery.TakeKeyPackages:output_type -> writ.v1.TakeKeyPackagesResponse
+	19, // 34: writ.v1.Delivery.CreateConversation:output_type -> writ.v1.CreateConversationResponse
+	22, // 35: writ.v1.Delivery.Append:output_type -> writ.v1.AppendResponse
+	24, // 36: writ.v1.Delivery.Propose:output_type -> writ.v1.ProposeResponse
+	26, // 37: writ.v1.Delivery.Commit:output_type -> writ.v1.CommitResponse
+	28, // 38: writ.v1.Delivery.PutCapsule:output_type -> writ.v1.PutCapsuleResponse
+	30, // 39: writ.v1.Delivery.GetCapsules:output_type -> writ.v1.GetCapsulesResponse
+	32, // 40: writ.v1.Delivery.Read:output_type -> writ.v1.ReadResponse
+	34, // 41: writ.v1.Delivery.Welcomes:output_type -> writ.v1.WelcomesResponse
+	37, // 42: writ.v1.Delivery.Conversations:output_type -> writ.v1.ConversationsResponse
+	40, // 43: writ.v1.Delivery.Subscribe:output_type -> writ.v1.Event
+	42, // 44: writ.v1.Delivery.Disclose:output_type -> writ.v1.DiscloseResponse
+	27, // [27:45] is the sub-list for method output_type
+	9,  // [9:27] is the sub-list for method input_type
 	9,  // [9:9] is the sub-list for extension type_name
 	9,  // [9:9] is the sub-list for extension extendee
 	0,  // [0:9] is the sub-list for field type_name
@@ -2861,7 +2960,7 @@ func file_delivery_proto_init() {
 	if File_delivery_proto != nil {
 		return
 	}
-	file_delivery_proto_msgTypes[37].OneofWrappers = []any{
+	file_delivery_proto_msgTypes[39].OneofWrappers = []any{
 		(*Event_Ready)(nil),
 		(*Event_Message)(nil),
 		(*Event_Welcome)(nil),
@@ -2874,7 +2973,7 @@ func file_delivery_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_delivery_proto_rawDesc), len(file_delivery_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   41,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -129,19 +129,24 @@ func (d *Device) AddDevice(ctx context.Context, device string, key directory.Dev
 	})
 }
 
-// RevokeDevice takes a device of the account from the list. The next Sync removes it
-// from the conversations of this device; others' devices do so when they look.
+// RevokeDevice takes a device of the account from the list, and has delivery end its
+// sessions. The next Sync removes it from the conversations of this device; others' devices
+// do so when they look.
 func (d *Device) RevokeDevice(ctx context.Context, device string) error {
 	if err := d.lock(); err != nil {
 		return err
 	}
 	defer d.mu.Unlock()
-	return d.change(ctx, func(s *directory.Statement) error {
+	err := d.change(ctx, func(s *directory.Statement) error {
 		if !s.Drop(device) {
 			return fmt.Errorf("client: refused: %w %q", ErrNoDevice, device)
 		}
 		return nil
 	})
+	if err == nil {
+		d.dropOthers(ctx)
+	}
+	return err
 }
 
 // Recover makes this device, which is new, the only one of its account, by the recovery

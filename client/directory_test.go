@@ -167,7 +167,7 @@ func (w *world) forceRegister(d *Device) {
 // is held; by its own account's word only.
 func TestRevokedDevice(t *testing.T) {
 	w := newWorld(t)
-	anna, ben := w.device("anna", w.access), w.device("ben", w.access)
+	anna, ben := w.device("anna", w.access, dropsNobody), w.device("ben", w.access)
 	stolen := w.second(anna, "tablet")
 	id := w.talk(ben, anna)
 	w.sync(stolen, anna, ben)
@@ -195,10 +195,45 @@ func TestRevokedDevice(t *testing.T) {
 	}
 }
 
+// dropsNobody is a delivery that ends no session.
+var dropsNobody = between(func(_ context.Context, procedure string, _ any, send func() (connect.AnyResponse, error)) (connect.AnyResponse, error) {
+	if procedure == "DropDevices" {
+		return nil, connect.NewError(connect.CodeUnavailable, errors.New("not now"))
+	}
+	return send()
+})
+
+// DEL-14: delivery ends the sessions of a device that its account revoked, and the device
+// says why it can't go on. What failed at first is done at the next login.
+func TestRevokedDeviceIsLoggedOut(t *testing.T) {
+	w := newWorld(t)
+	storage := NewMemory()
+	anna, err := Open(w.config(storage, dropsNobody))
+	w.check(err)
+	w.register(anna, phone("anna"), w.access)
+	ben := w.device("ben", w.access)
+	tablet := w.second(anna, "tablet")
+	id := w.talk(ben, anna)
+	w.sync(tablet)
+	w.check(anna.RevokeDevice(background, "tablet"))
+	w.send(tablet, id, "delivery was not told")
+	anna, err = Open(w.config(storage))
+	w.check(err)
+	w.sync(anna)
+	if _, err := tablet.Sync(background); !errors.Is(err, ErrUnlisted) {
+		t.Errorf("syncs: %v", err)
+	}
+	if err := tablet.Send(background, id, "by the thief"); !errors.Is(err, ErrUnlisted) {
+		t.Errorf("sends: %v", err)
+	}
+	w.send(ben, id, "others go on")
+	w.sync(anna)
+}
+
 // A revoked device begins no conversation, however lately it looked at its account.
 func TestRevokedDeviceBeginsNothing(t *testing.T) {
 	w := newWorld(t)
-	anna, ben := w.device("anna", w.access), w.device("ben", w.access)
+	anna, ben := w.device("anna", w.access, dropsNobody), w.device("ben", w.access)
 	tablet := w.second(anna, "tablet")
 	w.talk(tablet, ben)
 	w.check(anna.RevokeDevice(background, "tablet"))
@@ -223,7 +258,7 @@ func TestRevokedDeviceBeginsNothing(t *testing.T) {
 // What a revoked device says after its revocation is known is held for good.
 func TestRevokedDeviceIsHeld(t *testing.T) {
 	w := newWorld(t)
-	anna, ben := w.device("anna", w.access), w.device("ben", w.access)
+	anna, ben := w.device("anna", w.access, dropsNobody), w.device("ben", w.access)
 	stolen := w.second(anna, "tablet")
 	id := w.talk(ben, anna)
 	w.sync(stolen, anna, ben)

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -119,12 +120,26 @@ func (d *Device) login(ctx context.Context) error {
 	}
 	res, err := d.cfg.Delivery.Login(ctx, &api.LoginRequest{Account: d.self.Account, Device: d.self.Device,
 		Challenge: challenge.Challenge, Signature: signature})
+	if connect.CodeOf(err) == connect.CodePermissionDenied {
+		return fmt.Errorf("client: login: %w: %w", ErrUnlisted, err)
+	}
 	if err != nil {
 		return fmt.Errorf("client: login: %w", err)
 	}
 	d.session.token = res.Token
 	d.session.skew = time.UnixMilli(int64(res.NowMs)).Sub(d.cfg.Now()).Round(time.Second)
+	d.dropOthers(ctx)
 	return nil
+}
+
+// dropOthers shows delivery the own account's statements if they dropped a device, so that
+// its sessions end. What fails is tried at the next login: members don't rely on it.
+func (d *Device) dropOthers(ctx context.Context) {
+	a := d.accounts[d.self.Account]
+	if d.own == nil || a == nil || d.session.token == "" || !slices.ContainsFunc(a.devices, func(k known) bool { return !k.listed }) {
+		return
+	}
+	d.cfg.Delivery.DropDevices(d.authorize(ctx), &api.DropDevicesRequest{Statements: d.own.Encode()})
 }
 
 // checkClock says so if this device's clock and delivery's differ too much. Epochs

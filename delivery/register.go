@@ -43,25 +43,73 @@ func (s *Service) founder(ctx context.Context, id directory.Identity, r *api.Reg
 	if len(r.Statements) == 0 {
 		return "", nil
 	}
-	chain, err := directory.ParseChain(r.Statements)
+	chain, founder, err := s.chain(ctx, id.Account, r.Statements)
 	if err != nil {
-		return "", malformed("%v", err)
+		return "", err
 	}
 	d, ok := chain.Newest().Device(id.Device)
-	if !ok || chain.Account() != id.Account || !bytes.Equal(d.Key[:], r.SignatureKey) {
+	if !ok || !bytes.Equal(d.Key[:], r.SignatureKey) {
 		return "", refused("the account's statements do not list the device with that key")
 	}
-	first := chain.Statement(1).Devices[0]
-	key, err := s.keys.get(ctx, s.store, directory.Identity{Account: id.Account, Device: first.Name})
-	switch {
-	case err == engine.ErrNotFound, first.Name == id.Device:
+	if founder == id.Device {
 		return "", nil
-	case err != nil:
-		return "", s.storeFault(err, "device")
-	case !bytes.Equal(key, first.Key[:]):
-		return "", refused("the statements are not those of the device that made the account")
 	}
-	return first.Name, nil
+	return founder, nil
+}
+
+// chain reads statements of an account. Founder is the device that made the account here,
+// which signed the first of them; it is empty if the account is not here.
+func (s *Service) chain(ctx context.Context, account string, statements [][]byte) (c *directory.Chain, founder string, err error) {
+	if c, err = directory.ParseChain(statements); err != nil {
+		return nil, "", malformed("%v", err)
+	}
+	if c.Account() != account {
+		return nil, "", refused("the statements are of another account")
+	}
+	first := c.Statement(1).Devices[0]
+	made, err := s.store.Founder(ctx, account)
+	switch {
+	case err == engine.ErrNotFound:
+		return c, "", nil
+	case err != nil:
+		return nil, "", s.storeFault(err, "device")
+	case made.Device != first.Name || !bytes.Equal(made.Key, first.Key[:]):
+		return nil, "", refused("the statements are not those of the device that made the account")
+	}
+	return c, first.Name, nil
+}
+
+// DropDevices implements api.Delivery. A statement that drops a device is final (DIR-10), so
+// an old list drops nobody whom a newer one keeps.
+func (s *Service) DropDevices(ctx context.Context, r *api.DropDevicesRequest) (*api.DropDevicesResponse, error) {
+	id, err := device(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, founder, err := s.chain(ctx, id.Account, r.Statements)
+	if err != nil {
+		return nil, err
+	}
+	if founder == "" {
+		return nil, refused("the statements are not those of the device that made the account")
+	}
+	out := &api.DropDevicesResponse{}
+	for version := uint64(1); version < c.Version(); version++ {
+		for _, d := range c.Statement(version).Devices {
+			if _, stays := c.Newest().Device(d.Name); stays {
+				continue
+			}
+			gone, err := s.store.DropDevice(ctx, engine.Device{Account: id.Account, Device: d.Name, Key: d.Key[:]})
+			if err != nil {
+				return nil, s.storeFault(err, "device")
+			}
+			if gone {
+				s.sessions.endAll(directory.Identity{Account: id.Account, Device: d.Name})
+				out.Devices = append(out.Devices, d.Name)
+			}
+		}
+	}
+	return out, nil
 }
 
 // RegistrationContent is what a device signs as "device registration":

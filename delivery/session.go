@@ -110,6 +110,16 @@ func (x *sessions) open(id directory.Identity, now time.Time) (token string, exp
 	return base64.RawURLEncoding.EncodeToString(raw), expires
 }
 
+// endAll ends the sessions of a device.
+func (x *sessions) endAll(id directory.Identity) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, key := range x.byDevice[id] {
+		delete(x.byToken, key)
+	}
+	delete(x.byDevice, id)
+}
+
 // sweep forgets sessions that are over, once in a while.
 func (x *sessions) sweep(now time.Time) {
 	if now.Sub(x.swept).Abs() < sessionLife/24 {
@@ -252,5 +262,13 @@ func (s *Service) Login(ctx context.Context, r *api.LoginRequest) (*api.LoginRes
 	}
 	now := s.now()
 	token, expires := s.sessions.open(id, now)
+	if dropped, err := s.store.Dropped(ctx, id.Account, id.Device); err != nil || dropped { // which may end sessions meanwhile
+		s.sessions.endAll(id)
+		if err != nil {
+			return nil, s.storeFault(err, "device")
+		}
+		return nil, fault(connect.CodePermissionDenied, &api.Hint{Hint: "An earlier device of the account, or its recovery code, can add another one."},
+			"refused: the account dropped this device")
+	}
 	return &api.LoginResponse{Token: token, Expires: uint64(expires.Unix()), NowMs: uint64(now.UnixMilli())}, nil
 }

@@ -144,16 +144,23 @@ func (p *phone) lists(other *phone) [][]byte {
 
 func (p *phone) login() {
 	p.Helper()
+	if err := p.tryLogin(); err != nil {
+		p.Fatal(err)
+	}
+}
+
+func (p *phone) tryLogin() error {
 	c, err := p.api().Challenge(context.Background(), &api.ChallengeRequest{Account: p.id.Account, Device: p.id.Device})
 	if err != nil {
-		p.Fatal(err)
+		return err
 	}
 	r, err := p.api().Login(context.Background(), &api.LoginRequest{Account: p.id.Account, Device: p.id.Device,
 		Challenge: c.Challenge, Signature: p.sign("login", LoginContent(p.id, p.config.Address, c.Challenge))})
 	if err != nil {
-		p.Fatal(err)
+		return err
 	}
 	p.token = r.Token
+	return nil
 }
 
 // api is a client of the service as it now runs.

@@ -20,9 +20,9 @@ type Delivery struct {
 	committed func(*Message)
 }
 
-var deliverySchema = schema{id: 0x77726430, version: 2, tables: `
+var deliverySchema = schema{id: 0x77726430, version: 3, tables: `
 CREATE TABLE devices (
-	account TEXT NOT NULL, device TEXT NOT NULL, key BLOB NOT NULL,
+	account TEXT NOT NULL, device TEXT NOT NULL, key BLOB NOT NULL, founder INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0,
 	UNIQUE (account, device)
 );
 CREATE TABLE key_packages (
@@ -133,7 +133,7 @@ func (s *Delivery) PutDevice(ctx context.Context, dev Device, sponsor string, ma
 		case all >= max:
 			return ErrFull
 		}
-		t.exec("INSERT INTO devices (account, device, key) VALUES (?, ?, ?)", dev.Account, dev.Device, dev.Key)
+		t.exec("INSERT INTO devices (account, device, key, founder) VALUES (?, ?, ?, ?)", dev.Account, dev.Device, dev.Key, all == 0)
 		return nil
 	})
 }
@@ -142,6 +142,36 @@ func (s *Delivery) PutDevice(ctx context.Context, dev Device, sponsor string, ma
 func (s *Delivery) DeviceKey(ctx context.Context, account, device string) (key []byte, err error) {
 	err = s.db.queryRow(ctx, "SELECT key FROM devices WHERE account=? AND device=?", []any{account, device}, &key)
 	return key, err
+}
+
+// Founder returns the device with which an account began, or ErrNotFound.
+func (s *Delivery) Founder(ctx context.Context, account string) (Device, error) {
+	d := Device{Account: account}
+	err := s.db.queryRow(ctx, "SELECT device, key FROM devices WHERE account=? AND founder=1", []any{account}, &d.Device, &d.Key)
+	return d, err
+}
+
+// DropDevice marks a device with a key as dropped for good and removes its key packages that
+// nobody took. It reports whether there is such a device that was not dropped.
+func (s *Delivery) DropDevice(ctx context.Context, dev Device) (dropped bool, err error) {
+	err = s.db.submit(ctx, func(t *tx) error {
+		var key []byte
+		var was bool
+		dropped = t.row("SELECT key, dropped FROM devices WHERE account=? AND device=?", []any{dev.Account, dev.Device}, &key, &was) &&
+			!was && string(key) == string(dev.Key)
+		if dropped {
+			t.exec("UPDATE devices SET dropped=1 WHERE account=? AND device=?", dev.Account, dev.Device)
+			t.exec("DELETE FROM key_packages WHERE account=? AND device=? AND request IS NULL", dev.Account, dev.Device)
+		}
+		return nil
+	})
+	return dropped, err
+}
+
+// Dropped reports whether a device was dropped.
+func (s *Delivery) Dropped(ctx context.Context, account, device string) (dropped bool, err error) {
+	err = s.db.queryRow(ctx, "SELECT dropped FROM devices WHERE account=? AND device=?", []any{account, device}, &dropped)
+	return dropped, err
 }
 
 // Devices returns an account's devices by name, or ErrNotFound.
