@@ -261,6 +261,8 @@ func logError(ctx context.Context, err error, files bool) error {
 		return fail(codeInvalid, err, "the log has signed two histories: publish both checkpoints, and tell the witnesses")
 	case errors.Is(err, follower.ErrRollback):
 		return fail(codeInvalid, err, "an old answer of a cache, or a log that takes back what it said: look again, and tell the witnesses if it stays")
+	case errors.Is(err, ledger.ErrNoQuorum):
+		return fail(codeInvalid, err, quorumHint)
 	case errors.Is(err, follower.ErrRefused) || errors.Is(err, ledger.ErrRefused):
 		return fail(codeInvalid, err, "the log or the policy is not what it should be: tell the witnesses")
 	case ctx.Err() != nil:

@@ -53,6 +53,9 @@ func codeOf(err error) code {
 	return codeFailed
 }
 
+// quorumHint is for a checkpoint that too few witnesses of a policy cosigned.
+const quorumHint = "the law may name other witnesses by now: take the newest deployment file, and policy.txt; if it is that one, witnesses are away"
+
 // report prints an error the way every subcommand does and returns its code.
 func report(w io.Writer, cmd *cobra.Command, err error) int {
 	f := &failure{err: err, code: codeFailed}
@@ -67,7 +70,7 @@ func report(w io.Writer, cmd *cobra.Command, err error) int {
 	case errors.Is(err, syscall.EAGAIN):
 		f.hint = "another process runs on this directory; only one may"
 	case errors.Is(err, ledger.ErrNoQuorum):
-		f.hint = "the law may name other witnesses by now: take the newest deployment file, and policy.txt; if it is that one, witnesses are away"
+		f.hint = quorumHint
 	case errors.Is(err, os.ErrNotExist):
 		f.hint = cmd.CommandPath() + " --help says which files it reads"
 	}

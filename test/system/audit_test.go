@@ -3,6 +3,7 @@ package system
 import (
 	"bufio"
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"writ/setup"
+	"writ/witness"
 )
 
 // watch is writ audit --watch --json, running.
@@ -253,6 +255,30 @@ func TestAuditReports(t *testing.T) {
 		if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || len(b) == 0 {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	w.auditUnderOtherWitnesses()
+}
+
+// auditUnderOtherWitnesses audits with a policy of before or after an amendment that
+// replaced a witness: who has not cosigned is named, and what to do.
+func (w *world) auditUnderOtherWitnesses() {
+	w.t.Helper()
+	secret, err := witness.GenerateKey("gone.example", rand.Reader)
+	must(w.t, err)
+	key, err := witness.ParseKey(secret)
+	must(w.t, err)
+	lines := strings.Split(w.policy.String(), "\n")
+	for i, l := range lines {
+		if f := strings.Fields(l); len(f) == 3 && f[0] == "witness" {
+			lines[i] = "witness " + f[1] + " " + key.VKey()
+			break
+		}
+	}
+	text := strings.Replace(strings.Join(lines, "\n"), "group most 2 ", "group most all ", 1) // which needs that one
+	must(w.t, os.WriteFile(w.path("other.txt"), []byte(text), 0o600))
+	r := w.run("audit", w.Deployment.Ledger, "--policy", w.path("other.txt"))
+	if r.code != 4 || !strings.Contains(r.errors, "not by ") || !strings.Contains(r.errors, "hint: the law may name other witnesses") {
+		w.t.Errorf("exit code %d\n%s", r.code, r.errors)
 	}
 }
 
