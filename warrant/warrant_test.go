@@ -348,9 +348,13 @@ func TestApprovalEncodings(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add(order().Encode())
+	f.Add(Salted(order(), [32]byte{1}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if w, err := Parse(b); err == nil && !bytes.Equal(w.Encode(), b) {
 			t.Fatalf("%x encodes as %x", b, w.Encode())
+		}
+		if w, salt, err := ParseSalted(b); err == nil && !bytes.Equal(Salted(w, salt), b) {
+			t.Fatalf("%x encodes as %x", b, Salted(w, salt))
 		}
 	})
 }
