@@ -196,6 +196,14 @@ func TestCapsulesArePaged(t *testing.T) {
 
 func FuzzParseCard(f *testing.F) {
 	f.Add([]byte{})
+	w := newWorld(f)
+	d, h := w.said("anna-f", NewMemory())
+	l := w.logged(1, 0, h)
+	l.release("judicial-1")
+	l.refuse("judicial-2", 29)
+	l.mistake(ledger.Unlawful)
+	w.told(d, 1)
+	f.Add(d.noted.cards[l.request.Index].encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if c, err := parseCard(b); err == nil && string(c.encode()) != string(b) {
 			t.Fatal("encodes otherwise")

@@ -36,7 +36,9 @@ func newNotices() *cobra.Command {
 		Long: `Notices shows a card for each warrant under which messages in your conversations
 were asked for. You are told at a time that was fixed before anything was opened:
 this device finds it by itself, on the public ledger and from the operators of the
-beacon, and nobody learns that it did. Cards stay; writ notices ack N puts one away.`,
+beacon, and nobody learns that it did. A card says what custodians answered. Cards
+stay; writ notices ack N puts one away. You are told again if an office states that
+it was an error, or an urgent warrant is reviewed, or not in time.`,
 		Args: cobra.NoArgs,
 	}
 	dir := homeFlag(cmd)
