@@ -5,7 +5,7 @@
 // # Terms
 //
 // An entry is a document on the log: a charter, a custodian's key, a warrant's
-// public fields, a request, a release, a refusal, a key destruction. A
+// public fields with its approvals, a request, a release, a refusal, a key destruction. A
 // checkpoint is the log's signed size and root hash (c2sp.org/tlog-checkpoint).
 // A witness cosigns a checkpoint after it checked that the log only grew; its
 // cosignature carries the time (c2sp.org/tlog-cosignature). A [Policy] names
@@ -28,13 +28,14 @@
 // enough. [Policy.Include] accepts an entry only with a proof under such a
 // checkpoint, and accepts exactly one form of that proof's bytes. [Book]
 // replays the log in order and lets an entry count only if it is the first of its
-// kind, stands within the law it names, and is signed with a key of that law; what does not count becomes
-// a [Finding], never a silent loss.
+// kind, stands within the law it names, and is signed with a key of that law, a warrant
+// by those who must approve it too; what does not count becomes a [Finding], never a
+// silent loss.
 //
 // # What it does not do
 //
 // It doesn't know when an entry was written: no entry carries a time. It
-// doesn't see approvals, names or grounds: they are not on the log. One policy
+// doesn't see whom a warrant is about, nor its grounds: they are not on the log. One policy
 // speaks of one log.
 //
 // # Example

@@ -3,9 +3,9 @@
 //
 // # Terms
 //
-// A [Request] is what the docket sends a custodian: the warrant with its
-// approvals, the warrant entry and the request entry with their proofs, and the
-// compartments asked for. An [Authorization] is a request that passed every
+// A [Request] is what the docket sends a custodian: the warrant, its
+// entry, which carries the approvals, and the request entry with their proofs, and
+// the compartments asked for. An [Authorization] is a request that passed every
 // check of [Authorize] by one custodian, on its own clock ([Facts].Now) and its
 // own copy of the ledger ([Facts].Book). An intent is the release entry that
 // the custodian logs before it hands anything over. A [Release] is its shares
