@@ -96,8 +96,8 @@ func TestSealedUnderAnEarlierVersion(t *testing.T) {
 
 // R25: a bundle with any bit changed fails, whether or not the checksum is
 // made right again. One bit of each byte is tried; of keys, sealed shares and the
-// directory's proofs, a kilobyte or more each, of every 16th byte. WRIT_ALL_BITS=1 tries all bits, which takes
-// minutes.
+// directory's proofs, a kilobyte or more each, of every 16th byte. WRIT_ALL_BITS=1
+// tries all bits, which takes minutes.
 func TestR25AnyChangedBitFails(t *testing.T) {
 	w := newWorld(t)
 	c := w.converse(suite, "lunch", "alice", "bob")

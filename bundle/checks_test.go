@@ -238,6 +238,9 @@ func TestEveryCheck(t *testing.T) {
 			x.Compartments[0].RosterProof = c.bob.RosterProof
 			return x
 		}},
+		{checkWarrant, "something else than to disclose", func(c *trial) Contents {
+			return c.open(edits{order: func(o *warrant.Warrant) { o.Action = warrant.Preserve }}, c.part)
+		}},
 		{checkScope, "does not name conversation", func(c *trial) Contents {
 			return c.open(edits{order: func(o *warrant.Warrant) { o.Conversations = [][]byte{[]byte("another")} }}, c.part)
 		}},

@@ -173,8 +173,11 @@ func (v *verifier) entries() (err error) {
 }
 
 // fields is the first part of BUN-4: the public entry says what the warrant
-// says.
+// says, and that is to disclose.
 func (v *verifier) fields() error {
+	if v.warrant.Action != warrant.Disclose {
+		return fail(checkWarrant, "", "it asks for something else than to disclose")
+	}
 	public := v.warrant.Public(v.c.WarrantSalt, v.law)
 	if field := v.warrantIn.Entry().Warrant.Differs(public); field != "" {
 		return fail(checkWarrant, "", "the warrant and its entry on the log differ in their %s", field)
