@@ -104,6 +104,8 @@ func TestNotarySplitsTheView(t *testing.T) {
 	if out, err := w.Ask(c, p); err != nil || out.GetGranted() == nil {
 		t.Fatal(out, err)
 	}
+	s.c.NoticeSalt[0] ^= 2
+	later := w.Package(s.c, s.capsule) // logged before, since the docket sees the fork too
 	_, list := w.Book()
 	other := w.LyingLog()
 	other.Drop(len(list) - 1)
@@ -120,7 +122,7 @@ func TestNotarySplitsTheView(t *testing.T) {
 		breach(t, "a custodian that is shown another history: %v, %v", out, err)
 	}
 	w.Gate.Turn(nil)
-	if out, err = w.Ask(c, w.Package(s.c, s.capsule)); err == nil || !strings.Contains(err.Error(), "forked") {
+	if out, err = w.Ask(c, later); err == nil || !strings.Contains(err.Error(), "forked") {
 		breach(t, "and goes on afterwards: %v, %v", out, err)
 	}
 }
