@@ -47,9 +47,12 @@ func parseRecipient(kem charter.KEM, key []byte) (r recipient, err error) {
 	case charter.XWing:
 		r.xwing = new(xwing.PublicKey)
 		err = r.xwing.Unpack(key)
+		leaveAVX()
 	case charter.MLKEM768P256:
 		r.mlkem = new(mlkem768.PublicKey)
-		if err = r.mlkem.Unpack(key[:mlkem768.PublicKeySize]); err == nil {
+		err = r.mlkem.Unpack(key[:mlkem768.PublicKeySize])
+		leaveAVX()
+		if err == nil {
 			r.point, err = ecdh.P256().NewPublicKey(key[mlkem768.PublicKeySize:])
 		}
 	default:
@@ -82,6 +85,7 @@ func (r *recipient) coinSize() int {
 func (r *recipient) encapsulate(enc, coins []byte) (shared [sharedSize]byte, err error) {
 	if r.kem == charter.XWing {
 		r.xwing.EncapsulateTo(enc, shared[:], coins)
+		leaveAVX()
 		return shared, nil
 	}
 	return r.encapsulateP256(enc, coins)
@@ -94,6 +98,7 @@ func (r *recipient) encapsulateP256(enc, coins []byte) (shared [sharedSize]byte,
 	var pq [mlkem768.SharedKeySize]byte
 	defer clear(pq[:])
 	r.mlkem.EncapsulateTo(enc[:mlkem768.CiphertextSize], pq[:], coins[:mlkem768.EncapsulationSeedSize])
+	leaveAVX()
 	ephemeral, err := p256Key(coins[mlkem768.EncapsulationSeedSize:])
 	if err != nil {
 		return shared, err
