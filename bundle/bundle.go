@@ -56,10 +56,9 @@
 // It doesn't open capsules: the secrets are inside, so a bundle is as secret as
 // the words. It can't show that the secrets came out of the releases, since
 // every member of the conversation knows them. It can't know what person an account
-// is, nor whose hand held the device. It
-// doesn't see the whole log: the cap on warrants is for custodians and auditors.
-// A bundle doesn't carry the custodians' releases, which are sealed to the
-// reader.
+// is, nor whose hand held the device. It doesn't see the whole log: the cap on warrants
+// is for custodians and auditors. A bundle doesn't carry the custodians' releases, which
+// are sealed to the reader. That a capsule was forged does not show who forged it.
 //
 // # Example
 //

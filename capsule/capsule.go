@@ -46,7 +46,8 @@
 //
 // # What it does not do
 //
-// It can't open anything; that is package unseal. It doesn't know whether the
+// It holds no custodian's key and opens no share: that is package unseal. It only
+// combines shares that were opened ([Sealer.Open]). It doesn't know whether the
 // label is true: callers fill it from the group's own state, with the period
 // that the charter gives for [Label.OpenedAt]. A capsule hides nothing from the
 // members of the conversation, who know s and d.
