@@ -2,7 +2,7 @@
 # make test   everything this machine can run; names what it leaves out
 # make bench  figures, as ratios to the bare primitives of the same run
 # make bench-mls  the MLS library beside another one
-# make mutate take each defence out and let the attack succeed (half an hour)
+# make mutate take each defence out and let the attack succeed (a quarter of an hour)
 # make mutate-rules  take each check of mls/rules.md out and see its test fail (ten minutes)
 # make check  what CI runs beyond the tests: formatting, vet, staticcheck
 

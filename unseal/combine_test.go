@@ -10,6 +10,7 @@ import (
 
 	"writ/capsule"
 	"writ/charter"
+	"writ/internal/forger"
 )
 
 // TestSubsets is R1 and R11: of all sets of custodians exactly those with two
@@ -162,7 +163,7 @@ func TestForgedCapsule(t *testing.T) {
 	}
 	secret := string(bytes.Repeat([]byte{7}, 32))
 	replace := func(b []byte) []byte {
-		return rebuild(c.capsule, func(_ *capsule.Label, body *[]byte, _ *[]capsule.Share) { *body = b })
+		return forger.Capsule(c.capsule, func(_ *capsule.Label, body *[]byte, _ *[]capsule.Share) { *body = b })
 	}
 	for name, forged := range map[string][]byte{
 		"body of another secret":   replace(body("\x20" + secret + "\x20" + secret)),
@@ -170,7 +171,7 @@ func TestForgedCapsule(t *testing.T) {
 		"body that does not open":  replace(bytes.Repeat([]byte{1}, 82)),
 		"secrets of another size":  replace(body("\x01a\x01b")),
 		"secrets with bytes after": replace(body("\x20" + string(c.s) + "\x20" + string(c.d) + "x")),
-		"share sealed once more": rebuild(c.capsule, func(l *capsule.Label, _ *[]byte, s *[]capsule.Share) {
+		"share sealed once more": forger.Capsule(c.capsule, func(l *capsule.Label, _ *[]byte, s *[]capsule.Share) {
 			(*s)[6] = w.sealShare(l, 6, (*s)[6].Commitment, shares[6].Secret[:])
 		}),
 	} {
@@ -196,7 +197,7 @@ func TestCombineRefuses(t *testing.T) {
 	if s, _, _, err := must(NewCombiner(w.access)).Combine([]byte("junk"), shares); s != nil || err == nil {
 		t.Errorf("junk: %v", err)
 	}
-	cut := rebuild(c.capsule, func(_ *capsule.Label, _ *[]byte, s *[]capsule.Share) { *s = (*s)[:6] })
+	cut := forger.Capsule(c.capsule, func(_ *capsule.Label, _ *[]byte, s *[]capsule.Share) { *s = (*s)[:6] })
 	if s, _, _, err := must(NewCombiner(w.access)).Combine(cut, nil); s != nil || !errors.Is(err, ErrInvalid) {
 		t.Errorf("fewer shares: %v", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"writ/charter"
 	"writ/charter/chartertest"
 	"writ/directory"
+	"writ/internal/forger"
 	"writ/ledger"
 	"writ/notice/beacon"
 	"writ/notice/beacon/beacontest"
@@ -265,7 +266,7 @@ var refusals = []refusal{
 
 	{name: "capsule is junk", want: ReasonCapsule, parts: func(*world) []Compartment { return []Compartment{{Capsule: []byte("junk")}} }},
 	{name: "capsule of fewer custodians", want: ReasonCapsule, parts: func(w *world) []Compartment {
-		return []Compartment{{Capsule: rebuild(w.seal("alice", "c", 1).capsule,
+		return []Compartment{{Capsule: forger.Capsule(w.seal("alice", "c", 1).capsule,
 			func(_ *capsule.Label, _ *[]byte, s *[]capsule.Share) { *s = (*s)[:6] })}}
 	}},
 	{name: "no keys stated for the period", want: ReasonCapsule, // 60 days on, in the third period
@@ -359,7 +360,7 @@ var refusals = []refusal{
 	}},
 	{name: "share other than its commitment", want: ReasonShare, parts: func(w *world) []Compartment {
 		c := w.seal("alice", "c", 1)
-		return []Compartment{{Capsule: rebuild(c.capsule, func(l *capsule.Label, _ *[]byte, s *[]capsule.Share) {
+		return []Compartment{{Capsule: forger.Capsule(c.capsule, func(l *capsule.Label, _ *[]byte, s *[]capsule.Share) {
 			(*s)[0] = w.sealShare(l, 0, (*s)[0].Commitment, make([]byte, capsule.ShareSize))
 		})}}
 	}},

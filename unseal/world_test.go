@@ -21,7 +21,7 @@ import (
 	"writ/charter"
 	"writ/charter/chartertest"
 	"writ/directory"
-	"writ/internal/wire"
+	"writ/internal/forger"
 	"writ/ledger"
 	"writ/notice"
 	"writ/notice/beacon"
@@ -284,27 +284,9 @@ func (w *world) shares(q *Request) map[capsule.Hash][]Share {
 	return all
 }
 
-// rebuild encodes a capsule with its parts changed, as no Sealer would.
-func rebuild(c *capsule.Capsule, change func(l *capsule.Label, body *[]byte, shares *[]capsule.Share)) []byte {
-	label, body, shares := *c.Label(), c.Body(), slices.Clone(c.Shares())
-	change(&label, &body, &shares)
-	var w wire.Writer
-	w.Uint16(capsule.Version)
-	w.Fixed(label.Encode())
-	w.Opaque(body)
-	w.Vector(func(w *wire.Writer) {
-		for _, s := range shares {
-			w.Fixed(s.Commitment[:])
-			w.Opaque(s.Enc)
-			w.Opaque(s.Ciphertext)
-		}
-	})
-	return w.Bytes()
-}
-
 // relabel moves a capsule to another compartment.
 func relabel(c *compartment, change func(*capsule.Label)) []byte {
-	return rebuild(c.capsule, func(l *capsule.Label, _ *[]byte, _ *[]capsule.Share) { change(l) })
+	return forger.Relabel(c.capsule, change)
 }
 
 // testLog is a log in memory with three witnesses, who sign what they are told

@@ -27,6 +27,7 @@ import (
 	"writ/examine"
 	"writ/internal/testlaw"
 	"writ/ledger"
+	"writ/unseal"
 	"writ/warrant"
 )
 
@@ -153,6 +154,19 @@ func (w *World) Open(c *examine.Case) *examine.Opened {
 		w.T.Fatalf("%d parts, outside %v", len(opening.Parts), opening.Outside)
 	}
 	return opening.Parts[0]
+}
+
+// Released opens, with the case's reader key, every share that custodians released.
+func (w *World) Released(o *examine.Opened, c *examine.Case) (shares []unseal.Share) {
+	w.T.Helper()
+	for _, r := range o.Releases {
+		release, err := unseal.ParseRelease(r.Release)
+		w.Must(err)
+		list, err := unseal.OpenRelease(release, c.Reader, w.Charter.Custodian(r.Office, r.Custodian).Key)
+		w.Must(err)
+		shares = append(shares, list...)
+	}
+	return shares
 }
 
 // Contents puts what was opened into the form of a bundle.

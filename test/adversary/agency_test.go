@@ -364,12 +364,7 @@ func TestAgencyCallsACapsuleForged(t *testing.T) {
 	opened := w.Open(c)
 	honest := testenv.Contents(opened)
 	must(bundle.Build(honest, w.Policy))
-	var released []unseal.Share
-	for _, r := range opened.Releases {
-		list, err := unseal.OpenRelease(must(unseal.ParseRelease(r.Release)), c.Reader, w.Charter.Custodian(r.Office, r.Custodian).Key)
-		w.Must(err)
-		released = append(released, list...)
-	}
+	released := w.Released(opened, c)
 	sealed := parse(t, opened.Compartments[0].Capsule)
 	combiner := must(unseal.NewCombiner(must(w.Charter.Access(sealed.Label().Period, nil))))
 	true1 := combiner.Good(sealed, released)

@@ -34,12 +34,7 @@ func TestCustodiansBelowTheThreshold(t *testing.T) {
 	w := testenv.New(t, testenv.Options{})
 	s := speak(t, w, true)
 	opened := w.Open(s.c)
-	var shares []unseal.Share
-	for _, r := range opened.Releases {
-		list, err := unseal.OpenRelease(must(unseal.ParseRelease(r.Release)), s.c.Reader, w.Charter.Custodian(r.Office, r.Custodian).Key)
-		w.Must(err)
-		shares = append(shares, list...)
-	}
+	shares := w.Released(opened, s.c)
 	label := parse(t, s.capsule).Label()
 	access := must(w.Charter.Access(label.Period, nil))
 	combiner := must(unseal.NewCombiner(access))
@@ -294,12 +289,8 @@ func TestStolenAgency(t *testing.T) {
 	access := must(w.Charter.Access(parse(t, opened.Compartments[0].Capsule).Label().Period, nil))
 	combiner := must(unseal.NewCombiner(access))
 	other := ann.Capsule(id, 1, 1)
-	var all, renamed []unseal.Share
-	for _, r := range opened.Releases {
-		list, err := unseal.OpenRelease(must(unseal.ParseRelease(r.Release)), c.Reader, w.Charter.Custodian(r.Office, r.Custodian).Key)
-		w.Must(err)
-		all = append(all, list...)
-	}
+	all := w.Released(opened, c)
+	var renamed []unseal.Share
 	for _, x := range all {
 		if x.Capsule == capsule.HashOf(other) {
 			breach(t, "a share of a compartment that the warrant does not name was released")
