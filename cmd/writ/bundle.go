@@ -33,7 +33,10 @@ signed by the reader's own key, before a word is shown:
   writ bundle export FILE --key NAME.key --out PLAIN   hand it on, such as to a court
 
 An exported bundle is in the clear: anyone who has it reads and verifies it
-(writ verify), and nobody sees that.`,
+(writ verify), and nobody sees that.
+
+As with writ verify, a bundle that holds but does not prove whose key signed is
+shown or written all the same, says so, and ends with 7.`,
 	}
 	cmd.AddCommand(newBundleRead(), newBundleExport())
 	return cmd
@@ -66,7 +69,10 @@ func newBundleRead() *cobra.Command {
 				return err
 			}
 		}
-		return show(cmd, report, func(w io.Writer) { fmt.Fprint(w, report.Text()) })
+		if err := show(cmd, report, func(w io.Writer) { fmt.Fprint(w, report.Text()) }); err != nil {
+			return err
+		}
+		return provenKeys(report, notTheirs)
 	}
 	return cmd
 }
@@ -91,10 +97,14 @@ func newBundleExport() *cobra.Command {
 		if err := setup.WriteNew(*out, r.Bundle, 0o600); err != nil {
 			return err
 		}
-		result := map[string]any{"bundle": *out, "entry": r.Index, "readings": len(report.Readings)}
-		return show(cmd, result, func(w io.Writer) {
+		result := map[string]any{"bundle": *out, "entry": r.Index, "readings": len(report.Readings), "keys_proven": report.KeysProven}
+		err = show(cmd, result, func(w io.Writer) {
 			fmt.Fprintf(w, "the export is entry %d of the ledger\n%s\nevidence: %s (in the clear: as secret as what was said)\n", r.Index, report.Verdict(), *out)
 		})
+		if err != nil {
+			return err
+		}
+		return provenKeys(report, "the file is written; "+notTheirs)
 	}
 	return cmd
 }

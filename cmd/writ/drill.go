@@ -332,8 +332,8 @@ func (d *drill) verify(cmd *cobra.Command) error {
 	if !report.Complete {
 		return fail(codeInvalid, errors.New("messages are missing from the evidence"), "")
 	}
-	if !report.KeysProven {
-		return unproven(report, "is the directory running? writ open completes the evidence")
+	if err := provenKeys(report, "is the directory running? writ open completes the evidence"); err != nil {
+		return err
 	}
 	d.record.Parts = len(report.Compartments)
 	return nil

@@ -63,8 +63,8 @@ evidence; no custodian releases anything more.`,
 			return err
 		}
 		for _, e := range list {
-			if !e.report.KeysProven {
-				return unproven(e.report, "the evidence is written and says so; if the directory gave no answer, the same command completes it later")
+			if err := provenKeys(e.report, "the evidence is written and says so; if the directory gave no answer, the same command completes it later"); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -72,8 +72,12 @@ evidence; no custodian releases anything more.`,
 	return cmd
 }
 
-// unproven is the failure of evidence that does not show whose key signed.
-func unproven(r *bundle.Report, hint string) error {
+// provenKeys fails for evidence that does not show whose key signed. Every command that
+// shows or hands on evidence ends with it, after it did so.
+func provenKeys(r *bundle.Report, hint string) error {
+	if r.KeysProven {
+		return nil
+	}
 	return fail(codeUnproven, fmt.Errorf("whose key signed is not proven for %s", count(len(r.Unproven), "compartment")), hint)
 }
 
@@ -232,6 +236,9 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
+// notTheirs is for who reads evidence that does not show whose key signed.
+const notTheirs = "do not take those words for the person's; whoever opened the case can complete the evidence with writ open"
+
 func newVerify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "verify BUNDLE",
@@ -270,8 +277,8 @@ as not proven. A bundle that holds but lacks messages says so, and ends with 4 u
 		if err := show(cmd, report, func(w io.Writer) { fmt.Fprint(w, report.Text()) }); err != nil {
 			return err
 		}
-		if !report.KeysProven {
-			return unproven(report, "do not take those words for the person's; whoever opened the case can complete the evidence with writ open")
+		if err := provenKeys(report, notTheirs); err != nil {
+			return err
 		}
 		if !report.Complete && !*gaps {
 			return fail(codeInvalid, errors.New("messages are missing from the bundle"), "what is there holds; --allow-gaps accepts it")
