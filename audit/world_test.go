@@ -104,7 +104,7 @@ func (w *world) order(from time.Time, change func(*ledger.Warrant)) *ledger.Warr
 	w.serial++
 	x := &ledger.Warrant{Public: warrant.Public{Commitment: [32]byte{byte(w.serial), byte(w.serial >> 8), 1}, Charter: w.Charter.Hash(),
 		Action: warrant.Disclose, CaseType: "serious-crime", Offices: []string{"judicial", "oversight"}, Window: 7200,
-		NotBefore: uint64(from.Unix()), NotAfter: uint64(from.Unix()) + 3600}}
+		NotBefore: uint64(from.Unix()), NotAfter: uint64(from.Unix()) + 3600, Readers: [][32]byte{{1}}}}
 	if change != nil {
 		change(x)
 	}

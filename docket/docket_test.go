@@ -377,7 +377,7 @@ func TestNotaryThatShowsNothing(t *testing.T) {
 
 func FuzzParseLodgement(f *testing.F) {
 	f.Add((&docket.Lodgement{Public: warrant.Public{Commitment: [32]byte{1}, Action: warrant.Disclose, CaseType: "serious-crime",
-		Offices: []string{"judicial", "oversight"}, Window: 7, NotBefore: 1, NotAfter: 2}}).Encode())
+		Offices: []string{"judicial", "oversight"}, Window: 7, NotBefore: 1, NotAfter: 2, Readers: [][32]byte{{1}}}}).Encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l, err := docket.ParseLodgement(b)
 		if err == nil && !bytes.Equal(l.Encode(), b) {

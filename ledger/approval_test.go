@@ -87,7 +87,7 @@ func TestApprovalsOfAnEntry(t *testing.T) {
 	for name, change := range map[string]func(*Warrant){ // approved as it was before
 		"longer life":   func(x *Warrant) { x.NotAfter++ },
 		"wider window":  func(x *Warrant) { x.Window++ },
-		"other readers": func(x *Warrant) { x.Readers = [][32]byte{{1}} },
+		"other readers": func(x *Warrant) { x.Readers = [][32]byte{{2}} },
 		"made urgent":   func(x *Warrant) { x.Flags |= warrant.IsEmergency },
 		"made a test":   func(x *Warrant) { x.Flags |= warrant.IsTest },
 		"case type":     func(x *Warrant) { x.CaseType = "missing-person" },

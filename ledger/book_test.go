@@ -81,7 +81,7 @@ func (w *world) custodian(id string) CustodianSigner { return CustodianSigner(w.
 func (w *world) warrant(n byte, change func(*Warrant)) *Warrant {
 	x := &Warrant{Public: warrant.Public{Commitment: [32]byte{n}, Charter: w.Charter.Hash(), Action: warrant.Disclose,
 		CaseType: "serious-crime", Offices: []string{"judicial", "oversight"}, Window: 24 * 3600,
-		NotBefore: uint64(lawTime.Unix()), NotAfter: uint64(lawTime.Unix()) + 3600}}
+		NotBefore: uint64(lawTime.Unix()), NotAfter: uint64(lawTime.Unix()) + 3600, Readers: [][32]byte{{1}}}}
 	if change != nil {
 		change(x)
 	}
@@ -199,6 +199,7 @@ func TestBookRefuses(t *testing.T) {
 		"unknown office":      {"must approve", func(x *Warrant) { x.Offices = []string{"judicial", "oversight", "police"} }},
 		"entry of no offices": {"offices", func(x *Warrant) { x.Offices = nil }},
 		"offices unsorted":    {"offices", func(x *Warrant) { x.Offices = []string{"oversight", "judicial"} }},
+		"no reader":           {"nobody may read", func(x *Warrant) { x.Readers = nil }},
 		"no life":             {"not_after", func(x *Warrant) { x.NotAfter = x.NotBefore }},
 		"unknown flag":        {"unsupported", func(x *Warrant) { x.Flags = 8 }},
 		"unknown action":      {"unsupported", func(x *Warrant) { x.Action = 3 }},
@@ -367,7 +368,7 @@ func TestEntryPublicFieldsR15(t *testing.T) {
 	// The encoding holds nothing but the fields: its size is their sizes.
 	w := newWorld(t)
 	x := w.warrant(1, nil)
-	size := 32 + 32 + 1 + 32 + 1 + len(x.CaseType) + 1 + (1 + len("judicial")) + (1 + len("oversight")) + 3*8 + 1 + 1 + 64
+	size := 32 + 32 + 1 + 32 + 1 + len(x.CaseType) + 1 + (1 + len("judicial")) + (1 + len("oversight")) + 3*8 + 1 + (1 + 32) + 64
 	size += 2 // length of the approvals
 	for _, a := range x.Approvals {
 		size += 1 + len(a.Office) + 1 + len(a.Approver) + 1 + 2 + ed25519.SignatureSize

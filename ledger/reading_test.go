@@ -14,6 +14,7 @@ func person(name string) PersonSigner { return PersonSigner(keyOf(name)) }
 // nameReaders lets the warrant of a world name people.
 func nameReaders(salt [32]byte, people ...PersonSigner) func(*Warrant) {
 	return func(x *Warrant) {
+		x.Readers = nil
 		for _, p := range people {
 			k := p.Public()
 			x.Readers = append(x.Readers, warrant.ReaderCommitment(warrant.ReaderSalt(salt, k), k))

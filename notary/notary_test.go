@@ -163,7 +163,7 @@ func (w *world) charterEntry() []byte { return ledger.CharterEntry(w.Sign(w.Char
 func (w *world) warrant(n int) []byte {
 	x := &ledger.Warrant{Public: warrant.Public{Commitment: [32]byte{byte(n >> 8), byte(n), 1}, Charter: w.Charter.Hash(),
 		Action: warrant.Disclose, CaseType: "serious-crime", Offices: []string{"judicial", "oversight"}, Window: 3600,
-		NotBefore: uint64(chartertest.Now.Unix()), NotAfter: uint64(chartertest.Now.Unix()) + 60}}
+		NotBefore: uint64(chartertest.Now.Unix()), NotAfter: uint64(chartertest.Now.Unix()) + 60, Readers: [][32]byte{{1}}}}
 	x.Approvals = warranttest.Approvals(w.World, x.Public)
 	x.Sign(ledger.DocketSigner(w.Docket))
 	return x.Entry()

@@ -133,7 +133,7 @@ func (w *world) warrant(n byte) []byte { return w.warrantOf([32]byte{n}) }
 func (w *world) warrantOf(commitment [32]byte) []byte {
 	now := uint64(chartertest.Now.Unix())
 	x := &ledger.Warrant{Public: warrant.Public{Commitment: commitment, Charter: w.Charter.Hash(), Action: warrant.Disclose,
-		CaseType: w.Charter.CaseTypes[0], Offices: []string{"judicial", "oversight"}, Window: 60, NotBefore: now, NotAfter: now + 60}}
+		CaseType: w.Charter.CaseTypes[0], Offices: []string{"judicial", "oversight"}, Window: 60, NotBefore: now, NotAfter: now + 60, Readers: [][32]byte{{1}}}}
 	x.Approvals = warranttest.Approvals(w.World, x.Public)
 	x.Sign(ledger.DocketSigner(w.Docket))
 	return x.Entry()

@@ -29,7 +29,8 @@ type Public struct {
 	NotAfter   uint64
 	Flags      Flags
 	// Readers are commitments to the keys of those who may read, sorted, distinct:
-	// a reading shows that it is one of them, and their number is public.
+	// a reading shows that it is one of them, and their number is public. 1 to 16
+	// if it discloses, else possibly none.
 	Readers [][32]byte
 }
 
@@ -172,6 +173,8 @@ func (p *Public) check() error {
 		return fieldError("offices", "not a sorted list of 1 to %d", MaxOffices)
 	case p.NotAfter <= p.NotBefore:
 		return fieldError("not_after", "not after not_before")
+	case p.Action == Disclose && len(p.Readers) == 0:
+		return fieldError("readers", "nobody may read what it opens")
 	case !sorted32(p.Readers):
 		return fieldError("readers", "not a sorted list of distinct commitments")
 	}

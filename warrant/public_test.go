@@ -71,6 +71,7 @@ func TestReadPublic(t *testing.T) {
 		"offices unsorted": func(p *Public) { slices.Reverse(p.Offices) },
 		"office twice":     func(p *Public) { p.Offices[1] = p.Offices[0] },
 		"no life":          func(p *Public) { p.NotAfter = p.NotBefore },
+		"no reader":        func(p *Public) { p.Readers = nil },
 		"readers unsorted": func(p *Public) { p.Readers = [][32]byte{{2}, {1}} },
 		"reader twice":     func(p *Public) { p.Readers = [][32]byte{{1}, {1}} },
 	} {
@@ -83,8 +84,18 @@ func TestReadPublic(t *testing.T) {
 	}
 }
 
+// TestPreserveNeedsNoReader: what is only kept, nobody reads (WAR-14, WAR-35).
+func TestPreserveNeedsNoReader(t *testing.T) {
+	p := Public{Action: Preserve, CaseType: "homicide", Offices: []string{"a"}, NotAfter: 1}
+	if _, err := ReadPublic(wire.NewReader(p.Encode())); err != nil {
+		t.Error(err)
+	}
+}
+
 func FuzzReadPublic(f *testing.F) {
-	good := Public{Commitment: [32]byte{1}, Action: Disclose, CaseType: "homicide", Offices: []string{"a", "b"}, NotAfter: 1}
+	good := Public{Commitment: [32]byte{1}, Action: Disclose, CaseType: "homicide", Offices: []string{"a", "b"}, NotAfter: 1, Readers: [][32]byte{{1}}}
+	f.Add(good.Encode())
+	good.Readers = nil
 	f.Add(good.Encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := ReadPublic(wire.NewReader(b))

@@ -20,7 +20,7 @@ func TestEntriesAboutACase(t *testing.T) {
 	c := &examine.Case{Warrant: &warrant.Warrant{Charter: law.Charter.Hash()}, Salt: [32]byte{1}}
 	entry := func(commitment [32]byte) *ledger.Warrant {
 		x := &ledger.Warrant{Public: warrant.Public{Commitment: commitment, Charter: law.Charter.Hash(), Action: warrant.Disclose, CaseType: "serious-crime",
-			Offices: []string{"judicial", "oversight"}, NotBefore: 1, NotAfter: 2}}
+			Offices: []string{"judicial", "oversight"}, NotBefore: 1, NotAfter: 2, Readers: [][32]byte{{1}}}}
 		x.Sign(ledger.DocketSigner(law.Docket))
 		return x
 	}
