@@ -77,7 +77,7 @@ import (
 // Config is what a custodian is made of.
 type Config struct {
 	Dir        string           // key file, decisions, and its copy of the ledger
-	Passphrase []byte           // of the key file
+	Passphrase []byte           // of the key file; the caller may erase it once Open returned
 	WorkFactor int              // of scrypt, when the key file is written; 0 means keyfile.DefaultWorkFactor
 	KEM        charter.KEM      // of the keys it makes for later periods; 0 means X-Wing
 	Ledger     string           // URL of the log, to read it and to add to it

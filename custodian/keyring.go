@@ -42,15 +42,14 @@ type Public struct {
 // Period periods<V> || Hold holds<V>, Period being uint32 period || uint16 kem || key<V>,
 // Hold request[32] || key[32].
 type keyring struct {
-	dir        string
-	passphrase []byte
-	work       int
+	dir   string
+	work  int
+	names Names
 
-	names   Names
-	signing ed25519.PrivateKey
-	mail    *warrant.MailKey
-
-	mu sync.Mutex
+	mu         sync.Mutex // held while the file is written, and to erase
+	passphrase []byte     // the ring's own copy; nil once erased: nothing is written any more
+	signing    ed25519.PrivateKey
+	mail       *warrant.MailKey
 	secrets
 }
 
@@ -81,7 +80,7 @@ func CreateKeys(dir string, passphrase []byte, work int, n Names, kem charter.KE
 	if err != nil {
 		return nil, fmt.Errorf("custodian: %w", err)
 	}
-	k := &keyring{dir: dir, passphrase: passphrase, work: work, names: n, signing: signing, mail: mail,
+	k := &keyring{dir: dir, passphrase: bytes.Clone(passphrase), work: work, names: n, signing: signing, mail: mail,
 		secrets: noSecrets()}
 	defer k.erase()
 	if err := k.generate(kem, periods...); err != nil {
@@ -90,14 +89,15 @@ func CreateKeys(dir string, passphrase []byte, work int, n Names, kem charter.KE
 	return k.public(), nil
 }
 
-// openKeys reads the key file.
+// openKeys reads the key file. The caller may erase the passphrase afterwards: the ring
+// keeps a copy, with which it writes the file anew.
 func openKeys(dir string, passphrase []byte, work int) (*keyring, error) {
 	plain, err := keyfile.Read(filepath.Join(dir, keyFile), passphrase)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(plain)
-	k := &keyring{dir: dir, passphrase: passphrase, work: work, secrets: noSecrets()}
+	k := &keyring{dir: dir, passphrase: bytes.Clone(passphrase), work: work, secrets: noSecrets()}
 	if err := k.parse(plain); err != nil {
 		k.erase()
 		return nil, fmt.Errorf("custodian: %s: %w", keyFile, err)
@@ -156,6 +156,9 @@ func noSecrets() secrets {
 func (k *keyring) change(change func(*secrets) (bool, error)) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.passphrase == nil {
+		return errErased
+	}
 	next := secrets{maps.Clone(k.periods), maps.Clone(k.holds)}
 	if changed, err := change(&next); err != nil || !changed {
 		return err
@@ -306,5 +309,15 @@ func (k *keyring) public() *Public {
 	return p
 }
 
-// erase forgets what can be erased: Go's runtime may hold copies of parsed keys.
-func (k *keyring) erase() { clear(k.signing) }
+// errErased is the error of a change that came when the custodian was closed.
+var errErased = errors.New("custodian: closed: its keys are erased from memory")
+
+// erase forgets what can be erased, once no change is under way: Go's runtime may hold
+// copies of parsed keys.
+func (k *keyring) erase() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.signing)
+	clear(k.passphrase)
+	k.passphrase = nil
+}

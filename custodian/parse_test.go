@@ -83,6 +83,51 @@ func TestKeyFile(t *testing.T) {
 	}
 }
 
+// Who opened a custodian erases the passphrase at once, as a careful program does. What
+// the custodian writes after that opens with the same passphrase, and not with the zeros
+// that are left of it.
+func TestPassphraseErased(t *testing.T) {
+	dir, phrase := t.TempDir(), []byte("a passphrase")
+	if _, err := CreateKeys(dir, phrase, 2, Names{"law", "office", "name"}, charter.XWing, 4); err != nil {
+		t.Fatal(err)
+	}
+	k, err := openKeys(dir, phrase, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(phrase)
+	if err := k.generate(charter.XWing, 5); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openKeys(dir, phrase, 2); !errors.Is(err, keyfile.ErrPassphrase) {
+		t.Errorf("the file opens with zeros: %v", err)
+	}
+	if k, err = openKeys(dir, []byte("a passphrase"), 2); err != nil || len(k.held()) != 2 {
+		t.Fatalf("after a new key: %v", err)
+	}
+}
+
+// A change that comes while the custodian closes writes nothing: the keys in memory are
+// erased by then, and would take the place of those in the file.
+func TestNoChangeAfterErase(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := CreateKeys(dir, []byte("x"), 2, Names{"law", "office", "name"}, charter.XWing, 4); err != nil {
+		t.Fatal(err)
+	}
+	k, err := openKeys(dir, []byte("x"), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := k.verifier()
+	k.erase()
+	if err := k.generate(charter.XWing, 5); err == nil {
+		t.Error("a closed custodian made a key")
+	}
+	if k, err = openKeys(dir, []byte("x"), 2); err != nil || k.verifier() != before {
+		t.Errorf("the key file changed: %v", err)
+	}
+}
+
 func FuzzParseHold(f *testing.F) {
 	f.Add((&hold{until: 7, capsules: []capsule.Hash{{1}, {2}}, shares: make([]byte, 80)}).encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
