@@ -112,7 +112,7 @@ func (c *conversation) begin(s *step, opened, cursor uint64) error {
 		return fmt.Errorf("client: %w", err)
 	}
 	s.records = append(s.records, groupRecords(delta)...)
-	c.cursor, c.synced, c.gone = cursor, c.device.cfg.Now(), false
+	c.cursor, c.synced, c.gone, c.judged = cursor, c.device.cfg.Now(), false, judged{}
 	if err := c.startEpoch(s, opened); err != nil {
 		return err
 	}

@@ -21,11 +21,16 @@ func (d *Device) join(ctx context.Context, w *api.Welcome) error {
 	if err != nil {
 		return err
 	}
+	defer clear(secrets)
 	c := d.convs[id]
+	if c != nil && c.cursor < w.Seq { // the removal before it may not be read yet
+		if err := c.read(ctx); err != nil {
+			return err
+		}
+	}
 	if c != nil && !c.gone {
 		return d.save(deviceSpace, []mls.Record{{Key: key}}) // joined before a crash
 	}
-	defer clear(secrets)
 	if c == nil {
 		c = newConversation(d, id)
 	}
@@ -60,6 +65,14 @@ func (d *Device) join(ctx context.Context, w *api.Welcome) error {
 	return d.save(deviceSpace, []mls.Record{{Key: key}})
 }
 
+// mayJoinLater reports whether a Welcome that could not be used may be another time. Its
+// other faults are its maker's. It would be handed out again and again, before all
+// others that wait.
+func (d *Device) mayJoinLater(err error) bool {
+	return passing(err) || errors.Is(err, errStorage) || errors.Is(err, ErrDirectory) || errors.Is(err, errUnseen) ||
+		errors.Is(err, ErrUnknownLaw) || errors.Is(err, ErrClock) && d.checkClock() != nil
+}
+
 // openedBy returns the opening time that a GroupInfo states, if it can be.
 func (c *conversation) openedBy(info *mls.GroupInfo) (uint64, error) {
 	data, _ := info.Extension(openedExtension)
@@ -79,7 +92,7 @@ func (d *Device) welcomed(welcome []byte) (key string, kp *mls.KeyPackage, secre
 	}
 	records, err := d.cfg.Storage.Load(deviceSpace)
 	if err != nil {
-		return "", nil, nil, err
+		return "", nil, nil, fmt.Errorf("client: %w: %w", errStorage, err)
 	}
 	for _, r := range records {
 		for _, ref := range envelope.KeyPackageRefs {
@@ -92,4 +105,7 @@ func (d *Device) welcomed(welcome []byte) (key string, kp *mls.KeyPackage, secre
 	return "", nil, nil, errNoKeyPackage
 }
 
-var errNoKeyPackage = errors.New("client: welcome: none of this device's key packages, or one that was used")
+var (
+	errNoKeyPackage = errors.New("client: welcome: none of this device's key packages, or one that was used")
+	errStorage      = errors.New("the device's records can't be read")
+)

@@ -88,10 +88,10 @@ func (d *Device) welcomes(ctx context.Context) error {
 			switch {
 			case d.broken != nil:
 				return d.broken
-			case err == nil, errors.Is(err, errNoKeyPackage):
+			case err == nil || !d.mayJoinLater(err):
 				confirm = append(confirm, w.Id)
 			}
-			if err != nil && !d.joinedBefore(w) {
+			if err != nil && !d.joinedBefore(w, err) {
 				errs = append(errs, err)
 			}
 		}
@@ -103,8 +103,8 @@ func (d *Device) welcomes(ctx context.Context) error {
 
 // joinedBefore reports whether a Welcome has done its work: the key package is
 // deleted and only the confirmation was lost.
-func (d *Device) joinedBefore(w *api.Welcome) bool {
-	return len(w.Conversation) == len(ConversationID{}) && d.convs[ConversationID(w.Conversation)] != nil
+func (d *Device) joinedBefore(w *api.Welcome, err error) bool {
+	return errors.Is(err, errNoKeyPackage) && d.convs[ConversationID(w.Conversation)] != nil
 }
 
 // Watch yields events as they come, until ctx ends or the storage fails. An
