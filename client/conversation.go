@@ -30,7 +30,6 @@ type conversation struct {
 	judged  judged          // up to when dropped holds
 	dropped []mls.LeafIndex // see revoked
 
-	renew  bool  // commit before the next message
 	halted error // why it does not go on, since the last read; told once
 }
 
@@ -125,6 +124,7 @@ func (c *conversation) finish(s *step) error {
 	if len(s.events) > 0 {
 		for i := range s.events {
 			s.events[i].Conversation, s.events[i].Number = c.id, c.nextEvent
+			s.events[i].Reason = short(s.events[i].Reason)
 			c.nextEvent++
 		}
 		if err := c.turnPage(); err != nil {
@@ -142,6 +142,16 @@ func (c *conversation) finish(s *step) error {
 	}
 	c.device.news = append(c.device.news, s.events...)
 	return nil
+}
+
+// maxReason is how much of a reason is kept, in bytes: some of it are others' words.
+const maxReason = 2 << 10
+
+func short(reason string) string {
+	if len(reason) <= maxReason {
+		return reason
+	}
+	return strings.ToValidUTF8(reason[:maxReason], "") + " ..."
 }
 
 // Conversations lists the conversations this device is or was in.

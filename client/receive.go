@@ -116,6 +116,11 @@ func (c *conversation) receiveApplication(ctx context.Context, m *api.Message) e
 		}
 	}
 	r := &received{seq: m.Seq, epoch: m.Epoch, time: receivedAt(m), body: m.Body, capsule: m.Capsule}
+	if len(r.body) > maxText {
+		c.cursor = m.Seq
+		return c.finish(&step{events: []Event{{Kind: Fault, Seq: m.Seq, Epoch: m.Epoch, Time: r.time,
+			Reason: fmt.Sprintf("a message of %d bytes, which is longer than any may be", len(r.body))}}})
+	}
 	s, why, err := c.open(ctx, r)
 	if err != nil {
 		return err

@@ -45,6 +45,7 @@ type state struct {
 	seen      uint64 // events up to this number were marked as read
 	gone      bool   // this device is no longer a member
 	spoken    bool   // this device has said something
+	renew     bool   // commit before the next message: one was sealed in this epoch that won't arrive
 }
 
 func (s *state) encode() []byte {
@@ -56,13 +57,14 @@ func (s *state) encode() []byte {
 	w.Uint64(s.seen)
 	w.Uint8(flag(s.gone))
 	w.Uint8(flag(s.spoken))
+	w.Uint8(flag(s.renew))
 	return w.Bytes()
 }
 
 func parseState(b []byte) (state, error) {
 	r := wire.NewReader(b)
 	s := state{cursor: r.Uint64(), synced: time.Unix(int64(r.Uint64()), 0), nextEvent: r.Uint64(), nextItem: r.Uint64(),
-		seen: r.Uint64(), gone: readFlag(r), spoken: readFlag(r)}
+		seen: r.Uint64(), gone: readFlag(r), spoken: readFlag(r), renew: readFlag(r)}
 	return s, r.Done()
 }
 

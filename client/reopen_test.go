@@ -1,0 +1,125 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"connectrpc.com/connect"
+
+	"writ/api"
+	"writ/capsule"
+)
+
+// refusing answers the next calls of a procedure with an error, as a delivery that took
+// nothing.
+func refusing(procedure string, code connect.Code, times *int) connect.Interceptor {
+	return between(func(_ context.Context, p string, _ any, send func() (connect.AnyResponse, error)) (connect.AnyResponse, error) {
+		if p != procedure || *times == 0 {
+			return send()
+		}
+		*times--
+		return nil, connect.NewError(code, errors.New("refused"))
+	})
+}
+
+// A message that was sealed and will never arrive leaves no gap among the sender's
+// messages, also if the device was opened anew since: others, and a court, would take it
+// for one that somebody hid.
+func TestRefusedMessageLeavesNoGap(t *testing.T) {
+	for name, code := range map[string]connect.Code{
+		"given up":     connect.CodePermissionDenied,
+		"sealed again": connect.CodeFailedPrecondition,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			times := 0
+			anna, ben := w.device("a-gap", w.access, refusing("Append", code, &times)), w.device("b-gap", w.access)
+			id := w.talk(anna, ben)
+			w.send(anna, id, "one")
+			times = 1
+			want := []string{"message a-gap: one", "message a-gap: three"}
+			if code == connect.CodeFailedPrecondition {
+				// It is sealed anew at once, unless the process ends in between.
+				want = []string{"message a-gap: one", "message a-gap: two", "message a-gap: three"}
+				c := anna.convs[id]
+				w.check(c.enqueue(itemText, "two"))
+				w.check(c.speak(background, c.outbox[0]))
+				w.check(c.speak(background, c.outbox[0]))
+			} else if err := anna.Send(background, id, "two"); err == nil {
+				t.Fatal("sent")
+			}
+			again, err := Open(anna.cfg)
+			w.check(err)
+			w.sync(again)
+			w.send(again, id, "three")
+			w.sync(ben)
+			w.want(w.history(ben, id, Message, Held, Fault), want...)
+		})
+	}
+}
+
+// What delivery and other members make the device write down can be read again: else one
+// answer too long would lock the person out for good.
+func TestLongWordsLockNobodyOut(t *testing.T) {
+	long := strings.Repeat("long ", 50_000)
+	w := newWorld(t)
+	var refuse bool
+	anna := w.device("a-long", w.access)
+	ben := w.device("b-long", w.access, between(func(_ context.Context, p string, _ any, send func() (connect.AnyResponse, error)) (connect.AnyResponse, error) {
+		if refuse && p == "Commit" {
+			return nil, connect.NewError(connect.CodePermissionDenied, errors.New(long))
+		}
+		res, err := send()
+		if r, ok := res.Any().(*api.ReadResponse); refuse && err == nil && ok {
+			for _, m := range r.Messages {
+				m.Conversation = []byte(long)
+			}
+		}
+		return res, err
+	}))
+	id := w.talk(anna, ben)
+	refuse = true
+	if err := ben.Renew(background, id); err == nil { // Unsent, with delivery's reason
+		t.Fatal("renewed")
+	}
+	w.send(anna, id, "hello")
+	if _, err := ben.Sync(background); err == nil { // Fault, with delivery's id
+		t.Fatal("took it")
+	}
+	refuse = false
+	again, err := Open(ben.cfg)
+	w.check(err)
+	w.sync(again)
+	w.want(w.history(again, id, Message), "message a-long: hello")
+}
+
+// A message that is longer than any may be is not shown, and can't be written down.
+func TestTooLongMessage(t *testing.T) {
+	w := newWorld(t)
+	var body []byte
+	ben := w.device("b-huge", w.access, reads(func(r *api.ReadResponse) {
+		for _, m := range r.Messages {
+			if body != nil && m.Kind == api.Kind_KIND_APPLICATION {
+				m.Body = body
+			}
+		}
+	}))
+	anna := w.device("a-huge", w.access)
+	id := w.talk(anna, ben)
+	w.send(anna, id, "one")
+	w.sync(ben)
+	c := anna.convs[id]
+	made, _, err := c.group.Protect(c.compartments[place{c.group.Epoch(), c.group.OwnLeaf()}].want, capsule.Content(c.group.Generation(), make([]byte, 1<<20)))
+	w.check(err)
+	body = made
+	w.check(c.enqueue(itemText, "stands for it"))
+	w.check(c.carry(background, c.outbox[0]))
+	w.sync(ben)
+	again, err := Open(ben.cfg)
+	w.check(err)
+	if got := w.history(again, id, Message, Fault); len(got) == 0 || !strings.Contains(got[len(got)-1], "longer than any may be") {
+		t.Errorf("told %.200q", got)
+	}
+}
