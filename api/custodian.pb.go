@@ -306,10 +306,10 @@ func (x *Kept) GetUntil() uint64 {
 
 type Refused struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Refusal       []byte                 `protobuf:"bytes,1,opt,name=refusal,proto3" json:"refusal,omitempty"`   // the refusal entry, signed by the custodian
+	Refusal       []byte                 `protobuf:"bytes,1,opt,name=refusal,proto3" json:"refusal,omitempty"`   // the refusal entry, signed by the custodian; empty for who does not show the warrant
 	Reason        uint32                 `protobuf:"varint,2,opt,name=reason,proto3" json:"reason,omitempty"`    // its reason code
 	Sentence      string                 `protobuf:"bytes,3,opt,name=sentence,proto3" json:"sentence,omitempty"` // the reason in plain words; it names nobody
-	Logged        bool                   `protobuf:"varint,4,opt,name=logged,proto3" json:"logged,omitempty"`    // whether the ledger has or will have the entry
+	Logged        bool                   `protobuf:"varint,4,opt,name=logged,proto3" json:"logged,omitempty"`    // whether the ledger has or will have an entry
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -12,7 +12,7 @@
 //
 // The custodian opens the envelope, takes the decision alone, reads the ledger
 // up to the newest checkpoint, and makes every check of [unseal.Authorize] on
-// its own copy and clock. If one fails it signs a refusal. If all hold it
+// its own copy and clock. If one fails it refuses. If all hold it
 // writes down that it will release, logs its intent, waits until its own copy
 // of the ledger shows the intent under a fresh checkpoint, opens the shares,
 // stores the release, and answers.
@@ -24,8 +24,9 @@
 // first, and gives the same release. Decisions are taken one after the other, so
 // two requests can't both take the last place under the cap. Without a fresh
 // checkpoint nothing is decided: the answer is an error, not a refusal. A
-// refusal is logged once for each request entry that the docket signed, if the
-// request shows the warrant, by [Server.Run], which tries until the ledger has it.
+// refusal is signed if the docket signed the request entry and the request shows the
+// warrant, and logged once for each such entry by [Server.Run], which tries until the
+// ledger has it. Others are told the reason, unsigned.
 //
 // Run states the key of the next period a period ahead, and destroys each period's key
 // when its horizon comes (CHR-54), by this custodian's own clock and without asking

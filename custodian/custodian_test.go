@@ -159,7 +159,8 @@ func (q *asked) open(t testing.TB, c testlaw.Custodian, out *api.ReleaseResponse
 	return shares
 }
 
-// refusal verifies a refusal and returns its reason.
+// refusal verifies a refusal, which is signed exactly if it is logged, and returns its
+// reason.
 func refusal(t testing.TB, c testlaw.Custodian, out *api.ReleaseResponse, err error) unseal.Reason {
 	t.Helper()
 	if err != nil {
@@ -168,6 +169,12 @@ func refusal(t testing.TB, c testlaw.Custodian, out *api.ReleaseResponse, err er
 	f := out.GetRefused()
 	if f == nil {
 		t.Fatal("released")
+	}
+	if !f.Logged {
+		if len(f.Refusal) > 0 {
+			t.Errorf("a refusal that is not logged is signed, so that others can log it")
+		}
+		return unseal.Reason(f.Reason)
 	}
 	e, err := ledger.ParseEntry(f.Refusal)
 	if err != nil || e.Refusal == nil || !e.Refusal.Verify(c.Public.Custodian.Key) || uint32(e.Refusal.Reason) != f.Reason {
@@ -342,9 +349,9 @@ func TestRefusalDoesNotStick(t *testing.T) {
 	}
 }
 
-// Entries are public, so anybody can send junk beside them. It is refused, and
-// leaves no refusal on the ledger: that would stand there for good, under a
-// reason that the junk chose, in place of the custodian's own.
+// Entries are public, so anybody can send junk beside them. It is refused, and who sent it
+// tries to put that refusal on the ledger, where it would stand for good, under a reason that
+// the junk chose, in place of the custodian's own.
 func TestRefusalOfAStrangerIsNotLogged(t *testing.T) {
 	t.Parallel()
 	w := testlaw.New(t, nil, testlaw.Small...)
@@ -364,6 +371,9 @@ func TestRefusalOfAStrangerIsNotLogged(t *testing.T) {
 		if refusal(t, c, out, err); out.GetRefused().Logged {
 			t.Errorf("%s: the refusal is logged", name)
 		}
+		if at, err := w.Follower().Add(ctx, out.GetRefused().GetRefusal()); err == nil {
+			t.Errorf("%s: the stranger logs a refusal at %d", name, at)
+		}
 	}
 	if _, err := desk.Object(ctx, &api.ObjectRequest{WarrantIndex: q.warrantIndex, Reason: "conscience"}); err != nil {
 		t.Fatal(err)
@@ -371,6 +381,16 @@ func TestRefusalOfAStrangerIsNotLogged(t *testing.T) {
 	out, err := send(t, c, client, q.request(t))
 	if r := refusal(t, c, out, err); r != unseal.ReasonObjection || !out.GetRefused().Logged {
 		t.Errorf("reason %v, logged %v", r, out.GetRefused().Logged)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		book, _ := w.Book()
+		reason, ok := book.Refusal(ledger.HashEntry(q.requestEntry), c.Office, c.Custodian)
+		if ok && reason == uint8(unseal.ReasonObjection) {
+			break
+		}
+		if ok || time.Now().After(deadline) {
+			t.Fatalf("the ledger shows reason %d, %v", reason, ok)
+		}
 	}
 }
 
@@ -419,6 +439,39 @@ func TestStaleLedgerStops(t *testing.T) {
 	w.Witness.Shut(false)
 	if out := eventually(t, func() (*api.ReleaseResponse, error) { return send(t, c, client, q.request(t)) }); out.GetGranted() == nil {
 		t.Errorf("when the witness is back: %v", out.GetRefused())
+	}
+}
+
+// A custodian whose copy is stale gives what it released to who knows the warrant, and to
+// nobody else.
+func TestReleaseIsNotForStrangers(t *testing.T) {
+	t.Parallel()
+	w := testlaw.New(t, nil, testlaw.Small...)
+	q := prepare(w, 1).log()
+	c := w.Custodians[0]
+	config := w.CustodianConfig(c)
+	config.MaxAge = time.Second
+	_, client := w.StartCustodian(config)
+	r := q.request(t)
+	stranger := *r
+	stranger.WarrantSalt = [32]byte{1}
+	first := eventually(t, func() (*api.ReleaseResponse, error) { return send(t, c, client, r) })
+	w.Witness.Shut(true)
+	for {
+		s, err := client.Status(ctx, &api.StatusRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !s.Ready {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if out, err := send(t, c, client, &stranger); out.GetGranted() != nil || connect.CodeOf(err) != connect.CodeUnavailable {
+		t.Errorf("to a stranger: released %v, %v", out.GetGranted() != nil, err)
+	}
+	if out, err := send(t, c, client, r); err != nil || !bytes.Equal(out.GetGranted().GetRelease(), first.GetGranted().GetRelease()) {
+		t.Errorf("again: %v", err)
 	}
 }
 

@@ -51,13 +51,15 @@ func (s *Server) turnAway(ctx context.Context, req *unseal.Request) (*api.Releas
 	return nil, nil
 }
 
-// answer is Release for a request that nobody else works on.
+// answer is Release for a request that nobody else works on. What was carried out is
+// repeated to who knows the warrant.
 func (s *Server) answer(ctx context.Context, id ledger.EntryHash, req *unseal.Request) (*api.ReleaseResponse, error) {
 	d, err := s.decision(ctx, id)
 	if err != nil {
 		return nil, s.storeError(err)
 	}
-	if d != nil && len(d.proof) > 0 {
+	carriedOut := d != nil && len(d.proof) > 0
+	if carriedOut && s.knowing(req) {
 		return done(d), nil
 	}
 	r, err := s.decide(ctx, id, req, d != nil)
@@ -67,8 +69,10 @@ func (s *Server) answer(ctx context.Context, id ledger.EntryHash, req *unseal.Re
 	if r.refusal != nil {
 		return s.refuse(ctx, req, r.refusal)
 	}
-	if d, err = s.carryOut(ctx, id, r); err != nil {
-		return nil, err
+	if !carriedOut {
+		if d, err = s.carryOut(ctx, id, r); err != nil {
+			return nil, err
+		}
 	}
 	return done(d), nil
 }
@@ -153,17 +157,17 @@ func (s *Server) carryOut(ctx context.Context, id ledger.EntryHash, r *ruling) (
 	return d, nil
 }
 
-// refuse signs a refusal. The first of each request goes on the ledger, if who
-// asks knows the warrant: else anybody could choose what stands there.
+// refuse answers with a refusal. It is signed, and the first of each request goes on the
+// ledger, if who asks knows the warrant. A stranger gets the reason without a signature:
+// anybody may bring an entry to the notary, and could choose what stands there.
 func (s *Server) refuse(ctx context.Context, req *unseal.Request, r *unseal.Refusal) (*api.ReleaseResponse, error) {
-	x := r.Sign(ledger.CustodianSigner(s.keys.signing))
-	out := &api.Refused{Refusal: x.Entry(), Reason: uint32(r.Reason), Sentence: r.Reason.String()}
+	out := &api.Refused{Reason: uint32(r.Reason), Sentence: r.Reason.String()}
 	s.config.Log.Info("refused", "request", hex.EncodeToString(r.Request[:]), "reason", uint8(r.Reason))
 	if s.knowing(req) {
+		out.Refusal, out.Logged = r.Sign(ledger.CustodianSigner(s.keys.signing)).Entry(), true
 		if err := s.keepRefusal(ctx, r.Request, out.Refusal); err != nil {
 			return nil, s.storeError(err)
 		}
-		out.Logged = true
 	}
 	return &api.ReleaseResponse{Answer: &api.ReleaseResponse_Refused{Refused: out}}, nil
 }

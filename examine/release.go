@@ -202,8 +202,12 @@ func (x *examiner) granted(office, custodian string, g *api.Granted) (*Release, 
 		Intent: Proven{Entry: g.GetIntent(), Proof: g.GetIntentProof(), Index: in.Index()}}, shares, nil
 }
 
-// refused verifies a refusal.
+// refused verifies a refusal. One that is not signed is no refusal: the custodian does not
+// see that the docket signed the request, or that this warrant is meant.
 func (x *examiner) refused(office, custodian string, r *api.Refused) (*Refusal, error) {
+	if len(r.Refusal) == 0 {
+		return nil, fmt.Errorf("examine: %s refuses and signs nothing, as to a stranger: %s", custodian, unseal.Reason(r.Reason))
+	}
 	e, err := ledger.ParseEntry(r.Refusal)
 	if err != nil {
 		return nil, fmt.Errorf("examine: refusal of %s: %w", custodian, err)

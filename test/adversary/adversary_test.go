@@ -61,8 +61,9 @@ func hides(t testing.TB, who *testenv.Person, id client.ConversationID, text str
 	}
 }
 
-// refused demands that every custodian refuses a package for one of the reasons,
-// over its signature.
+// refused demands that every custodian refuses a package for one of the reasons, over its
+// signature if it takes who asks for somebody who knows the warrant: a signed refusal is an
+// entry that anybody can log.
 func refused(t testing.TB, w *testenv.World, what string, p *examine.Package, reasons ...unseal.Reason) {
 	t.Helper()
 	for _, c := range w.Custodians {
@@ -82,8 +83,11 @@ func refusal(t testing.TB, what string, c testlaw.Custodian, out *api.ReleaseRes
 		return
 	}
 	e, err := ledger.ParseEntry(f.Refusal)
-	if err != nil || e.Refusal == nil || !e.Refusal.Verify(c.Public.Custodian.Key) {
+	switch {
+	case f.Logged && (err != nil || e.Refusal == nil || !e.Refusal.Verify(c.Public.Custodian.Key)):
 		breach(t, "%s: %s does not sign its refusal: %v", what, c.Who(), err)
+	case !f.Logged && len(f.Refusal) > 0:
+		breach(t, "%s: %s signs a refusal that it does not log, so others can", what, c.Who())
 	}
 	if !slices.Contains(reasons, unseal.Reason(f.Reason)) {
 		breach(t, "%s: %s refuses because %q", what, c.Who(), unseal.Reason(f.Reason))
