@@ -3,6 +3,9 @@ package delivery
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +13,7 @@ import (
 
 	"writ/api"
 	"writ/capsule"
+	"writ/directory"
 	"writ/ledger"
 	"writ/mls"
 	"writ/warrant"
@@ -145,6 +149,121 @@ func TestTakesBounded(t *testing.T) {
 	if n, err := take(alice, "bob"); n != 0 || err != nil { // bob himself took the rest
 		t.Errorf("an hour later: %d, %v", n, err)
 	}
+}
+
+// Who asks for the key packages of ever more names fills no memory with it.
+func TestTakesForgetNobody(t *testing.T) {
+	var x takes
+	now := time.Now()
+	for range maxTakes {
+		x.allow("alice", "bob", now)
+	}
+	for i := range 4 * maxTaken {
+		if got, want := x.allow("eve", fmt.Sprintf("name-%d", i), now), i < maxTaken; got != want {
+			t.Fatalf("name %d: %v", i, got)
+		}
+	}
+	if n := len(x.n["eve"]); n > maxTaken {
+		t.Errorf("%d names are remembered", n)
+	}
+	if x.allow("alice", "bob", now) || !x.allow("alice", "carol", now) || !x.allow("eve", "name-1", now) {
+		t.Error("the bounds of others have changed")
+	}
+}
+
+// A proposal that is not valid costs no reading of the whole group from the store.
+func TestBadProposalIsCheap(t *testing.T) {
+	w := newWorld(t)
+	alice, bob, conv := w.pair()
+	alice.commit(conv, mls.CommitOptions{})
+	bob.follow(conv)
+	c := w.service.conversations[conv]
+	group := c.group
+	if group == nil {
+		t.Fatal("no group in memory")
+	}
+	good, _, err := bob.groups[conv].Propose(mls.Proposal{Remove: new(mls.LeafIndex(0))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := bytes.Clone(good)
+	bad[len(bad)/2] ^= 1
+	for _, body := range [][]byte{bad, good} {
+		_, err = bob.api().Propose(background, &api.ProposeRequest{Conversation: []byte(conv), Mid: randomBytes(16), Message: body})
+		if got := err == nil; got != (&body[0] == &good[0]) || c.group != group {
+			t.Errorf("%v; the group was dropped: %v", err, c.group != group)
+		}
+	}
+	alice.follow(conv)
+	alice.commit(conv, mls.CommitOptions{})
+}
+
+// An account's history may be long: its newest device registers all the same.
+func TestRegisterWithLongHistory(t *testing.T) {
+	w := newWorld(t)
+	alice := w.phone("alice", "phone", nil)
+	chain, err := directory.ParseChain(alice.lists(&phone{id: directory.Identity{Account: "alice", Device: "first"}, key: newKey(t)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := func(change func(*directory.Statement)) {
+		next := chain.Draft()
+		change(next)
+		next.SignAs("phone", directory.DeviceSigner(ed25519.NewKeyFromSeed(alice.key.Bytes()[:32])))
+		if chain, err = chain.Follow(next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add := func(device string, key *mls.SignatureKey) {
+		state(func(s *directory.Statement) { s.Add(device, directory.DeviceKey(key.Public()), 1) })
+	}
+	for chain.Version() < directory.MaxVersion-16 {
+		name := fmt.Sprintf("device-%d", chain.Version())
+		add(name, newKey(t))
+		state(func(s *directory.Statement) { s.Drop(name) })
+	}
+	for n := len(chain.Newest().Devices) + 1; n < directory.MaxDevices; n++ {
+		add(fmt.Sprintf("%s-%d", strings.Repeat("long", 14), n), newKey(t))
+	}
+	tablet := &phone{world: w, id: directory.Identity{Account: "alice", Device: "tablet"}, law: w.law.Charter, key: newKey(t)}
+	add("tablet", tablet.key)
+	r := &api.RegisterRequest{Account: "alice", Device: "tablet", SignatureKey: tablet.key.Public(), Statements: chain.Encode()}
+	r.Proof = tablet.sign("device registration", RegistrationContent(tablet.id, tablet.key.Public()))
+	if _, err := tablet.api().Register(background, r); err != nil {
+		t.Fatal(err)
+	}
+	tablet.login()
+}
+
+func newKey(t *testing.T) *mls.SignatureKey {
+	key, err := mls.GenerateSignatureKey(suite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// What a device that was dropped listens to ends at once, not only with the next sign of
+// life.
+func TestDroppedDeviceHearsNothing(t *testing.T) {
+	w := newWorld(t)
+	alice := w.phone("alice", "phone", nil)
+	tablet := w.phone("alice", "tablet", alice)
+	w.service.pulse = time.Hour
+	ctx, cancel := context.WithTimeout(background, 10*time.Second)
+	defer cancel()
+	s, err := tablet.api().Subscribe(ctx, &api.SubscribeRequest{})
+	if err != nil || !s.Receive() {
+		t.Fatal(err, s.Err())
+	}
+	_, after := alice.drop(tablet)
+	if _, err := alice.api().DropDevices(ctx, &api.DropDevicesRequest{Statements: after}); err != nil {
+		t.Fatal(err)
+	}
+	for s.Receive() {
+		t.Errorf("event %v", s.Msg())
+	}
+	refusedWith(t, "after it was dropped", s.Err(), connect.CodeUnavailable)
 }
 
 // A quiet subscription shows that it lives, and ends with its session.

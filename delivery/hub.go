@@ -179,6 +179,15 @@ func (h *hub) remove(sub *subscriber) {
 	h.end(sub)
 }
 
+// endAll ends the subscriptions of a device.
+func (h *hub) endAll(id directory.Identity) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, sub := range slices.Clone(h.byDevice[id]) {
+		h.end(sub)
+	}
+}
+
 func (h *hub) end(sub *subscriber) {
 	if sub.ended {
 		return
@@ -214,6 +223,10 @@ func (s *Service) Subscribe(ctx context.Context, _ *api.SubscribeRequest, stream
 	}
 	sub := s.hub.add(id)
 	defer s.hub.remove(sub)
+	session := ctx.Value(callerKey{}).(*caller).key
+	if !s.sessions.lives(session, s.now()) { // it may have ended before there was a subscription to end
+		return unauthenticated("the session has ended")
+	}
 	for listening := false; !listening; {
 		changes := s.hub.changesOf(sub)
 		conversations, err := s.presentConversations(ctx, id)
@@ -225,13 +238,12 @@ func (s *Service) Subscribe(ctx context.Context, _ *api.SubscribeRequest, stream
 	if err := stream.Send(&api.Event{Event: &api.Event_Ready{Ready: true}}); err != nil {
 		return err
 	}
-	return s.pass(ctx, sub, stream)
+	return s.pass(ctx, sub, session, stream)
 }
 
 // pass sends events as they come, a sign of life when none did, and ends with the
 // session.
-func (s *Service) pass(ctx context.Context, sub *subscriber, stream *connect.ServerStream[api.Event]) error {
-	session := ctx.Value(callerKey{}).(*caller).key
+func (s *Service) pass(ctx context.Context, sub *subscriber, session tokenHash, stream *connect.ServerStream[api.Event]) error {
 	pulse := time.NewTicker(s.pulse)
 	defer pulse.Stop()
 	for quiet := true; ; {

@@ -67,7 +67,7 @@ func (s *Service) TakeKeyPackages(ctx context.Context, r *api.TakeKeyPackagesReq
 	}
 	if !s.takes.allow(id.Account, r.Account, s.now()) {
 		return nil, fault(connect.CodeResourceExhausted, &api.Hint{Hint: "Try again in an hour. The account's key packages are for others too."},
-			"%d takes from %s within an hour", maxTakes, r.Account)
+			"%d takes from %s within an hour, or from %d accounts", maxTakes, r.Account, maxTaken)
 	}
 	request := wire.Hash("key package request", id.Encode(), r.RequestId)
 	taken, missing, err := s.store.TakeKeyPackages(ctx, r.Account, uint16(r.Suite), request[:], uint64(s.now().Unix()))

@@ -44,10 +44,10 @@ func (s *Service) Propose(ctx context.Context, r *api.ProposeRequest) (*api.Prop
 	if g.waiting >= maxWaiting {
 		return nil, fault(connect.CodeResourceExhausted, &api.Hint{Hint: "Commit, which settles the proposals that wait.", Epoch: outside.Epoch}, "too many proposals in epoch %d", outside.Epoch)
 	}
-	c.group = nil // unless the proposal is stored
 	if err := g.HandleProposal(r.Message); err != nil {
 		return nil, refused("%v", err)
 	}
+	c.group = nil // unless the proposal is stored
 	m := message(c.id, r.Mid, outside.Epoch, engine.Proposal, leaf, g.clock, r.Message)
 	if err := s.store.Append(context.WithoutCancel(ctx), m); err != nil {
 		c.doubt()

@@ -105,6 +105,7 @@ func (s *Service) DropDevices(ctx context.Context, r *api.DropDevicesRequest) (*
 			}
 			if gone {
 				s.sessions.endAll(directory.Identity{Account: id.Account, Device: d.Name})
+				s.hub.endAll(directory.Identity{Account: id.Account, Device: d.Name})
 				out.Devices = append(out.Devices, d.Name)
 			}
 		}

@@ -172,7 +172,7 @@ type callerKey struct{}
 
 // open are the calls that need no session, with the bytes that each may have.
 var open = map[string]int64{
-	api.DeliveryRegisterProcedure:  4 << 10,
+	api.DeliveryRegisterProcedure:  4<<10 + directory.MaxVersion*(directory.MaxStatement+4), // with an account's whole history
 	api.DeliveryChallengeProcedure: 4 << 10,
 	api.DeliveryLoginProcedure:     4 << 10,
 	api.DeliveryDiscloseProcedure:  4 << 20,

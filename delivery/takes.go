@@ -11,14 +11,13 @@ import (
 type takes struct {
 	mu    sync.Mutex
 	begun time.Time
-	n     map[takePair]int
+	n     map[string]map[string]int // by who takes, then by whose
 }
-
-type takePair struct{ taker, account string }
 
 // Bounds of takes.
 const (
-	maxTakes  = 16 // of one account by another, within takesSpan
+	maxTakes  = 16   // of one account by another, within takesSpan
+	maxTaken  = 1024 // accounts of which one takes, within takesSpan
 	takesSpan = time.Hour
 )
 
@@ -31,9 +30,16 @@ func (x *takes) allow(taker, account string, now time.Time) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.n == nil || now.Sub(x.begun).Abs() >= takesSpan {
-		x.begun, x.n = now, map[takePair]int{}
+		x.begun, x.n = now, map[string]map[string]int{}
 	}
-	p := takePair{taker, account}
-	x.n[p]++
-	return x.n[p] <= maxTakes
+	of := x.n[taker]
+	if of == nil {
+		of = map[string]int{}
+		x.n[taker] = of
+	}
+	if len(of) >= maxTaken && of[account] == 0 {
+		return false
+	}
+	of[account]++
+	return of[account] <= maxTakes
 }
