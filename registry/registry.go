@@ -28,7 +28,7 @@
 //
 // # Bounds
 //
-// An account makes at most 16 statements an hour, and 512 in all. How many new
+// A request has at most 8 KiB. An account makes at most 16 statements an hour, and 512 in all. How many new
 // accounts there are is not limited: what stands before delivery should do that here
 // too.
 package registry
@@ -44,6 +44,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"connectrpc.com/connect"
 
 	"writ/api"
 	"writ/directory"
@@ -94,6 +96,9 @@ type view struct {
 	book       *directory.Book
 }
 
+// maxRequest is the largest request in bytes: a statement, or the names for a look-up.
+const maxRequest = 8 << 10
+
 // publishEvery is how often the newest checkpoint is looked for.
 const publishEvery = 50 * time.Millisecond
 
@@ -119,7 +124,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 		s.store.Close()
 		return nil, err
 	}
-	path, handler := api.NewDirectoryHandler(s)
+	path, handler := api.NewDirectoryHandler(s, connect.WithReadMaxBytes(maxRequest))
 	s.mux.Handle(path, handler)
 	s.mux.HandleFunc("GET /{$}", s.serveStatus)
 	s.log.Handle(s.mux)

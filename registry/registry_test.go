@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"writ/directory"
 	"writ/engine"
 	"writ/follower"
+	"writ/internal/wire"
 	"writ/ledger"
 	"writ/scribe"
 	"writ/witness"
@@ -317,6 +319,33 @@ func TestQuota(t *testing.T) {
 		t.Errorf("a third statement: %v", err)
 	}
 	w.must(w.put(w.newPerson("ben").chain.Newest()))
+}
+
+// Who sends more than any request may have is turned away unread, packed or not: nobody
+// here has to log in.
+func TestRequestsBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	long := strings.Repeat("a", 64<<10)
+	for _, c := range []api.DirectoryClient{w.client, api.NewDirectoryClient(http.DefaultClient, w.url, connect.WithSendGzip())} {
+		_, err := c.PutStatement(background, &api.PutStatementRequest{Statement: []byte(long)})
+		if got := code(err); got != connect.CodeResourceExhausted {
+			t.Errorf("a long statement: %v", err)
+		}
+		_, err = c.LookUp(background, &api.LookUpRequest{Accounts: []string{long}})
+		if got := code(err); got != connect.CodeResourceExhausted {
+			t.Errorf("a long account: %v", err)
+		}
+	}
+	var most []string
+	for i := range maxAccounts {
+		most = append(most, fmt.Sprintf("%s%02d", long[:wire.MaxName-2], i))
+	}
+	w.must(w.put(w.newPerson("ann").chain.Newest()))
+	if _, err := w.client.LookUp(background, &api.LookUpRequest{Accounts: most, Size: 1}); err != nil {
+		t.Error(err)
+	}
 }
 
 // follow reads the whole log over HTTP as an auditor does, and returns its size.
