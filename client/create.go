@@ -57,11 +57,10 @@ func (d *Device) createWith(ctx context.Context, flags capsule.Flags, accounts [
 // invited is looked up when it is back.
 func (d *Device) mayBegin(ctx context.Context, accounts []string) error {
 	v, err := d.lookUp(ctx, append([]string{d.self.Account}, accounts...)...)
-	a := d.accounts[d.self.Account]
 	switch {
 	case d.selfDropped():
 		return fmt.Errorf("client: refused: %v: %w", d.self.Identity, ErrUnlisted)
-	case err != nil && temporary(err) && a != nil && d.cfg.Now().Sub(a.seen) <= stayAge:
+	case err != nil && temporary(err) && d.asked(d.self.Account, stayAge):
 		return nil
 	case err != nil:
 		return err

@@ -20,8 +20,9 @@ const (
 	// enterAge: when a leaf enters a conversation, or this device speaks in it for the
 	// first time.
 	enterAge = 10 * time.Minute
-	// stayAge: when a member's device, whose key is in the conversation, goes on.
-	// So conversations go on for a day while the directory is away.
+	// stayAge: when a member's device, whose key is in the conversation, goes on, and when
+	// this device speaks to it. So conversations go on for a day while the directory is
+	// away or says nothing of a member.
 	stayAge = 24 * time.Hour
 	// refreshAge: after this a look-up is renewed without a need.
 	refreshAge = 6 * time.Hour
@@ -240,7 +241,7 @@ func (d *Device) vouch(id directory.Identity, key mls.SignaturePublicKey, stays,
 	if entering {
 		age = enterAge
 	}
-	old := a == nil || d.cfg.Now().Sub(a.seen) > age
+	old := !d.asked(id.Account, age)
 	if !old && a.standing(id.Device, key) == listed {
 		return nil
 	}

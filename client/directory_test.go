@@ -195,6 +195,58 @@ func TestRevokedDevice(t *testing.T) {
 	}
 }
 
+// A directory that can't lie about an account can say nothing of it. That hides a
+// revocation for a day and not for good: without a word about a member nothing is said to
+// that conversation, while others go on (DIR-48).
+func TestSilenceHidesNoRevocation(t *testing.T) {
+	w := newWorld(t)
+	anna, ben, carol := w.device("anna", w.access, dropsNobody), w.device("ben", w.access), w.device("carol", w.access)
+	stolen := w.second(anna, "tablet")
+	id, other := w.talk(ben, anna), w.talk(ben, carol)
+	w.sync(stolen, anna, ben)
+	w.send(ben, id, "to both")
+	w.sync(stolen)
+	w.check(anna.RevokeDevice(background, "tablet"))
+	silent := &silentAbout{DirectoryClient: w.directory, account: "anna"}
+	ben.cfg.Directory = silent
+	for range 5 {
+		w.wait(6 * time.Hour)
+		ben.Sync(background)
+	}
+	if !ben.asked("ben", refreshAge) {
+		t.Error("the own account was not watched meanwhile (DIR-45)")
+	}
+	if err := ben.Send(background, id, "for anna alone"); !errors.Is(err, ErrQueued) {
+		t.Errorf("said to whom nobody knows: %v", err)
+	}
+	w.send(ben, other, "carol can be asked about")
+	w.sync(stolen)
+	w.want(w.history(stolen, id, Message), "message ben: to both")
+	silent.account = ""
+	w.sync(ben, anna)
+	w.want(w.history(anna, id, Message), "message ben: to both", "message ben: for anna alone")
+	members, err := ben.Members(id)
+	w.check(err)
+	if len(members) != 2 {
+		t.Errorf("members %v", members)
+	}
+	stolen.Sync(background)
+	w.want(w.history(stolen, id, Message), "message ben: to both")
+}
+
+// silentAbout is a directory that does not answer about an account.
+type silentAbout struct {
+	api.DirectoryClient
+	account string
+}
+
+func (s *silentAbout) LookUp(ctx context.Context, r *api.LookUpRequest) (*api.LookUpResponse, error) {
+	if slices.Contains(r.Accounts, s.account) {
+		return nil, connect.NewError(connect.CodeUnavailable, errors.New("not now"))
+	}
+	return s.DirectoryClient.LookUp(ctx, r)
+}
+
 // dropsNobody is a delivery that ends no session.
 var dropsNobody = between(func(_ context.Context, procedure string, _ any, send func() (connect.AnyResponse, error)) (connect.AnyResponse, error) {
 	if procedure == "DropDevices" {

@@ -99,7 +99,7 @@ func (c *conversation) enqueue(kind itemKind, text string) error {
 
 // canSeal reports whether nothing has to happen before the next text is sealed.
 func (c *conversation) canSeal() bool {
-	if len(c.outbox) > 0 || c.pending != nil || c.halted != nil || c.stale() || !c.knowsItself() || len(c.revoked()) > 0 {
+	if len(c.outbox) > 0 || c.pending != nil || c.halted != nil || c.stale() || len(c.unasked()) > 0 || len(c.revoked()) > 0 {
 		return false
 	}
 	own := c.compartments[place{c.group.Epoch(), c.group.OwnLeaf()}]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"writ/directory"
 	"writ/mls"
@@ -79,23 +80,36 @@ func (d *Device) selfDropped() bool {
 	return d.accounts[d.self.Account] != nil && !d.lists(d.self.Identity)
 }
 
-// knowsItself reports whether the own account was looked up within a day, and within
-// minutes before this device first speaks in a conversation (DIR-45).
-func (c *conversation) knowsItself() bool {
-	age := stayAge
-	if !c.spoken {
-		age = enterAge
+// unasked returns the accounts that have to be looked up before this device speaks: a
+// member's of which the directory said nothing for a day, since that may be a revocation
+// it holds back (DIR-48), and the own one, also if this device first speaks in the
+// conversation and its look-up is not minutes old (DIR-45).
+func (c *conversation) unasked() []string {
+	d, old := c.device, map[string]bool{}
+	for _, m := range c.epochs[c.group.Epoch()].members {
+		age := stayAge
+		if m.Account == d.self.Account && !c.spoken {
+			age = enterAge
+		}
+		if !d.asked(m.Account, age) {
+			old[m.Account] = true
+		}
 	}
-	a := c.device.accounts[c.device.self.Account]
-	return a != nil && c.device.cfg.Now().Sub(a.seen) <= age
+	return sortedKeys(old)
 }
 
-// mayTalk sees to it that this device knows its own account before it speaks, and that
-// it is still one of it.
+// asked reports whether an account was looked up lately.
+func (d *Device) asked(account string, age time.Duration) bool {
+	a := d.accounts[account]
+	return a != nil && d.cfg.Now().Sub(a.seen) <= age
+}
+
+// mayTalk sees to it that this device knows whom it speaks to, and that it is still one of
+// its own account's.
 func (c *conversation) mayTalk(ctx context.Context) error {
 	d := c.device
-	if !c.knowsItself() {
-		if _, err := d.lookUp(ctx, d.self.Account); err != nil {
+	if ask := c.unasked(); len(ask) > 0 {
+		if _, err := d.lookUp(ctx, ask...); err != nil {
 			return err
 		}
 	}
@@ -106,33 +120,37 @@ func (c *conversation) mayTalk(ctx context.Context) error {
 }
 
 // refresh looks accounts up again whose look-up is older than refreshAge: the own one,
-// and those of the members of conversations. That the directory can't be reached is an
-// error only when the own account was not looked up for a day.
+// and then those of the members of conversations, for one of which the directory may have
+// no answer. That it can't be reached is an error only when the own account was not looked
+// up for a day.
 func (d *Device) refresh(ctx context.Context) error {
 	now := d.cfg.Now()
 	old := map[string]bool{}
-	stale := func(name string) bool { a := d.accounts[name]; return a == nil || now.Sub(a.seen) > refreshAge }
-	if stale(d.self.Account) {
-		old[d.self.Account] = true
-	}
 	for _, id := range d.ids() {
 		c := d.convs[id]
 		if c.gone || c.group == nil {
 			continue
 		}
 		for _, m := range c.epochs[c.group.Epoch()].members {
-			if stale(m.Account) {
+			if !d.asked(m.Account, refreshAge) {
 				old[m.Account] = true
 			}
 		}
 	}
-	if len(old) == 0 || now.Sub(d.refreshed).Abs() < enterAge {
+	own := !d.asked(d.self.Account, refreshAge)
+	delete(old, d.self.Account)
+	if !own && len(old) == 0 || now.Sub(d.refreshed).Abs() < enterAge {
 		return nil
 	}
 	d.refreshed = now
-	_, err := d.lookUp(ctx, sortedKeys(old)...)
-	a := d.accounts[d.self.Account]
-	if err != nil && !errors.Is(err, ErrDirectory) && a != nil && now.Sub(a.seen) <= stayAge {
+	var err error
+	if own {
+		_, err = d.lookUp(ctx, d.self.Account)
+	}
+	if err == nil {
+		_, err = d.lookUp(ctx, sortedKeys(old)...)
+	}
+	if err != nil && !errors.Is(err, ErrDirectory) && d.asked(d.self.Account, stayAge) {
 		return nil
 	}
 	return err
