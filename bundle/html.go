@@ -12,7 +12,7 @@ import (
 var page string
 
 var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
-	"visible": visible,
+	"visible": Visible,
 	"clock":   clock,
 	"add":     func(a, b int) int { return a + b },
 }).Parse(page))

@@ -92,12 +92,12 @@ func (m *MessageReport) plain() string {
 	if m.Text == nil {
 		return fmt.Sprintf("(%d bytes that are not text: %x)", len(m.Data), m.Data)
 	}
-	return visible(*m.Text)
+	return Visible(*m.Text)
 }
 
-// visible writes out characters that control, hide or reorder text. The
-// joiners of scripts and emoji stay.
-func visible(s string) string {
+// Visible writes out characters that control, hide or reorder text. The joiners of
+// scripts and emoji stay, and so do line feeds.
+func Visible(s string) string {
 	var b strings.Builder
 	for _, c := range s {
 		if c == '\n' || c == '\u200c' || c == '\u200d' || unicode.IsGraphic(c) {
@@ -109,7 +109,7 @@ func visible(s string) string {
 	return b.String()
 }
 
-func inline(s string) string { return strings.ReplaceAll(visible(s), "\n", " ⏎ ") }
+func inline(s string) string { return strings.ReplaceAll(Visible(s), "\n", " ⏎ ") }
 
 // row is a message or a gap, in the order in which a reader expects them.
 type row struct {

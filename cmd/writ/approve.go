@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/hex"
@@ -9,13 +8,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"writ/api"
 	"writ/docket"
@@ -314,25 +311,6 @@ prefix of it; latest is the one that was lodged last.`,
 		return o.approve(cmd)
 	}
 	return cmd
-}
-
-func confirm(cmd *cobra.Command, question string) error {
-	fmt.Fprint(cmd.ErrOrStderr(), question)
-	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
-	if !term.IsTerminal(int(os.Stdin.Fd())) { // nobody's Enter ended the line on the screen
-		fmt.Fprintln(cmd.ErrOrStderr())
-	}
-	if strings.TrimSpace(line) != "yes" {
-		return fail(codeRefused, errors.Join(errors.New("not approved"), ignoreEOF(err)), "")
-	}
-	return nil
-}
-
-func ignoreEOF(err error) error {
-	if err == io.EOF {
-		return nil
-	}
-	return err
 }
 
 // sign signs the warrant and hands the approval in.

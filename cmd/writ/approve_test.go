@@ -5,8 +5,12 @@ import (
 	"testing"
 	"time"
 
+	"writ/api"
 	"writ/charter/chartertest"
 	"writ/docket"
+	"writ/ledger"
+	"writ/notice/beacon"
+	"writ/setup"
 	"writ/warrant"
 	"writ/warrant/warranttest"
 )
@@ -15,17 +19,7 @@ import (
 // that it would publish.
 func TestApproverComputesThePublicForm(t *testing.T) {
 	law := chartertest.New("approver")
-	mail, err := warrant.NewMailKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := chartertest.Now
-	w := &warrant.Warrant{ID: warrant.ID{1}, Charter: law.Charter.Hash(), Action: warrant.Disclose, Reference: "R-1", LegalType: "order",
-		CaseType: "serious-crime", Jurisdiction: law.Charter.Jurisdiction, LegalEntity: "police", Subject: "ann", SubjectAgain: "ann",
-		Direction: warrant.Sent, WindowStart: now.Format(time.RFC3339), WindowEnd: now.Add(time.Hour).Format(time.RFC3339),
-		NotBefore: uint64(now.Unix()), NotAfter: uint64(now.Unix()) + 3600, Necessity: "needed", LeastIntrusive: "nothing less",
-		ReaderKey: mail.Public(), Readers: warranttest.Readers(), NoticeDue: uint64(now.Unix()) + 7200}
-	salt := [32]byte{7}
+	w, salt := orderUnder(t, law), [32]byte{7}
 	content, good := warrant.Salted(w, salt), w.Public(salt, law.Charter)
 	lodged := func(p warrant.Public) []byte {
 		l := docket.Lodgement{Warrant: w.Hash(), Public: p}
@@ -57,5 +51,59 @@ func TestApproverComputesThePublicForm(t *testing.T) {
 	}
 	if _, _, err := readSalted(content, w.Hash(), []byte("junk")); err == nil {
 		t.Error("a lodgement of junk is read")
+	}
+}
+
+// orderUnder is a warrant under the law of a world.
+func orderUnder(t *testing.T, law *chartertest.World) *warrant.Warrant {
+	t.Helper()
+	mail, err := warrant.NewMailKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := chartertest.Now
+	return &warrant.Warrant{ID: warrant.ID{1}, Charter: law.Charter.Hash(), Action: warrant.Disclose, Reference: "R-1", LegalType: "order",
+		CaseType: "serious-crime", Jurisdiction: law.Charter.Jurisdiction, LegalEntity: "police", Subject: "ann", SubjectAgain: "ann",
+		Direction: warrant.Sent, WindowStart: now.Format(time.RFC3339), WindowEnd: now.Add(time.Hour).Format(time.RFC3339),
+		NotBefore: uint64(now.Unix()), NotAfter: uint64(now.Unix()) + 3600, Necessity: "needed", LeastIntrusive: "nothing less",
+		ReaderKey: mail.Public(), Readers: warranttest.Readers(), NoticeDue: uint64(now.Unix()) + 7200}
+}
+
+// A docket that gives another warrant's entry has no approver cancel, confirm or call an
+// error what that approver did not read.
+func TestApproverSpeaksOfWhatItRead(t *testing.T) {
+	law := chartertest.New("procedures")
+	entry := func(salt byte) (*warrant.Warrant, *ledger.Warrant) {
+		w := orderUnder(t, law)
+		w.ID[0] = salt
+		x := &ledger.Warrant{Public: w.Public([32]byte{salt}, law.Charter)}
+		x.Approvals = warranttest.Approvals(law, x.Public)
+		x.Sign(ledger.DocketSigner(law.Docket))
+		return w, x
+	}
+	request := func(of *ledger.Warrant) *api.LoggedEntry {
+		x := &ledger.Request{WarrantIndex: 5, Warrant: ledger.HashEntry(of.Entry()), Leaves: [][32]byte{{1}}, Round: 1, Timelock: make([]byte, beacon.TimelockSize)}
+		x.Sign(ledger.DocketSigner(law.Docket))
+		return &api.LoggedEntry{Entry: x.Entry(), Index: 6}
+	}
+	w, mine := entry(1)
+	_, other := entry(2)
+	o := &opened{warrant: w, public: mine.Public, key: &setup.KeyFile{Signing: law.Approvers["judicial-approver-1"].Seed()}}
+	got, err := o.onLedger(&api.GetWarrantResponse{Entry: mine.Entry(), Index: 5, Requests: []*api.LoggedEntry{request(mine)}})
+	if err != nil || got.entry != ledger.HashEntry(mine.Entry()) || got.index != 5 || len(got.requests) != 1 {
+		t.Fatalf("an honest docket: %v", err)
+	}
+	for what, lie := range map[string]*api.GetWarrantResponse{
+		"another warrant's entry":   {Entry: other.Entry(), Index: 5},
+		"another warrant's request": {Entry: mine.Entry(), Index: 5, Requests: []*api.LoggedEntry{request(mine), request(other)}},
+		"a request for the entry":   {Entry: request(mine).Entry, Index: 5},
+		"an entry for a request":    {Entry: mine.Entry(), Requests: []*api.LoggedEntry{{Entry: mine.Entry()}}},
+	} {
+		if _, err := o.onLedger(lie); codeOf(err) != codeInvalid {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := o.onLedger(&api.GetWarrantResponse{}); codeOf(err) != codeRefused {
+		t.Errorf("not published: %v", err)
 	}
 }

@@ -242,7 +242,10 @@ func newBeaconDrop() *cobra.Command {
 			return err
 		}
 		defer k.Erase()
-		return k.Drop([32]byte(hash))
+		if err := k.Drop([32]byte(hash)); err != nil {
+			return fail(codeRefused, err, "writ beacon finish printed the group's hash; the share is erased once")
+		}
+		return show(cmd, map[string]string{"dropped": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "the share of group %s is erased\n", args[0]) })
 	}
 	return cmd
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"writ/charter"
-	"writ/follower"
 	"writ/ledger"
 	"writ/setup"
 )
@@ -98,7 +96,7 @@ must take part in an opening; each can spare one custodian if it has several.`,
 	return cmd
 }
 
-// readCharter reads a charter in any of its forms: JSON, signed, or bare.
+// readCharter reads a charter in one of its forms: JSON, or signed.
 func readCharter(path string) (*charter.Charter, *charter.Signed, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -243,17 +241,6 @@ func newCharterPublish() *cobra.Command {
 }
 
 func publishCharter(cmd *cobra.Command, d *setup.Deployment, s *charter.Signed) (uint64, error) {
-	t, err := trustOf(d)
-	if err != nil {
-		return 0, err
-	}
-	f, err := follower.New(follower.Config{URL: d.Ledger, Policy: t.policy})
-	if err != nil {
-		return 0, err
-	}
-	index, err := f.Add(cmd.Context(), ledger.CharterEntry(s))
-	if errors.Is(err, follower.ErrRefused) {
-		return 0, fail(codeRefused, err, "a first charter must be named in the notary's config.json; a later one needs the signatures that its predecessor demands")
-	}
-	return index, err
+	return logEntry(cmd, d, ledger.CharterEntry(s),
+		"a first charter must be named in the notary's config.json; a later one needs the signatures that its predecessor demands")
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -48,13 +49,18 @@ func chat(cmd *cobra.Command, h *home, id client.ConversationID, input io.Reader
 		return err
 	}
 	ctx, cancel := context.WithCancel(cmd.Context())
+	var beside sync.WaitGroup // uses the device, which its owner closes afterwards
+	defer beside.Wait()
 	defer cancel()
-	go h.laws.copy.Run(ctx)
-	go h.watchNotices(ctx, cmd)
-	lines := make(chan string)
-	go readLines(ctx, input, lines)
+	beside.Go(func() { h.laws.copy.Run(ctx) })
+	beside.Go(func() { h.watchNotices(ctx, cmd) })
+	lines, unread := make(chan string), error(nil)
+	go func() {
+		defer close(lines)
+		unread = readLines(ctx, input, lines)
+	}()
 	watched := make(chan error, 1)
-	go func() { watched <- h.tell(ctx, cmd.OutOrStdout(), id) }()
+	beside.Go(func() { watched <- h.tell(ctx, cmd.OutOrStdout(), id) })
 	for {
 		select {
 		case err := <-watched:
@@ -64,7 +70,7 @@ func chat(cmd *cobra.Command, h *home, id client.ConversationID, input io.Reader
 		case text, ok := <-lines:
 			if !ok {
 				cancel()
-				return ended(ctx, <-watched)
+				return errors.Join(ended(ctx, unread), ended(ctx, <-watched))
 			}
 			if err := h.device.Send(ctx, id, text); err != nil {
 				fmt.Fprintf(cmd.ErrOrStderr(), "error: %v\n", personError(err))
@@ -101,11 +107,10 @@ func (h *home) tell(ctx context.Context, w io.Writer, id client.ConversationID) 
 	return nil
 }
 
-// readLines sends each line that is not empty, and closes lines at the end.
-func readLines(ctx context.Context, r io.Reader, lines chan<- string) {
-	defer close(lines)
+// readLines sends each line that is not empty, until one is longer than a message.
+func readLines(ctx context.Context, r io.Reader, lines chan<- string) error {
 	in := bufio.NewScanner(r)
-	in.Buffer(nil, client.MaxText)
+	in.Buffer(nil, client.MaxText+len("\r\n"))
 	for in.Scan() {
 		if in.Text() == "" {
 			continue
@@ -113,7 +118,11 @@ func readLines(ctx context.Context, r io.Reader, lines chan<- string) {
 		select {
 		case lines <- in.Text():
 		case <-ctx.Done():
-			return
+			return nil
 		}
 	}
+	if errors.Is(in.Err(), bufio.ErrTooLong) {
+		return usage(fmt.Errorf("a message holds at most %d bytes", client.MaxText), "the line was not sent; send it in parts")
+	}
+	return in.Err()
 }

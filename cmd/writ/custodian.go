@@ -139,9 +139,3 @@ func passphrase(cmd *cobra.Command, file string, isNew bool) ([]byte, error) {
 	}
 	return first, err
 }
-
-func ask(cmd *cobra.Command, prompt string) ([]byte, error) {
-	fmt.Fprint(cmd.ErrOrStderr(), prompt)
-	defer fmt.Fprintln(cmd.ErrOrStderr())
-	return term.ReadPassword(int(os.Stdin.Fd()))
-}

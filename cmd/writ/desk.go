@@ -143,7 +143,7 @@ func newCustodianDestroy() *cobra.Command {
 func callError(err error) error {
 	f := &failure{err: err, code: codeFailed}
 	var remote *connect.Error
-	if !errors.As(err, &remote) {
+	if !errors.As(err, &remote) || errors.Is(err, context.Canceled) {
 		return err
 	}
 	switch remote.Code() {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"writ/bundle"
+	"writ/client"
 	"writ/ledger"
 )
 
@@ -59,12 +61,12 @@ const quorumHint = "the law may name other witnesses by now: take the newest dep
 // report prints an error the way every subcommand does and returns its code.
 func report(w io.Writer, cmd *cobra.Command, err error) int {
 	f := &failure{err: err, code: codeFailed}
-	switch {
-	case errors.As(err, &f):
-	case errors.Is(err, context.Canceled):
+	switch known := errors.As(err, &f); {
+	case interrupted(err) && (!known || f.code == codeUnavailable):
 		f = &failure{err: errors.New("interrupted"), code: codeFailed,
 			hint: "nothing is lost: the same command again goes on from here"}
 		err = f
+	case known:
 	case wrongLine(err):
 		f.code, f.hint = codeUsage, cmd.CommandPath()+" --help"
 	case errors.Is(err, syscall.EAGAIN):
@@ -74,12 +76,22 @@ func report(w io.Writer, cmd *cobra.Command, err error) int {
 	case errors.Is(err, os.ErrNotExist):
 		f.hint = cmd.CommandPath() + " --help says which files it reads"
 	}
-	fmt.Fprintf(w, "error: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+	fmt.Fprintf(w, "error: %s\n", oneLine(err.Error()))
 	if f.hint != "" {
-		fmt.Fprintf(w, "hint: %s\n", f.hint)
+		fmt.Fprintf(w, "hint: %s\n", oneLine(f.hint))
 	}
 	return int(f.code)
 }
+
+// interrupted reports whether a command failed since its person pressed Ctrl-C. A message
+// that is kept unsent is no such failure: sent by the same command again it would go twice.
+func interrupted(err error) bool {
+	return errors.Is(err, context.Canceled) && !errors.Is(err, client.ErrQueued)
+}
+
+// oneLine is a text in one line. Parts of it may be a service's words: they change nothing
+// around them on a screen.
+func oneLine(s string) string { return bundle.Visible(strings.ReplaceAll(s, "\n", "; ")) }
 
 // wrongLine recognises the errors cobra makes of a wrong command line before
 // any command of ours runs; it gives them no type.

@@ -153,8 +153,11 @@ func askToRead(cmd *cobra.Command, h *home, id client.ConversationID, in *bufio.
 	printUnread(cmd.OutOrStdout(), list)
 	fmt.Fprint(cmd.OutOrStdout(), "Have you read this, and do you want to go on? (yes/no) ")
 	answer, err := in.ReadString('\n')
+	if err != nil && err != io.EOF {
+		return err
+	}
 	if strings.TrimSpace(answer) != "yes" {
-		return errors.Join(fail(codeRefused, errors.New("nothing is sent before you have acknowledged"), "writ law shows what is to be read"), notEOF(err))
+		return fail(codeRefused, errors.New("nothing is sent before you have acknowledged"), "writ law shows what is to be read")
 	}
 	for _, l := range list {
 		if err := h.device.Acknowledge(l.Charter); err != nil {
@@ -162,11 +165,4 @@ func askToRead(cmd *cobra.Command, h *home, id client.ConversationID, in *bufio.
 		}
 	}
 	return nil
-}
-
-func notEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
 }

@@ -20,8 +20,10 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, newRoot(), os.Args[1:]))
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends what does not listen to the first
+	root := newRoot()
+	root.SetIn(&interruptible{ctx, os.Stdin})
+	os.Exit(run(ctx, root, os.Args[1:]))
 }
 
 // run executes the command line and returns the exit code.

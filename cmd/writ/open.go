@@ -219,7 +219,7 @@ func printOpening(w io.Writer, o *examine.Opening, list []evidence) {
 			fmt.Fprintf(w, "WRONG SHARE from custodian %s: it failed its commitment and was left out\n", name)
 		}
 		for _, account := range slices.Sorted(maps.Keys(e.opened.Unproven)) {
-			fmt.Fprintf(w, "NO PROOF of the keys of %s: %v\n", account, e.opened.Unproven[account])
+			fmt.Fprintf(w, "NO PROOF of the keys of %s: %s\n", account, oneLine(e.opened.Unproven[account].Error()))
 		}
 		fmt.Fprintf(w, "%s\nevidence: %s, sealed to its readers: writ bundle read\n", e.report.Verdict(), e.path)
 	}

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -38,18 +41,34 @@ func (f approverFlags) published(cmd *cobra.Command, prefix string) (*onLedger, 
 	if err != nil {
 		return nil, callError(err)
 	}
+	return o.onLedger(r)
+}
+
+// onLedger takes the entries of a warrant from the docket's answer. They have to be of the
+// warrant that the approver read: what is signed of another's would stop or confirm that.
+func (o *opened) onLedger(r *api.GetWarrantResponse) (*onLedger, error) {
+	const hint = "nothing was signed; tell the docket's operator"
 	if len(r.Entry) == 0 {
 		return nil, fail(codeRefused, errors.New("the warrant is not on the ledger"), "without its entry nobody acts on it")
 	}
 	e, err := ledger.ParseEntry(r.Entry)
 	if err != nil || e.Warrant == nil {
-		return nil, fail(codeInvalid, errors.Join(errors.New("the docket gave something else than the warrant's entry"), err), "tell the docket's operator")
+		return nil, fail(codeInvalid, errors.Join(errors.New("the docket gave something else than the warrant's entry"), err), hint)
+	}
+	if field := e.Warrant.Differs(o.public); field != "" {
+		return nil, fail(codeInvalid, fmt.Errorf("the docket gave the entry of another warrant: %s differs", field), hint)
+	}
+	for i, logged := range r.Requests {
+		x, err := ledger.ParseEntry(logged.Entry)
+		if err != nil || x.Request == nil || x.Request.Warrant != e.Hash() {
+			return nil, fail(codeInvalid, errors.Join(fmt.Errorf("request %d that the docket gave is not under this warrant", i+1), err), hint)
+		}
 	}
 	key, err := warrant.ParseApproverKey(o.key.Signing)
 	if err != nil {
 		return nil, err
 	}
-	return &onLedger{o, key, ledger.HashEntry(r.Entry), r.Index, e.Warrant.Offices, r.Requests}, nil
+	return &onLedger{o, key, e.Hash(), r.Index, e.Warrant.Offices, r.Requests}, nil
 }
 
 // approve is the approver's signature over an entry.
@@ -57,32 +76,60 @@ func (p *onLedger) approve(h warrant.Hash) warrant.Approval {
 	return p.approver.Approve(h, p.key.Office, p.key.Name)
 }
 
-// addEntry brings an entry to the notary, past the docket.
-func addEntry(cmd *cobra.Command, deployment string, entry []byte) (uint64, error) {
+// addEntry brings an entry to the notary, past the docket, and shows where it stands.
+func addEntry(cmd *cobra.Command, deployment, what string, entry []byte, ifRefused string) error {
 	d, err := setup.LoadDeployment(deployment)
 	if err != nil {
-		return 0, err
+		return fail(codeFailed, err, "--deployment names the deployment file")
 	}
+	index, err := logEntry(cmd, d, entry, ifRefused)
+	if err != nil {
+		return err
+	}
+	return showLogged(cmd, what, &api.LoggedEntry{Index: index})
+}
+
+// addTime is how long the notary is asked to take an entry.
+const addTime = time.Minute
+
+// logEntry puts an entry on the ledger and returns its index, once the log itself shows it
+// under a checkpoint that the witnesses cosigned: the notary's word is not enough.
+func logEntry(cmd *cobra.Command, d *setup.Deployment, entry []byte, ifRefused string) (uint64, error) {
 	t, err := trustOf(d)
 	if err != nil {
 		return 0, err
 	}
-	f, err := follower.New(follower.Config{URL: d.Ledger, Policy: t.policy})
+	f, err := follower.New(follower.Config{URL: d.Ledger, Policy: t.policy, MaxAge: ledgerAge})
 	if err != nil {
 		return 0, err
 	}
-	return f.Add(cmd.Context(), entry)
+	ctx, cancel := context.WithTimeout(cmd.Context(), addTime)
+	defer cancel()
+	index, err := f.Add(ctx, entry)
+	switch {
+	case errors.Is(err, follower.ErrRefused):
+		return 0, fail(codeRefused, err, ifRefused)
+	case err != nil:
+		return 0, fail(codeUnavailable, err, "is the notary running? the same command again goes on from here")
+	}
+	stands, proof, err := f.Proof(ctx, index)
+	if err == nil {
+		_, err = t.policy.Include(stands, proof, time.Now(), ledgerAge)
+	}
+	switch {
+	case errors.Is(err, ledger.ErrNoQuorum):
+		return 0, fail(codeUnavailable, err, quorumHint)
+	case err != nil:
+		return 0, fail(codeUnavailable, fmt.Errorf("the notary says that it stands at index %d, and the log does not show it: %w", index, err),
+			"the same command again asks again; if it stays so, tell an auditor")
+	case !bytes.Equal(stands, entry):
+		return 0, fail(codeInvalid, fmt.Errorf("the notary says that it stands at index %d, and the log has another entry there", index), "tell an auditor")
+	}
+	return index, nil
 }
 
-func showAdded(cmd *cobra.Command, what string, index uint64, err error) error {
-	if errors.Is(err, follower.ErrRefused) {
-		return fail(codeRefused, err, "the ledger doesn't count it; an approver of an office that approved the warrant can say it, once")
-	}
-	if err != nil {
-		return callError(err)
-	}
-	return showLogged(cmd, what, &api.LoggedEntry{Index: index})
-}
+// onceHint is for what an approver says to the ledger.
+const onceHint = "the ledger doesn't count it; an approver of an office that approved the warrant can say it, once"
 
 func newWarrantCancel() *cobra.Command {
 	cmd := &cobra.Command{
@@ -101,8 +148,7 @@ it counts. What was released before stays released. There is nothing to undo it.
 		}
 		x := &ledger.Cancellation{WarrantIndex: p.index, Warrant: p.entry}
 		x.Approval = p.approve(x.Hash())
-		index, err := addEntry(cmd, *f.deployment, x.Entry())
-		return showAdded(cmd, "cancellation", index, err)
+		return addEntry(cmd, *f.deployment, "cancellation", x.Entry(), onceHint)
 	}
 	return cmd
 }
@@ -143,8 +189,7 @@ examiner nor the reading room opens it any more.`,
 		r := p.requests[at-1]
 		x := &ledger.Error{RequestIndex: r.Index, Request: ledger.HashEntry(r.Entry), Kind: k}
 		x.Approval = p.approve(x.Hash())
-		index, err := addEntry(cmd, *f.deployment, x.Entry())
-		return showAdded(cmd, "error", index, err)
+		return addEntry(cmd, *f.deployment, "error", x.Entry(), onceHint)
 	}
 	return cmd
 }
@@ -182,7 +227,7 @@ in time lapses, and what is refused is sealed.`,
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(*file, x.Entry(), 0o600); err != nil {
+		if err := setup.Write(*file, x.Entry(), 0o600); err != nil {
 			return err
 		}
 		if missing := p.missing(x); len(missing) > 0 {
@@ -191,11 +236,8 @@ in time lapses, and what is refused is sealed.`,
 				fmt.Fprintf(w, "%s in %s; not on the ledger yet, still missing: %s\n", count(len(x.Approvals), "signature"), *file, strings.Join(missing, ", "))
 			})
 		}
-		index, err := addEntry(cmd, *f.deployment, x.Entry())
-		if errors.Is(err, follower.ErrRefused) {
-			return fail(codeRefused, err, "the signatures so far are in "+*file+": further approvers of an office go on with it; what was reviewed is not reviewed again")
-		}
-		return showAdded(cmd, "review", index, err)
+		return addEntry(cmd, *f.deployment, "review", x.Entry(),
+			"the signatures so far are in "+*file+": further approvers of an office go on with it; what was reviewed is not reviewed again")
 	}
 	return cmd
 }

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"writ/bundle"
 	"writ/client"
 )
 
@@ -107,19 +109,26 @@ func printEvents(w io.Writer, list []shown, several bool) {
 	}
 }
 
-// line is an event in one line for a person.
+// spoken is what somebody said, so that none of it can pass for another's words or change
+// the screen: what controls or hides is written out, and each further line is marked as one.
+func spoken(text string) string {
+	return strings.ReplaceAll(bundle.Visible(strings.ReplaceAll(text, "\t", "    ")), "\n", "\n    | ")
+}
+
+// line is an event for a person, in one line but for what was said.
 func (e shown) line() string {
+	text, reason := spoken(e.Text), oneLine(e.Reason)
 	at := ""
 	if !e.Time.IsZero() {
 		at = e.Time.Local().Format("15:04 ")
 	}
 	switch e.Kind {
 	case client.Message.String():
-		return fmt.Sprintf("%s%s: %s", at, e.Sender, e.Text)
+		return fmt.Sprintf("%s%s: %s", at, e.Sender, text)
 	case client.Released.String():
-		return fmt.Sprintf("%s%s: %s (was held, now checked)", at, e.Sender, e.Text)
+		return fmt.Sprintf("%s%s: %s (was held, now checked)", at, e.Sender, text)
 	case client.Held.String():
-		return fmt.Sprintf("%sa message of %s is HELD, not shown: %s", at, e.Sender, e.Reason)
+		return fmt.Sprintf("%sa message of %s is HELD, not shown: %s", at, e.Sender, reason)
 	case client.Joined.String():
 		return fmt.Sprintf("%s%s brought in %s", at, e.Sender, e.Member)
 	case client.Left.String():
@@ -127,9 +136,9 @@ func (e shown) line() string {
 	case client.Removed.String():
 		return fmt.Sprintf("%s%s removed this device from the conversation", at, e.Sender)
 	case client.NewLaw.String():
-		return fmt.Sprintf("%sWARNING: %s %s", at, e.Sender, e.Reason)
+		return fmt.Sprintf("%sWARNING: %s %s", at, e.Sender, reason)
 	case client.Unsent.String():
-		return fmt.Sprintf("%sNOT SENT: %q: %s", at, e.Text, e.Reason)
+		return fmt.Sprintf("%sNOT SENT: %q: %s", at, e.Text, reason)
 	}
-	return fmt.Sprintf("%sWARNING: %s", at, e.Reason)
+	return fmt.Sprintf("%sWARNING: %s", at, reason)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -135,7 +136,8 @@ func keepDeployment(dir string, d *setup.Deployment) error {
 	if errors.Is(err, os.ErrNotExist) {
 		return d.Save(path)
 	}
-	if err == nil && (old.Policy != d.Policy || old.Delivery != d.Delivery || old.Directory != d.Directory) {
+	if err == nil && (old.Policy != d.Policy || !slices.Equal(old.Charters, d.Charters) ||
+		old.Delivery != d.Delivery || old.Directory != d.Directory || old.Ledger != d.Ledger) {
 		return fail(codeRefused, fmt.Errorf("the device in %s belongs to another deployment", dir), "choose another --home")
 	}
 	return err

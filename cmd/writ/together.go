@@ -14,16 +14,20 @@ func together(ctx context.Context, run func(context.Context) error, serve func()
 	go func() { background <- run(ctx) }()
 	served := make(chan error, 1)
 	go func() { served <- serve() }()
-	var err error
 	select {
-	case err = <-background:
+	case err := <-background:
 		if ctx.Err() != nil {
-			err = errors.Join(err, <-served)
+			return errors.Join(unlessAsked(err), unlessAsked(<-served))
 		}
-	case err = <-served:
+		return unlessAsked(err)
+	case err := <-served:
 		cancel()
-		err = errors.Join(err, <-background)
+		return errors.Join(unlessAsked(err), unlessAsked(<-background))
 	}
+}
+
+// unlessAsked is the error of something that ended, none if it was asked to.
+func unlessAsked(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -396,8 +398,8 @@ func blockedHint(b *examine.BlockedError) string {
 	for _, r := range b.Refusals {
 		s += fmt.Sprintf("%s/%s refused: %s; ", r.Office, r.Custodian, r.Reason)
 	}
-	for who, err := range b.Unreachable {
-		s += fmt.Sprintf("%s: %v; ", who, err)
+	for _, who := range slices.Sorted(maps.Keys(b.Unreachable)) {
+		s += fmt.Sprintf("%s: %v; ", who, b.Unreachable[who])
 	}
 	return s + "those who refused have signed it, and the ledger shows it"
 }
