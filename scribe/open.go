@@ -16,6 +16,8 @@ import (
 	"github.com/transparency-dev/tessera/storage/posix"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"writ/ledger"
 )
 
 const (
@@ -170,6 +172,9 @@ func (l *Log) checkPublished(ctx context.Context, hashes ownHashes) error {
 	n, err := note.Open(signed, l.policy) // its witnesses may be those of an older policy
 	if err != nil {
 		return fmt.Errorf("scribe: published checkpoint: %w", err)
+	}
+	if _, err := l.policy.Checkpoint(signed, time.Now(), 0); errors.Is(err, ledger.ErrNoQuorum) {
+		l.log.Info("scribe: the last checkpoint is of an older policy; the next is awaited", "reason", err)
 	}
 	c, err := torchwood.ParseCheckpoint(n.Text)
 	if err != nil || c.Origin != l.policy.Origin() || c.N > hashes.size {

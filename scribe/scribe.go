@@ -188,17 +188,27 @@ func (l *Log) Append(entry []byte) (index uint64, err error) {
 }
 
 // Await returns a published checkpoint that covers an admitted entry and satisfies
-// the policy. If ctx ends before, the entry may be published all the same.
+// the policy: one that was published under a policy of before does not count. If ctx
+// ends before, the entry may be published all the same.
 func (l *Log) Await(ctx context.Context, index uint64) (*ledger.Checkpoint, error) {
 	if err := l.awaitStored(ctx, index); err != nil {
 		return nil, err
 	}
 	known := func() (tessera.Index, error) { return tessera.Index{Index: index}, nil }
-	_, signed, err := l.awaiter.Await(ctx, known)
-	if err != nil {
-		return nil, fmt.Errorf("scribe: entry %d waits for a checkpoint: %w", index, err)
+	for {
+		_, signed, err := l.awaiter.Await(ctx, known)
+		if err != nil {
+			return nil, fmt.Errorf("scribe: entry %d waits for a checkpoint: %w", index, err)
+		}
+		if c, err := l.policy.Checkpoint(signed, time.Now(), 0); !errors.Is(err, ledger.ErrNoQuorum) {
+			return c, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("scribe: entry %d waits for the witnesses of this policy: %w", index, ctx.Err())
+		case <-time.After(minInterval):
+		}
 	}
-	return l.policy.Checkpoint(signed, time.Now(), 0)
 }
 
 func (l *Log) awaitStored(ctx context.Context, index uint64) error {

@@ -22,6 +22,14 @@ func newConfig(t *testing.T) Config {
 	t.Helper()
 	signer, vkey, err := note.GenerateKey(rand.Reader, "log.test/scribe")
 	must(t, err)
+	c := Config{Dir: t.TempDir(), Signer: signer, Interval: minInterval, Republish: minInterval}
+	watch(t, &c, vkey)
+	return c
+}
+
+// watch gives a log a new witness, who alone counts.
+func watch(t *testing.T, c *Config, vkey string) {
+	t.Helper()
 	text, err := witness.GenerateKey("w.test", rand.Reader)
 	must(t, err)
 	key, err := witness.ParseKey(text)
@@ -32,7 +40,7 @@ func newConfig(t *testing.T) Config {
 	t.Cleanup(func() { srv.Close(); w.Close() })
 	policy, err := ledger.ParsePolicy(fmt.Sprintf("log %s\nwitness w %s\nquorum w\n", vkey, w.VKey()))
 	must(t, err)
-	return Config{Dir: t.TempDir(), Signer: signer, Policy: policy, Witnesses: map[string]string{"w": srv.URL}, Interval: minInterval}
+	c.Policy, c.Witnesses = policy, map[string]string{"w": srv.URL}
 }
 
 func must(t *testing.T, err error) {
@@ -98,6 +106,30 @@ func TestAppendAwaitReplay(t *testing.T) {
 	defer closeNow(l)
 	if len(had) != 300 || had[299] != "entry 299" {
 		t.Errorf("%d entries replayed", len(had))
+	}
+}
+
+// TestOtherWitness: opened under a policy of other witnesses, a log answers with what
+// these cosigned, not with the last checkpoint of before.
+func TestOtherWitness(t *testing.T) {
+	t.Parallel()
+	c := newConfig(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	l, _ := open(t, c)
+	index, err := l.Append([]byte("entry"))
+	must(t, err)
+	_, err = l.Await(ctx, index)
+	must(t, err)
+	must(t, l.Close(ctx))
+	watch(t, &c, c.Policy.LogVKey())
+	l, _ = open(t, c)
+	defer closeNow(l)
+	if got, err := l.Await(ctx, index); err != nil || got.Size() != 1 {
+		t.Errorf("under the new policy: %v, %v", got, err)
+	}
+	if got, err := l.Published(ctx); err != nil || got.Size() != 1 {
+		t.Errorf("published: %v, %v", got, err)
 	}
 }
 
