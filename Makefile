@@ -40,7 +40,7 @@ fuzz:
 	./test/fuzz 60
 
 bench:
-	$(GO) test -run '^$$' -bench . -benchtime 1s ./mls ./capsule ./unseal ./bundle ./directory ./audit ./notice/... ./engine ./delivery ./client
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./mls ./capsule ./unseal ./bundle ./directory ./audit ./replica ./notice/... ./engine ./delivery ./client
 
 bench-mls:
 	npm ci --silent --no-audit --no-fund --prefix mls/interop

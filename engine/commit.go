@@ -212,8 +212,8 @@ func scanAll(rows *sql.Rows, err error, each func(*sql.Rows) error) error {
 
 // query reads outside the committer.
 func (d *db) query(ctx context.Context, query string, args []any, each func(*sql.Rows) error) error {
-	if d.broken.Load() {
-		return ErrBroken
+	if err := d.readable(); err != nil {
+		return err
 	}
 	rows, err := d.readers.QueryContext(ctx, query, args...)
 	if err := scanAll(rows, err, each); err != nil {
@@ -222,10 +222,23 @@ func (d *db) query(ctx context.Context, query string, args []any, each func(*sql
 	return nil
 }
 
-// queryRow reads one row, or returns ErrNotFound.
-func (d *db) queryRow(ctx context.Context, query string, args []any, dest ...any) error {
+// readable returns ErrBroken or ErrClosed of a store that is no longer read.
+func (d *db) readable() error {
 	if d.broken.Load() {
 		return ErrBroken
+	}
+	select {
+	case <-d.stop:
+		return ErrClosed
+	default:
+		return nil
+	}
+}
+
+// queryRow reads one row, or returns ErrNotFound.
+func (d *db) queryRow(ctx context.Context, query string, args []any, dest ...any) error {
+	if err := d.readable(); err != nil {
+		return err
 	}
 	err := d.readers.QueryRowContext(ctx, query, args...).Scan(dest...)
 	if errors.Is(err, sql.ErrNoRows) {

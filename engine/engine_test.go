@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -527,4 +528,67 @@ func TestRecordsModel(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Clear removes one bucket, the records that are damaged too, in the order of its call.
+func TestRecordsClear(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	r, err := OpenRecords(Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ctx := t.Context()
+	if err := r.Apply(ctx, Put("a", []byte("1"), []byte("x")), Put("a", nil, nil), Put("b", []byte("1"), []byte("y"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.db.conn.ExecContext(ctx, "UPDATE records SET value='damaged' WHERE bucket='a'"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Get(ctx, "a", []byte("1")); !errors.Is(err, ErrCorrupt) {
+		t.Fatalf("got %v, want ErrCorrupt", err)
+	}
+	if err := r.Apply(ctx, Clear("a"), Put("a", []byte("2"), []byte("z"))); err != nil {
+		t.Fatal(err)
+	}
+	for b, want := range map[Bucket]string{"a": "z", "b": "y"} {
+		list, err := r.Scan(ctx, b, nil, 10)
+		if err != nil || len(list) != 1 || string(list[0].Value) != want {
+			t.Errorf("%s: %v, %v", b, list, err)
+		}
+	}
+}
+
+func TestRecordsScanPrefix(t *testing.T) {
+	r, err := OpenRecords(Config{Path: filepath.Join(t.TempDir(), "db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	keys := []string{"", "\x01", "\x01a", "\x01\xff", "\x02", "\xfe\xff", "\xfe\xff\xff", "\xff", "\xff\xff"}
+	writes := []Write{Put("other", []byte("\x01b"), nil)}
+	for _, k := range keys {
+		writes = append(writes, Put("t", []byte(k), []byte(k)))
+	}
+	if err := r.Apply(t.Context(), writes...); err != nil {
+		t.Fatal(err)
+	}
+	for _, prefix := range []string{"", "\x01", "\x01\xff", "\x03", "\xfe\xff", "\xff"} {
+		var got, want []string
+		list, err := r.ScanPrefix(t.Context(), "t", []byte(prefix))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rec := range list {
+			got = append(got, string(rec.Key))
+		}
+		for _, k := range keys {
+			if strings.HasPrefix(k, prefix) {
+				want = append(want, k)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", prefix, got, want)
+		}
+	}
 }

@@ -29,6 +29,7 @@ type Write struct {
 	bucket Bucket
 	key    []byte
 	value  []byte // nil deletes
+	whole  bool   // of the bucket: deletes all its records
 	expect expectation
 	old    []byte
 }
@@ -43,22 +44,25 @@ const (
 
 // Put stores value whatever is there.
 func Put(b Bucket, key, value []byte) Write {
-	return Write{b, nonNil(key), nonNil(value), expectAny, nil}
+	return Write{bucket: b, key: nonNil(key), value: nonNil(value)}
 }
 
 // Insert stores value if the key is absent; the same value being there already
 // is no conflict, so that an insert can be repeated.
 func Insert(b Bucket, key, value []byte) Write {
-	return Write{b, nonNil(key), nonNil(value), expectNone, nil}
+	return Write{bucket: b, key: nonNil(key), value: nonNil(value), expect: expectNone}
 }
 
 // Replace stores value if the record's value is old.
 func Replace(b Bucket, key, old, value []byte) Write {
-	return Write{b, nonNil(key), nonNil(value), expectOld, old}
+	return Write{bucket: b, key: nonNil(key), value: nonNil(value), expect: expectOld, old: old}
 }
 
 // Delete removes a record if it is there.
-func Delete(b Bucket, key []byte) Write { return Write{b, nonNil(key), nil, expectAny, nil} }
+func Delete(b Bucket, key []byte) Write { return Write{bucket: b, key: nonNil(key)} }
+
+// Clear removes all records of a bucket, also damaged ones.
+func Clear(b Bucket) Write { return Write{bucket: b, whole: true} }
 
 // Expect changes nothing; it fails unless the record's value is old.
 func Expect(b Bucket, key, old []byte) Write { return Replace(b, key, old, old) }
@@ -123,13 +127,16 @@ func (w Write) holds(t *tx) bool {
 }
 
 func (w Write) apply(t *tx) {
-	if w.value == nil {
+	switch {
+	case w.whole:
+		t.exec("DELETE FROM records WHERE bucket=?", string(w.bucket))
+	case w.value == nil:
 		t.exec("DELETE FROM records WHERE bucket=? AND key=?", string(w.bucket), w.key)
-		return
+	default:
+		t.exec(`INSERT INTO records (bucket, key, value, hash) VALUES (?, ?, ?, ?)
+			ON CONFLICT (bucket, key) DO UPDATE SET value=excluded.value, hash=excluded.hash`,
+			string(w.bucket), w.key, w.value, hashOf(w.value))
 	}
-	t.exec(`INSERT INTO records (bucket, key, value, hash) VALUES (?, ?, ?, ?)
-		ON CONFLICT (bucket, key) DO UPDATE SET value=excluded.value, hash=excluded.hash`,
-		string(w.bucket), w.key, w.value, hashOf(w.value))
 }
 
 // Get returns a record's value, or ErrNotFound.
@@ -151,8 +158,31 @@ func (r *Records) Scan(ctx context.Context, b Bucket, after []byte, limit int) (
 	if after == nil {
 		query, args = "SELECT key, value, hash FROM records WHERE bucket=? ORDER BY key LIMIT ?", []any{string(b), limit}
 	}
-	var list []Record
-	err := r.db.query(ctx, query, args, func(rows *sql.Rows) error {
+	return r.scan(ctx, query, args...)
+}
+
+// ScanPrefix returns all records whose key begins with a prefix, in order.
+func (r *Records) ScanPrefix(ctx context.Context, b Bucket, prefix []byte) ([]Record, error) {
+	query, args := "SELECT key, value, hash FROM records WHERE bucket=? AND key>=? ORDER BY key", []any{string(b), nonNil(prefix)}
+	if end := following(prefix); end != nil {
+		query, args = "SELECT key, value, hash FROM records WHERE bucket=? AND key>=? AND key<? ORDER BY key", append(args, end)
+	}
+	return r.scan(ctx, query, args...)
+}
+
+// following returns the least key after all that begin with a prefix, nil if there is none.
+func following(prefix []byte) []byte {
+	end := bytes.Clone(prefix)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i]++; end[i] != 0 {
+			return end[:i+1]
+		}
+	}
+	return nil
+}
+
+func (r *Records) scan(ctx context.Context, query string, args ...any) (list []Record, err error) {
+	err = r.db.query(ctx, query, args, func(rows *sql.Rows) error {
 		var rec Record
 		var hash []byte
 		if err := rows.Scan(&rec.Key, &rec.Value, &hash); err != nil {

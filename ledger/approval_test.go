@@ -109,7 +109,7 @@ func TestApprovalsOfEachProcedure(t *testing.T) {
 	text := w.Charter.Policy
 	w.World = chartertest.New("bar", chartertest.WithBar...)
 	w.Charter.Policy = text
-	w.book, w.entries = NewBook(), nil
+	w.begin()
 	w.mustApply(CharterEntry(w.Sign(w.Charter)))
 	first := w.warrant(1, nil)
 	w.mustApply(first.Entry())

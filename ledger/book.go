@@ -9,37 +9,20 @@ import (
 )
 
 // Book is a reader's copy of what the log says: every entry, replayed in
-// order, that counts. Its memory is bounded by the entries; an entry costs a
-// parse, a signature check and a few map accesses. It is not safe for concurrent
-// use.
+// order, that counts. An entry costs a parse, a signature check and a few look-ups. It is
+// in memory, or lies on a [Shelf] of which it reads what it is asked for. It is not safe for
+// concurrent use, not even its readers alone: they too may change what it remembers.
 type Book struct {
 	firsts []charter.Hash
 	size   uint64
 
-	counted map[EntryHash]uint64 // index of each entry that counts
-
 	laws  map[charter.Hash]*law
-	heads map[string]*law                       // newest version, by name
-	used  map[string]uint32                     // newest version with a warrant, by name
-	keys  map[keyPeriod][]*charter.KeyStatement // in the log's order
-	gone  map[custodianPeriod]bool              // destructions
+	heads map[string]*law // newest version, by name
 
-	halves map[rawKey]*charter.KeyStatement // that use them
-
-	warrants    map[uint64]*LoggedWarrant // by index
-	commitments map[[32]byte]uint64       // index of their warrant
-	unreviewed  []uint64                  // indexes of emergencies without a review, ascending
-	tallies     map[tallyKey]*tally
-	requests    map[EntryHash]*LoggedRequest
-	releases    map[answer]uint64             // index
-	refusals    map[answer]uint8              // reason
-	readings    map[EntryHash][]LoggedReading // by request
-	notices     notices
-	sequels     sequels
-	holds       map[answer]*hold
-
-	findings   []Finding
 	statistics Statistics
+
+	pages *pages
+	tables
 }
 
 // Finding is an entry that doesn't count, or something an auditor must look
@@ -75,53 +58,16 @@ type LoggedRequest struct {
 	Error ErrorKind // of an error against it, 0 if there is none
 }
 
-type keyPeriod struct {
-	charter string
-	period  uint32
-}
-
-// rawKey is one half of a custodian's hybrid key, hashed.
-type rawKey struct {
-	charter string
-	hash    [32]byte
-}
-
-type custodianPeriod struct {
-	charter, office, custodian string
-	period                     uint32
-}
-
-// answer identifies what a custodian said to a request.
-type answer struct {
-	request           EntryHash
-	office, custodian string
-}
-
 // NewBook returns an empty book. A charter of version 1 counts only if its
 // hash is among firsts; without any, the first of each name counts, which is
 // enough for an auditor who compares the hash by other means.
-func NewBook(firsts ...charter.Hash) *Book {
-	return &Book{
-		firsts:      firsts,
-		counted:     map[EntryHash]uint64{},
-		laws:        map[charter.Hash]*law{},
-		heads:       map[string]*law{},
-		used:        map[string]uint32{},
-		keys:        map[keyPeriod][]*charter.KeyStatement{},
-		gone:        map[custodianPeriod]bool{},
-		halves:      map[rawKey]*charter.KeyStatement{},
-		warrants:    map[uint64]*LoggedWarrant{},
-		commitments: map[[32]byte]uint64{},
-		tallies:     map[tallyKey]*tally{},
-		requests:    map[EntryHash]*LoggedRequest{},
-		releases:    map[answer]uint64{},
-		refusals:    map[answer]uint8{},
-		readings:    map[EntryHash][]LoggedReading{},
-		notices:     notices{byRound: map[uint64][]*clock{}},
-		sequels:     newSequels(),
-		holds:       map[answer]*hold{},
-		statistics:  Statistics{Laws: map[string]*LawStatistics{}},
-	}
+func NewBook(firsts ...charter.Hash) *Book { return newBook(&pages{whole: true}, firsts) }
+
+func newBook(p *pages, firsts []charter.Hash) *Book {
+	b := &Book{firsts: firsts, pages: p, laws: map[charter.Hash]*law{}, heads: map[string]*law{},
+		statistics: Statistics{Laws: map[string]*LawStatistics{}}}
+	b.tables = newTables(b, p)
+	return b
 }
 
 // Size returns the number of entries applied, which is the index of the next.
@@ -147,7 +93,7 @@ func (b *Book) Apply(index uint64, entry []byte, seen time.Time) error {
 		b.find(index, e.kind, err)
 		return nil
 	}
-	b.counted[e.Hash()] = index
+	b.counted.put(e.Hash(), index)
 	record()
 	return nil
 }
@@ -160,17 +106,15 @@ func (b *Book) Check(e *Entry) error {
 
 // Find returns the index of an entry that counts.
 func (b *Book) Find(h EntryHash) (index uint64, ok bool) {
-	index, ok = b.counted[h]
-	return index, ok
+	return b.counted.get(h)
 }
 
 // Findings returns what was found wrong, in the log's order.
-func (b *Book) Findings() []Finding { return slices.Clone(b.findings) }
+func (b *Book) Findings() []Finding { return b.findings.from(none{}, 0) }
 
 // Warrant returns the warrant entry at an index.
 func (b *Book) Warrant(index uint64) (*LoggedWarrant, bool) {
-	w, ok := b.warrants[index]
-	return w, ok
+	return b.warrants.get(index)
 }
 
 // WarrantsInPeriod counts the warrants of a charter, in all its versions, whose life
@@ -181,42 +125,39 @@ func (b *Book) WarrantsInPeriod(h charter.Hash, at time.Time, test bool) int {
 	if !ok || at.Unix() < 0 {
 		return 0
 	}
-	t := b.tallies[tallyKey{l.charter.Name, test, false}]
-	return t.count(l.charter.Limits.CapPeriod, uint64(at.Unix()))
+	return b.count(tallyKey{l.charter.Name, test, false}, l.charter.Limits.CapPeriod, uint64(at.Unix()))
 }
 
 // RankUnder returns the rank that a warrant would have by the cap period of
 // another version of its charter, 0 for an unknown warrant or charter.
 func (b *Book) RankUnder(index uint64, h charter.Hash) int {
-	w, l := b.warrants[index], b.laws[h]
+	w, _ := b.warrants.get(index)
+	l := b.laws[h]
 	if w == nil || l == nil || l.charter.Mode == charter.NoAccess {
 		return 0
 	}
-	return b.tally(l.charter.Name, w.Warrant).rank(w.place, l.charter.Limits.CapPeriod)
+	return b.rank(tallyOf(l.charter.Name, w.Warrant), w.place, l.charter.Limits.CapPeriod)
 }
 
 // Request returns a request entry.
 func (b *Book) Request(h EntryHash) (*LoggedRequest, bool) {
-	r, ok := b.requests[h]
-	return r, ok
+	return b.requests.get(h)
 }
 
 // Release returns the index at which a custodian logged its intent to release
 // for a request.
 func (b *Book) Release(request EntryHash, office, custodian string) (index uint64, ok bool) {
-	index, ok = b.releases[answer{request, office, custodian}]
-	return index, ok
+	return b.releases.get(answer{request, office, custodian})
 }
 
 // Refusal returns the reason for which a custodian first refused a request.
 func (b *Book) Refusal(request EntryHash, office, custodian string) (reason uint8, ok bool) {
-	reason, ok = b.refusals[answer{request, office, custodian}]
-	return reason, ok
+	return b.refusals.get(answer{request, office, custodian})
 }
 
 // examine returns what to record if the entry counts, and changes nothing.
 func (b *Book) examine(e *Entry, index uint64, seen time.Time) (record func(), err error) {
-	if at, ok := b.counted[e.Hash()]; ok {
+	if at, ok := b.counted.get(e.Hash()); ok {
 		return nil, breaks("LED-51", invalid("the same entry as %d", at))
 	}
 	switch e.kind {
@@ -265,13 +206,12 @@ func (b *Book) warrant(e *Entry, index uint64) (func(), error) {
 		return nil, breaks("LED-63", invalid("%v", err))
 	}
 	return func() {
-		b.commitments[x.Commitment] = index
-		b.used[l.charter.Name] = l.charter.Number
-		t := b.tally(l.charter.Name, x)
-		place, rank := len(t.lives), t.add(l.charter.Limits.CapPeriod, life{x.NotBefore, x.NotAfter})
-		b.warrants[index] = &LoggedWarrant{Warrant: x, Index: index, Hash: e.Hash(), Rank: rank, place: place}
+		b.commitments.put(x.Commitment, index)
+		b.used.put(l.charter.Name, l.charter.Number)
+		place, rank := b.tally(tallyOf(l.charter.Name, x), l.charter.Limits.CapPeriod, life{x.NotBefore, x.NotAfter})
+		b.warrants.put(index, &LoggedWarrant{Warrant: x, Index: index, Hash: e.Hash(), Rank: rank, place: place})
 		if x.IsEmergency() {
-			b.unreviewed = append(b.unreviewed, index)
+			b.unreviewed.put(index, none{})
 		}
 		b.statistics.warrant(l.charter.Name, x)
 	}, nil
@@ -279,7 +219,7 @@ func (b *Book) warrant(e *Entry, index uint64) (func(), error) {
 
 func (b *Book) request(e *Entry, index uint64) (func(), error) {
 	x := e.Request
-	w, ok := b.warrants[x.WarrantIndex]
+	w, ok := b.warrants.get(x.WarrantIndex)
 	if !ok || w.Hash != x.Warrant {
 		return nil, invalid("request for a warrant that is not entry %d", x.WarrantIndex)
 	}
@@ -295,27 +235,27 @@ func (b *Book) request(e *Entry, index uint64) (func(), error) {
 	}
 	return func() {
 		r := &LoggedRequest{Request: x, Index: index, Hash: e.Hash(), Root: x.Root()}
-		b.requests[r.Hash] = r
-		b.notices.wait(Notice{Law: c, Warrant: w, Request: r})
+		b.requests.put(r.Hash, r)
+		b.wait(w.Charter, r)
 		b.statistics.request(c.Name, w.Warrant, x)
 	}, nil
 }
 
 func (b *Book) release(x *Release, index uint64) (func(), error) {
-	c, w, err := b.answers(x, warrant.Disclose, x.Verify)
+	c, w, err := b.answered(x, warrant.Disclose, x.Verify)
 	if err != nil {
 		return nil, err
 	}
 	a := answer{x.Request, x.Office, x.Custodian}
-	switch at, again := b.releases[a]; {
+	switch at, again := b.releases.get(a); {
 	case again:
 		return nil, invalid("release of entry %d again", at)
 	case w.stopped() != "":
 		return nil, breaks("LED-74", invalid("release under a warrant that %s", w.stopped()))
 	}
 	return func() {
-		b.releases[a] = index
-		b.sequels.answer(x.Request, Answer{Index: index, Kind: TypeRelease, Office: x.Office, Custodian: x.Custodian})
+		b.releases.put(a, index)
+		b.answers.add(x.Request, Answer{Index: index, Kind: TypeRelease, Office: x.Office, Custodian: x.Custodian})
 		b.statistics.release(c.Name, w.Warrant, x)
 		if w.Rank > int(c.Limits.CapSubjects) {
 			b.find(index, TypeRelease, breaks("LED-55", invalid("release for warrant %d of a cap of %d", w.Rank, c.Limits.CapSubjects)))
@@ -323,14 +263,14 @@ func (b *Book) release(x *Release, index uint64) (func(), error) {
 	}, nil
 }
 
-// answers returns the charter and the warrant to which a release or preservation belongs,
+// answered returns the charter and the warrant to which a release or preservation belongs,
 // or why it answers no request on the log.
-func (b *Book) answers(x *Release, action warrant.Action, verify func(charter.CustodianKey) bool) (*charter.Charter, *LoggedWarrant, error) {
-	r, ok := b.requests[x.Request]
+func (b *Book) answered(x *Release, action warrant.Action, verify func(charter.CustodianKey) bool) (*charter.Charter, *LoggedWarrant, error) {
+	r, ok := b.requests.get(x.Request)
 	if !ok || r.Index != x.RequestIndex {
 		return nil, nil, invalid("for a request that is not entry %d", x.RequestIndex)
 	}
-	w := b.warrants[r.WarrantIndex]
+	w := b.warrantOf(r)
 	l := b.laws[w.Charter]
 	switch {
 	case b.signedUnder(x.Office, x.Custodian, verify, []*law{l}) == nil:
@@ -351,19 +291,28 @@ func (b *Book) refusal(x *Refusal, index uint64) (func(), error) {
 		return nil, invalid("refusal not signed by a custodian of a charter")
 	}
 	a := answer{x.Request, x.Office, x.Custodian}
-	if _, again := b.refusals[a]; again {
+	if _, again := b.refusals.get(a); again {
 		return nil, invalid("refused before")
 	}
 	return func() {
-		b.refusals[a] = x.Reason
-		b.sequels.answer(x.Request, Answer{index, TypeRefusal, x.Office, x.Custodian, x.Reason})
+		b.refusals.put(a, x.Reason)
+		b.answers.add(x.Request, Answer{index, TypeRefusal, x.Office, x.Custodian, x.Reason})
 		b.statistics.refusal(l.charter.Name, x)
 	}, nil
 }
 
+// warrantOf returns the warrant entry of a request that counts.
+func (b *Book) warrantOf(r *LoggedRequest) *LoggedWarrant {
+	w, ok := b.warrants.get(r.WarrantIndex)
+	if !ok {
+		panic("ledger: a request that counts under a warrant that doesn't")
+	}
+	return w
+}
+
 func (b *Book) refusedLaws(request EntryHash) []*law {
-	if r, ok := b.requests[request]; ok {
-		return []*law{b.laws[b.warrants[r.WarrantIndex].Charter]}
+	if r, ok := b.requests.get(request); ok {
+		return []*law{b.laws[b.warrantOf(r).Charter]}
 	}
 	laws := make([]*law, 0, len(b.heads))
 	for _, l := range b.heads {
@@ -374,6 +323,6 @@ func (b *Book) refusedLaws(request EntryHash) []*law {
 }
 
 func (b *Book) find(index uint64, t Type, err error) {
-	b.findings = append(b.findings, Finding{Index: index, Type: t.String(), Rule: ruleOf(t, err), Problem: plain(err)})
+	b.findings.add(none{}, Finding{Index: index, Type: t.String(), Rule: ruleOf(t, err), Problem: plain(err)})
 	b.statistics.Findings++
 }

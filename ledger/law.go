@@ -103,7 +103,7 @@ func (b *Book) Watchers(policy string, now time.Time) string {
 // as the log tells: it counts, the version of the charter it stands under is in force,
 // and its rank is within the cap.
 func (b *Book) Actionable(index uint64, h EntryHash, now time.Time) error {
-	w, ok := b.warrants[index]
+	w, ok := b.warrants.get(index)
 	if !ok || w.Hash != h {
 		return refused("no such warrant entry at %d", index)
 	}
@@ -121,7 +121,8 @@ func (b *Book) Actionable(index uint64, h EntryHash, now time.Time) error {
 // charter of a name, in the order of the log, as [charter.Charter.Access] wants
 // them.
 func (b *Book) Keys(name string, period uint32) []*charter.KeyStatement {
-	return slices.Clone(b.keys[keyPeriod{name, period}])
+	list, _ := b.keys.get(keyPeriod{name, period})
+	return slices.Clone(list)
 }
 
 // Key returns the first statement of a custodian's key for a period that holds
@@ -139,7 +140,8 @@ func (b *Book) Key(name, office, custodian string, period uint32) (*charter.KeyS
 // Destroyed reports whether a custodian stated that its private key of a
 // period is gone.
 func (b *Book) Destroyed(name, office, custodian string, period uint32) bool {
-	return b.gone[custodianPeriod{name, office, custodian, period}]
+	_, gone := b.gone.get(custodianPeriod{name, office, custodian, period})
+	return gone
 }
 
 // DestroyBy returns the Unix time by which the private keys of a period must be gone,
@@ -160,21 +162,15 @@ func (b *Book) DestroyBy(name string, period uint32, now time.Time) (at uint64, 
 // log.
 func (b *Book) Overdue(now time.Time) []Finding {
 	var late []Finding
-	for at, keys := range b.keys {
-		grace := time.Duration(b.heads[at.charter].charter.Limits.Freshness) * time.Second
-		due, ok := b.DestroyBy(at.charter, at.period, now.Add(-grace))
-		if !ok || now.Add(-grace).Unix() <= int64(due) {
-			continue
-		}
-		for _, k := range keys {
-			if !b.Destroyed(at.charter, k.Office, k.Custodian, at.period) {
-				late = append(late, Finding{b.size, TypeDestruction.String(), "LED-60",
-					fmt.Sprintf("key of %s of %s for period %d is not destroyed", k.Custodian, k.Office, at.period)})
-			}
+	for k := range b.standing.rows {
+		grace := time.Duration(b.heads[k.charter].charter.Limits.Freshness) * time.Second
+		if due, ok := b.DestroyBy(k.charter, k.period, now.Add(-grace)); ok && now.Add(-grace).Unix() > int64(due) {
+			late = append(late, Finding{b.size, TypeDestruction.String(), "LED-60",
+				fmt.Sprintf("key of %s of %s for period %d is not destroyed", k.custodian, k.office, k.period)})
 		}
 	}
 	slices.SortFunc(late, func(x, y Finding) int { return cmp.Compare(x.Problem, y.Problem) })
-	return append(slices.Compact(late), b.overdueHolds(now)...)
+	return append(late, b.overdueHolds(now)...)
 }
 
 func (b *Book) charter(s *charter.Signed, index uint64, seen time.Time) (func(), error) {
@@ -249,6 +245,7 @@ func checkPolicy(c *charter.Charter, text string) (*Policy, error) {
 
 func (b *Book) enact(l *law) {
 	b.laws[l.hash], b.heads[l.charter.Name] = l, l
+	b.enacted.put(l.index, enacted{l.seen, l.active})
 	b.statistics.law(l.charter.Name).Versions++
 	for _, k := range l.charter.Keys {
 		if err := b.newKey(l, k); err != nil {
@@ -281,7 +278,7 @@ func (b *Book) newKey(l *law, k *charter.KeyStatement) error {
 		return invalid("second key of %s of %s for period %d", k.Custodian, k.Office, k.Period)
 	}
 	for _, half := range k.Halves() {
-		by := b.halves[rawKey{k.CharterName, sha256.Sum256(half)}]
+		by, _ := b.halves.get(rawKey{k.CharterName, sha256.Sum256(half)})
 		if by != nil && (by.Office != k.Office || by.Custodian != k.Custodian || by.Period != k.Period) {
 			return invalid("key of %s for period %d is in use: %s has it for period %d", k.Custodian, k.Period, by.Custodian, by.Period)
 		}
@@ -290,19 +287,22 @@ func (b *Book) newKey(l *law, k *charter.KeyStatement) error {
 }
 
 func (b *Book) addKey(k *charter.KeyStatement) {
-	at := keyPeriod{k.CharterName, k.Period}
-	same := func(old *charter.KeyStatement) bool { return bytes.Equal(old.Encode(), k.Encode()) }
-	if !slices.ContainsFunc(b.keys[at], same) {
-		b.keys[at] = append(b.keys[at], k)
-		for _, half := range k.Halves() {
-			b.halves[rawKey{k.CharterName, sha256.Sum256(half)}] = k
-		}
-		b.statistics.law(k.CharterName).CustodianKeys++
+	stated := b.Keys(k.CharterName, k.Period)
+	if slices.ContainsFunc(stated, func(old *charter.KeyStatement) bool { return bytes.Equal(old.Encode(), k.Encode()) }) {
+		return
 	}
+	b.keys.put(keyPeriod{k.CharterName, k.Period}, append(stated, k))
+	for _, half := range k.Halves() {
+		b.halves.put(rawKey{k.CharterName, sha256.Sum256(half)}, k)
+	}
+	if at := (custodianPeriod{k.CharterName, k.Office, k.Custodian, k.Period}); !b.Destroyed(k.CharterName, k.Office, k.Custodian, k.Period) {
+		b.standing.put(at, none{})
+	}
+	b.statistics.law(k.CharterName).CustodianKeys++
 }
 
 func (b *Book) keyUnder(l *law, office, custodian string, period uint32) *charter.KeyStatement {
-	for _, k := range b.keys[keyPeriod{l.charter.Name, period}] {
+	for _, k := range b.Keys(l.charter.Name, period) {
 		if k.Office == office && k.Custodian == custodian && k.Verify(l.charter) == nil {
 			return k
 		}
@@ -322,11 +322,12 @@ func (b *Book) destruction(x *Destruction) (func(), error) {
 		return nil, invalid("destruction not signed by a custodian of the charter")
 	case !known:
 		return nil, invalid("destruction of a key that is not on the log")
-	case b.gone[at]:
+	case b.Destroyed(x.CharterName, x.Office, x.Custodian, x.Period):
 		return nil, invalid("destroyed before")
 	}
 	return func() {
-		b.gone[at] = true
+		b.gone.put(at, none{})
+		b.standing.remove(at)
 		b.statistics.law(x.CharterName).Destructions++
 	}, nil
 }
@@ -361,7 +362,7 @@ func (b *Book) lawOf(x *warrant.Public) (*law, error) {
 	if err := b.permits(l, x); err != nil {
 		return nil, err
 	}
-	if at, ok := b.commitments[x.Commitment]; ok {
+	if at, ok := b.commitments.get(x.Commitment); ok {
 		return nil, invalid("warrant of entry %d again", at)
 	}
 	if x.IsRenewal() {
@@ -378,10 +379,11 @@ func (b *Book) lawOf(x *warrant.Public) (*law, error) {
 func (b *Book) permits(l *law, x *warrant.Public) error {
 	c := l.charter
 	life := x.NotAfter - x.NotBefore
+	used, _ := b.used.get(c.Name)
 	switch {
 	case c.Mode == charter.NoAccess:
 		return invalid("warrant under a charter without exceptional access")
-	case c.Number < b.used[c.Name]:
+	case c.Number < used:
 		return invalid("warrant under version %d, which is superseded", c.Number)
 	case !slices.Contains(c.CaseTypes, x.CaseType):
 		return invalid("case type %q is not in the charter", x.CaseType)

@@ -82,72 +82,76 @@ func HoldUntil(w *warrant.Public, c *charter.Charter) uint64 { return w.NotBefor
 
 // hold is what one custodian keeps for one request.
 type hold struct {
-	until uint64
-	ended bool
+	Until uint64
+	Ended bool
 }
 
 // Preservation reports whether a custodian logged that it keeps its shares of a
 // request, and until when it may, by the warrant's charter.
 func (b *Book) Preservation(request EntryHash, office, custodian string) (until uint64, ok bool) {
-	h := b.holds[answer{request, office, custodian}]
-	if h == nil {
-		return 0, false
-	}
-	return h.until, true
+	h, ok := b.holds.get(answer{request, office, custodian})
+	return h.Until, ok
 }
 
 // HoldStopped reports whether the warrant of a request was cancelled, refused or found in
 // error: what is kept for it must not be kept any longer.
 func (b *Book) HoldStopped(request EntryHash) bool {
-	r := b.requests[request]
-	return r != nil && b.warrants[r.WarrantIndex].stopped() != ""
+	r, ok := b.requests.get(request)
+	return ok && b.warrantOf(r).stopped() != ""
 }
 
 // HoldEnded reports whether a custodian stated that it keeps a request's shares no
 // more.
 func (b *Book) HoldEnded(request EntryHash, office, custodian string) bool {
-	h := b.holds[answer{request, office, custodian}]
-	return h != nil && h.ended
+	h, _ := b.holds.get(answer{request, office, custodian})
+	return h.Ended
 }
 
 func (b *Book) preservation(x *Preservation, index uint64) (func(), error) {
-	c, w, err := b.answers(&x.Release, warrant.Preserve, x.Verify)
+	c, w, err := b.answered(&x.Release, warrant.Preserve, x.Verify)
 	if err != nil {
 		return nil, err
 	}
 	a := answer{x.Request, x.Office, x.Custodian}
+	_, again := b.holds.get(a)
 	switch {
-	case b.holds[a] != nil:
+	case again:
 		return nil, invalid("preserved before")
 	case w.stopped() != "":
 		return nil, breaks("LED-74", invalid("preservation under a warrant that %s", w.stopped()))
 	}
 	return func() {
-		b.holds[a] = &hold{until: HoldUntil(&w.Public, c)}
-		b.sequels.answer(x.Request, Answer{Index: index, Kind: TypePreservation, Office: x.Office, Custodian: x.Custodian})
+		until := HoldUntil(&w.Public, c)
+		b.holds.put(a, hold{Until: until})
+		b.kept.put(a, until)
+		b.answers.add(x.Request, Answer{Index: index, Kind: TypePreservation, Office: x.Office, Custodian: x.Custodian})
 		b.statistics.activity(c.Name, w.Warrant).Preservations++
 	}, nil
 }
 
 func (b *Book) holdEnd(x *HoldEnd) (func(), error) {
 	a := answer{x.Request, x.Office, x.Custodian}
-	switch h := b.holds[a]; {
-	case h == nil:
+	switch h, ok := b.holds.get(a); {
+	case !ok:
 		return nil, invalid("end of a hold that is not on the log")
-	case h.ended:
+	case h.Ended:
 		return nil, invalid("the hold ended before")
 	case b.signedUnder(x.Office, x.Custodian, x.Verify, b.refusedLaws(x.Request)) == nil:
 		return nil, invalid("end of a hold not signed by a custodian of the charter")
 	default:
-		return func() { h.ended = true }, nil
+		return func() {
+			b.holds.put(a, hold{h.Until, true})
+			b.kept.remove(a)
+		}, nil
 	}
 }
 
 // overdueHolds returns a finding for each hold that should have ended by now.
 func (b *Book) overdueHolds(now time.Time) (late []Finding) {
-	for a, h := range b.holds {
-		c := b.laws[b.warrants[b.requests[a.request].WarrantIndex].Charter].charter
-		if !h.ended && uint64(max(now.Unix(), 0)) > h.until+c.Limits.Freshness {
+	for a, until := range b.kept.rows {
+		r, _ := b.requests.get(a.request)
+		c := b.laws[b.warrantOf(r).Charter].charter
+		if uint64(max(now.Unix(), 0)) > until+c.Limits.Freshness {
 			late = append(late, Finding{b.size, TypeHoldEnd.String(), "LED-92",
 				fmt.Sprintf("what %s of %s keeps for request %x is not destroyed", a.custodian, a.office, a.request[:8])})
 		}

@@ -55,7 +55,8 @@ func TestHold(t *testing.T) {
 	if w.book.HoldStopped(request) {
 		t.Error("stopped, and nobody did")
 	}
-	w.mustApply(w.cancel(w.book.requests[request].WarrantIndex).Entry())
+	asked, _ := w.book.Request(request)
+	w.mustApply(w.cancel(asked.WarrantIndex).Entry())
 	if !w.book.HoldStopped(request) {
 		t.Error("cancelled, and it goes on")
 	}
@@ -69,7 +70,7 @@ func TestHold(t *testing.T) {
 		t.Errorf("%d holds overdue after the end", n)
 	}
 	for what, entry := range map[string][]byte{"preserved before": x.Entry(), "the hold ended before": w.holdEnd(request, "judicial-1").Entry()} {
-		delete(w.book.counted, HashEntry(entry)) // as if other bytes said the same
+		w.forget(entry) // as if other bytes said the same
 		w.refused(what, what, entry)
 	}
 	if a := w.book.Statistics().Laws[w.Charter.Name].Real; a.Holds != 1 || a.Preservations != 1 || a.Warrants != 1 {

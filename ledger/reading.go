@@ -106,16 +106,16 @@ type LoggedReading struct {
 }
 
 // Readings returns the readings under a request, in the log's order.
-func (b *Book) Readings(request EntryHash) []LoggedReading { return slices.Clone(b.readings[request]) }
+func (b *Book) Readings(request EntryHash) []LoggedReading { return b.readings.from(request, 0) }
 
 // reading is LED-62.
 func (b *Book) reading(e *Entry, index uint64) (func(), error) {
 	x := e.Reading
-	r, ok := b.requests[x.Request]
+	r, ok := b.requests.get(x.Request)
 	if !ok || r.Index != x.RequestIndex {
 		return nil, invalid("reading under a request that is not entry %d", x.RequestIndex)
 	}
-	w := b.warrants[r.WarrantIndex]
+	w := b.warrantOf(r)
 	// Of what seals a bundle the book knows all but the clock.
 	why, sealed := b.Sealed(x.Request, time.Time{})
 	switch {
@@ -127,7 +127,7 @@ func (b *Book) reading(e *Entry, index uint64) (func(), error) {
 		return nil, invalid("reading not signed by the key it shows")
 	}
 	return func() {
-		b.readings[x.Request] = append(b.readings[x.Request], LoggedReading{x, index, e.Bytes()})
+		b.readings.add(x.Request, LoggedReading{x, index, e.Bytes()})
 		b.statistics.reading(b.laws[w.Charter].charter.Name, w.Warrant, x)
 	}, nil
 }

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -58,77 +57,98 @@ type Notice struct {
 }
 
 // Due returns the time at which the notice's round comes.
-func (n *Notice) Due() time.Time {
-	at, err := n.Law.Beacon.Time(n.Request.Round)
+func (n *Notice) Due() time.Time { return roundTime(n.Law, n.Request.Round) }
+
+func roundTime(law *charter.Charter, round uint64) time.Time {
+	at, err := law.Beacon.Time(round)
 	if err != nil {
 		panic("ledger: " + err.Error()) // a request with a round that never comes doesn't count
 	}
 	return time.Unix(int64(at), 0)
 }
 
-// notices are all requests that count, by whether they can be read.
-type notices struct {
-	byRound map[uint64][]*clock // one for each beacon that a request of the round waits for
-	waiting []Notice            // in the order of their requests
-	told    []Notice            // in the order of Told
-}
-
 // clock is one round of one beacon.
 type clock struct {
+	law       charter.Hash // one that has the beacon
 	key       *beacon.PublicKey
+	round     uint64
 	signature *beacon.Signature // nil before it is on the log
+}
+
+// waiting is a request whose round is not on the log.
+type waiting struct {
+	Request EntryHash
+	Law     charter.Hash
+	Round   uint64
+}
+
+// told is a request that can be read since the log had, at an index, both it and its
+// round.
+type told struct {
+	Request EntryHash
+	At      uint64
 }
 
 // clock returns a beacon's round, which it adds if no request was locked to it
 // before.
-func (n *notices) clock(key *beacon.PublicKey, round uint64) *clock {
-	for _, c := range n.byRound[round] {
+func (b *Book) clock(law charter.Hash, round uint64) *clock {
+	list, _ := b.clocks.get(round)
+	key := b.laws[law].charter.Beacon.Key
+	for _, c := range list {
 		if c.key.Equal(key) {
 			return c
 		}
 	}
-	c := &clock{key: key}
-	n.byRound[round] = append(n.byRound[round], c)
+	c := &clock{law: law, key: key, round: round}
+	b.clocks.put(round, append(list, c))
 	return c
 }
 
 // wait takes a new request. Its round may be on the log already.
-func (n *notices) wait(x Notice) {
-	if c := n.clock(x.Law.Beacon.Key, x.Request.Round); c.signature != nil {
-		n.tell(x, c.signature, x.Request.Index)
+func (b *Book) wait(law charter.Hash, r *LoggedRequest) {
+	if c := b.clock(law, r.Round); c.signature != nil {
+		b.told.add(none{}, told{r.Hash, r.Index})
 		return
 	}
-	n.waiting = append(n.waiting, x)
-}
-
-func (n *notices) tell(x Notice, s *beacon.Signature, at uint64) {
-	x.Signature, x.Told = s, at
-	n.told = append(n.told, x)
+	b.waiting.put(r.Index, waiting{r.Hash, law, r.Round})
 }
 
 // signed takes a round's signature and tells what waited for it.
-func (n *notices) signed(c *clock, s *beacon.Signature, at uint64) {
+func (b *Book) signed(c *clock, s *beacon.Signature, at uint64) {
+	list, _ := b.clocks.get(c.round)
 	c.signature = s
-	n.waiting = slices.DeleteFunc(n.waiting, func(x Notice) bool {
-		due := x.Request.Round == s.Round() && x.Law.Beacon.Key.Equal(c.key)
-		if due {
-			n.tell(x, s, at)
+	b.clocks.put(c.round, list)
+	for _, index := range b.awaiting(func(x waiting) bool {
+		return x.Round == c.round && b.laws[x.Law].charter.Beacon.Key.Equal(c.key)
+	}) {
+		b.told.add(none{}, told{b.waiting.rows[index].Request, at})
+		b.waiting.remove(index)
+	}
+}
+
+// awaiting returns the indexes of the waiting requests that are due, ascending.
+func (b *Book) awaiting(due func(waiting) bool) (indexes []uint64) {
+	for index, x := range b.waiting.rows {
+		if due(x) {
+			indexes = append(indexes, index)
 		}
-		return due
-	})
+	}
+	slices.Sort(indexes)
+	return indexes
 }
 
 // round counts a signature if it is of a round that a request waits for. It
 // costs nothing to refuse one that nobody waits for.
 func (b *Book) round(x *Round, index uint64) (func(), error) {
-	for _, c := range b.notices.byRound[x.Round] {
+	list, _ := b.clocks.get(x.Round)
+	for _, c := range list {
 		if c.signature != nil {
 			continue
 		}
 		s, err := c.key.Verify(x.Round, x.Signature[:])
 		if err == nil {
 			return func() {
-				b.notices.signed(c, s, index)
+				b.signed(c, s, index)
 				b.statistics.Rounds++
 			}, nil
 		}
@@ -136,23 +156,36 @@ func (b *Book) round(x *Round, index uint64) (func(), error) {
 	return nil, invalid("not the signature of a round that a request waits for: %d", x.Round)
 }
 
+// notice returns what its person will be told of a request.
+func (b *Book) notice(request EntryHash, now time.Time) Notice {
+	r, _ := b.requests.get(request)
+	w := b.warrantOf(r)
+	return Notice{Law: b.laws[w.Charter].charter, Warrant: w, Request: r, Sequel: b.Sequel(request, now)}
+}
+
 // Notices returns the requests whose notices can be read, from those that
 // became so at an index on, in the log's order, each as it stands at a time.
-func (b *Book) Notices(from uint64, now time.Time) []Notice {
-	at, _ := slices.BinarySearchFunc(b.notices.told, from, func(n Notice, from uint64) int { return cmp.Compare(n.Told, from) })
-	return b.asOf(now, slices.Clone(b.notices.told[at:]))
+func (b *Book) Notices(from uint64, now time.Time) (list []Notice) {
+	first := b.told.search(none{}, func(t told) bool { return t.At < from })
+	for _, t := range b.told.from(none{}, first) {
+		n := b.notice(t.Request, now)
+		n.Signature, n.Told = b.clock(n.Warrant.Charter, n.Request.Round).signature, t.At
+		list = append(list, n)
+	}
+	return list
 }
 
 // Waiting returns the requests whose round has come at a time and is not on the
 // log, in the log's order.
-func (b *Book) Waiting(now time.Time) []Notice {
-	var due []Notice
-	for _, n := range b.notices.waiting {
-		if !n.Due().After(now) {
-			due = append(due, n)
-		}
+func (b *Book) Waiting(now time.Time) (list []Notice) {
+	for _, index := range b.awaiting(func(x waiting) bool { return !b.roundTime(x).After(now) }) {
+		list = append(list, b.notice(b.waiting.rows[index].Request, now))
 	}
-	return b.asOf(now, due)
+	return list
+}
+
+func (b *Book) roundTime(x waiting) time.Time {
+	return roundTime(b.laws[x.Law].charter, x.Round)
 }
 
 // OverdueNotices returns a finding for each request whose round came longer ago

@@ -45,13 +45,13 @@ func TestRoundCounts(t *testing.T) {
 	told := w.mustApply(w.round(70))
 	w.refused("twice", "same entry", w.round(70))
 	n := w.book.Notices(0, lawTime)
-	if len(n) != 2 || n[0].Request != first || n[1].Request != second || n[0].Told != told || n[0].Signature.Round() != 70 {
+	if len(n) != 2 || n[0].Request.Hash != first.Hash || n[1].Request.Hash != second.Hash || n[0].Told != told || n[0].Signature.Round() != 70 {
 		t.Fatalf("told: %+v", n)
 	}
 	if n[0].Warrant.Index != at || n[0].Law.Hash() != w.Charter.Hash() {
 		t.Error("told under another warrant or law")
 	}
-	if w.mustApply(w.round(71)); len(w.book.Notices(told+1, lawTime)) != 1 || w.book.Notices(told+1, lawTime)[0].Request != other {
+	if w.mustApply(w.round(71)); len(w.book.Notices(told+1, lawTime)) != 1 || w.book.Notices(told+1, lawTime)[0].Request.Hash != other.Hash {
 		t.Error("the second round does not tell the one request that waited for it")
 	}
 	if got := w.book.Statistics().Rounds; got != 2 {
@@ -67,7 +67,7 @@ func TestRequestAfterItsRound(t *testing.T) {
 	told := w.mustApply(w.round(70))
 	late := w.lockedTo(at, 2, 70)
 	n := w.book.Notices(told+1, lawTime)
-	if len(n) != 1 || n[0].Request != late || n[0].Told != late.Index || n[0].Signature == nil {
+	if len(n) != 1 || n[0].Request.Hash != late.Hash || n[0].Told != late.Index || n[0].Signature == nil {
 		t.Fatalf("told: %+v", n)
 	}
 }
@@ -85,10 +85,10 @@ func TestRoundOfTheWarrantsVersion(t *testing.T) {
 	w.mustApply(CharterEntry(w.Sign(&next)))
 	index := w.mustApply(w.warrant(2, func(x *Warrant) { x.Charter = next.Hash() }).Entry())
 	fresh := w.lockedTo(index, 2, 70)
-	if w.mustApply(NewRound(stranger.Sign(70)).Entry()); w.book.Notices(0, lawTime)[0].Request != fresh {
+	if w.mustApply(NewRound(stranger.Sign(70)).Entry()); w.book.Notices(0, lawTime)[0].Request.Hash != fresh.Hash {
 		t.Error("the new beacon does not tell the new request")
 	}
-	if w.mustApply(w.round(70)); w.book.Notices(0, lawTime)[1].Request != old {
+	if w.mustApply(w.round(70)); w.book.Notices(0, lawTime)[1].Request.Hash != old.Hash {
 		t.Error("the old beacon does not tell the old request")
 	}
 }
@@ -128,9 +128,10 @@ func TestOverdueNotices(t *testing.T) {
 func BenchmarkBookApplyRound(b *testing.B) {
 	w := newWorld(b)
 	at := w.mustApply(w.warrant(1, nil).Entry())
+	under, _ := w.book.Warrant(at)
 	var entries [][]byte
 	for i := range uint64(b.N) {
-		x := &Request{WarrantIndex: at, Warrant: w.book.warrants[at].Hash, Leaves: [][32]byte{{1}}, Round: 100 + i, Timelock: make([]byte, beacon.TimelockSize)}
+		x := &Request{WarrantIndex: at, Warrant: under.Hash, Leaves: [][32]byte{{1}}, Round: 100 + i, Timelock: make([]byte, beacon.TimelockSize)}
 		x.Sign(w.docket())
 		w.mustApply(x.Entry())
 		entries = append(entries, w.round(100+i))

@@ -40,27 +40,28 @@ func TestFindingsNameTheirRule(t *testing.T) {
 // touches, whatever the length of the period.
 func TestRankIsItsDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		tally := &tally{places: map[uint64]map[uint64][]int{}}
+		b, k := NewBook(), tallyKey{"law", false, false}
 		lengths := []uint64{7, 10, 31}
 		for range rapid.IntRange(1, 40).Draw(t, "warrants") {
 			begin := rapid.Uint64Range(0, 100).Draw(t, "begin")
-			tally.add(rapid.SampledFrom(lengths).Draw(t, "in force"), life{begin, begin + rapid.Uint64Range(1, 40).Draw(t, "life")})
+			b.tally(k, rapid.SampledFrom(lengths).Draw(t, "in force"), life{begin, begin + rapid.Uint64Range(1, 40).Draw(t, "life")})
 		}
-		for place := range tally.lives {
+		lives := b.lives.from(k, 0)
+		for place := range lives {
 			length := rapid.SampledFrom(lengths).Draw(t, "length")
 			counts := map[uint64]int{}
-			for _, l := range tally.lives[:place+1] {
-				for p := l.begin / length; p*length < l.end; p++ {
+			for _, l := range lives[:place+1] {
+				for p := l.Begin / length; p*length < l.End; p++ {
 					counts[p]++
 				}
 			}
 			want := 0
 			for p, n := range counts {
-				if l := tally.lives[place]; p*length < l.end && (p+1)*length > l.begin {
+				if l := lives[place]; p*length < l.End && (p+1)*length > l.Begin {
 					want = max(want, n)
 				}
 			}
-			if got := tally.rank(place, length); got != want {
+			if got := b.rank(k, place, length); got != want {
 				t.Fatalf("rank %d of %d, want %d", got, place, want)
 			}
 		}
@@ -70,11 +71,11 @@ func TestRankIsItsDefinition(t *testing.T) {
 // BenchmarkRank asks for a warrant's rank among 100,000: custodians do for every
 // request.
 func BenchmarkRank(b *testing.B) {
-	tally := &tally{places: map[uint64]map[uint64][]int{}}
+	book, k := NewBook(), tallyKey{"law", false, false}
 	for i := range uint64(100_000) {
-		tally.add(30*86400, life{i * 60, i*60 + 86400})
+		book.tally(k, 30*86400, life{i * 60, i*60 + 86400})
 	}
 	for b.Loop() {
-		tally.rank(99_999, 30*86400)
+		book.rank(k, 99_999, 30*86400)
 	}
 }

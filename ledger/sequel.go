@@ -1,9 +1,6 @@
 package ledger
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Sequel is what the log says of a request since its entry: how custodians answered,
 // and what sealed what was opened (LED-76). Each part names its entry, so that anybody
@@ -42,30 +39,16 @@ type LoggedReview struct {
 	Offices []string // that signed it
 }
 
-// sequels is what a book collects for them.
-type sequels struct {
-	answers map[EntryHash][]Answer   // by request
-	errors  map[uint64][]LoggedError // by index of the warrant
-	reviews map[uint64]*LoggedReview // by index of the warrant
-}
-
-func newSequels() sequels {
-	return sequels{map[EntryHash][]Answer{}, map[uint64][]LoggedError{}, map[uint64]*LoggedReview{}}
-}
-
-func (s *sequels) answer(request EntryHash, a Answer) {
-	s.answers[request] = append(s.answers[request], a)
-}
-
 // Sequel returns what followed a request on the log, as it stands at a time. It is empty
 // for an unknown request.
 func (b *Book) Sequel(request EntryHash, now time.Time) Sequel {
-	r := b.requests[request]
-	if r == nil {
+	r, ok := b.requests.get(request)
+	if !ok {
 		return Sequel{}
 	}
-	s := Sequel{Answers: slices.Clone(b.sequels.answers[request]), Review: b.sequels.reviews[r.WarrantIndex]}
-	for _, e := range b.sequels.errors[r.WarrantIndex] {
+	s := Sequel{Answers: b.answers.from(request, 0)}
+	s.Review, _ = b.reviews.get(r.WarrantIndex)
+	for _, e := range b.errors.from(r.WarrantIndex, 0) {
 		if e.Kind != BeyondScope || e.Request == r.Index {
 			s.Errors = append(s.Errors, e)
 		}
@@ -75,19 +58,11 @@ func (b *Book) Sequel(request EntryHash, now time.Time) Sequel {
 	return s
 }
 
-// asOf returns notices with what followed on the log.
-func (b *Book) asOf(now time.Time, list []Notice) []Notice {
-	for i := range list {
-		list[i].Sequel = b.Sequel(list[i].Request.Hash, now)
-	}
-	return list
-}
-
 // WarrantOf returns the warrant entry with a commitment.
 func (b *Book) WarrantOf(commitment [32]byte) (*LoggedWarrant, bool) {
-	at, ok := b.commitments[commitment]
+	at, ok := b.commitments.get(commitment)
 	if !ok {
 		return nil, false
 	}
-	return b.warrants[at], true
+	return b.warrants.get(at)
 }

@@ -34,7 +34,7 @@ func (w *LoggedWarrant) stopped() string {
 // ReviewDue returns when the review of an emergency is due; ok is false for
 // another warrant or an unknown one.
 func (b *Book) ReviewDue(index uint64) (due time.Time, ok bool) {
-	w := b.warrants[index]
+	w, _ := b.warrants.get(index)
 	if w == nil || !w.IsEmergency() {
 		return due, false
 	}
@@ -50,14 +50,14 @@ func (b *Book) Lapsed(index uint64, now time.Time) bool {
 	if !urgent || now.Before(due) {
 		return false
 	}
-	w := b.warrants[index]
+	w, _ := b.warrants.get(index)
 	return w.Review != ReviewConfirmed || w.Reviewed.After(due)
 }
 
 // Unreviewed returns a finding for each emergency of which the review is due and
 // not on the log. It looks at those only that have none.
 func (b *Book) Unreviewed(now time.Time) (late []Finding) {
-	for _, index := range b.unreviewed {
+	for _, index := range sortedKeys(b.unreviewed.rows) {
 		if due, _ := b.ReviewDue(index); !now.Before(due) {
 			err := breaks("LED-72", invalid("the review of the emergency was due %s", due.UTC().Format(time.RFC3339)))
 			late = append(late, Finding{index, TypeWarrant.String(), ruleOf(TypeWarrant, err), plain(err)})
@@ -71,11 +71,11 @@ func (b *Book) Unreviewed(now time.Time) (late []Finding) {
 // confirmed by now though it is due, or an error stands against it. An unknown
 // request is sealed.
 func (b *Book) Sealed(request EntryHash, now time.Time) (why string, sealed bool) {
-	r := b.requests[request]
+	r, _ := b.requests.get(request)
 	if r == nil {
 		return "the request is not on the ledger", true
 	}
-	w := b.warrants[r.WarrantIndex]
+	w := b.warrantOf(r)
 	due, urgent := b.ReviewDue(r.WarrantIndex)
 	switch {
 	case w.Review == ReviewRefused:
@@ -92,19 +92,18 @@ func (b *Book) Sealed(request EntryHash, now time.Time) (why string, sealed bool
 
 // renewable says why a warrant entry may not renew the one it names.
 func (b *Book) renewable(x *warrant.Public) error {
-	at, ok := b.commitments[x.Renews]
+	w, ok := b.WarrantOf(x.Renews)
 	if !ok {
 		return invalid("it renews a warrant that is not on the log")
 	}
-	w := b.warrants[at]
 	old, now := b.laws[w.Charter].charter, b.laws[x.Charter].charter
 	switch why := w.stopped(); {
 	case old.Name != now.Name || w.IsTest() != x.IsTest() || w.Action != x.Action:
-		return invalid("it renews a warrant under another law, or of another kind, that of entry %d", at)
+		return invalid("it renews a warrant under another law, or of another kind, that of entry %d", w.Index)
 	case why != "":
-		return invalid("it renews the warrant of entry %d, which %s", at, why)
+		return invalid("it renews the warrant of entry %d, which %s", w.Index, why)
 	case w.IsEmergency() && w.Review != ReviewConfirmed:
-		return invalid("it renews the emergency of entry %d, which was not confirmed", at)
+		return invalid("it renews the emergency of entry %d, which was not confirmed", w.Index)
 	}
 	return nil
 }
@@ -122,6 +121,7 @@ func (b *Book) cancellation(x *Cancellation) (func(), error) {
 	}
 	return func() {
 		w.Cancelled = true
+		b.warrants.put(w.Index, w)
 		b.activity(w).Cancellations++
 	}, nil
 }
@@ -151,19 +151,19 @@ func (b *Book) review(x *Review, index uint64, seen time.Time) (func(), error) {
 	}
 	return func() {
 		w.Review, w.Reviewed = x.Outcome, seen
-		at, _ := slices.BinarySearch(b.unreviewed, w.Index)
-		b.unreviewed = slices.Delete(b.unreviewed, at, at+1)
-		b.sequels.reviews[w.Index] = &LoggedReview{index, seen, x.Outcome, slices.Sorted(maps.Keys(counted))}
+		b.warrants.put(w.Index, w)
+		b.unreviewed.remove(w.Index)
+		b.reviews.put(w.Index, &LoggedReview{index, seen, x.Outcome, slices.Sorted(maps.Keys(counted))})
 		b.activity(w).review(x.Outcome)
 	}, nil
 }
 
 func (b *Book) mistake(x *Error, index uint64, seen time.Time) (func(), error) {
-	r := b.requests[x.Request]
+	r, _ := b.requests.get(x.Request)
 	if r == nil || r.Index != x.RequestIndex {
 		return nil, invalid("error of a request that is not entry %d", x.RequestIndex)
 	}
-	w := b.warrants[r.WarrantIndex]
+	w := b.warrantOf(r)
 	if _, err := b.approved(w, x.Hash(), x.Approval); err != nil {
 		return nil, err
 	}
@@ -172,9 +172,11 @@ func (b *Book) mistake(x *Error, index uint64, seen time.Time) (func(), error) {
 	}
 	return func() {
 		r.Error = x.Kind
-		b.sequels.errors[w.Index] = append(b.sequels.errors[w.Index], LoggedError{index, seen, r.Index, x.Approval.Office, x.Kind})
+		b.requests.put(r.Hash, r)
+		b.errors.add(w.Index, LoggedError{index, seen, r.Index, x.Approval.Office, x.Kind})
 		if w.Error == 0 || x.Kind < w.Error {
 			w.Error = x.Kind
+			b.warrants.put(w.Index, w)
 		}
 		b.activity(w).Errors[x.Kind.String()]++
 	}, nil
@@ -182,7 +184,7 @@ func (b *Book) mistake(x *Error, index uint64, seen time.Time) (func(), error) {
 
 // named returns the counted warrant entry of an index and a hash.
 func (b *Book) named(index uint64, h EntryHash) (*LoggedWarrant, error) {
-	if w := b.warrants[index]; w != nil && w.Hash == h {
+	if w, ok := b.warrants.get(index); ok && w.Hash == h {
 		return w, nil
 	}
 	return nil, invalid("it is about a warrant that is not entry %d", index)

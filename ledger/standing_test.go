@@ -159,8 +159,8 @@ func TestUrgentLapsesR18(t *testing.T) {
 	if f := w.book.Unreviewed(due); len(f) != 2 || f[0].Index != at || f[0].Rule != "LED-72" || len(w.book.Unreviewed(before)) != 0 {
 		t.Errorf("unreviewed: %v", f)
 	}
-	if len(w.book.unreviewed) != 2 {
-		t.Errorf("it looks at %d warrants", len(w.book.unreviewed))
+	if n := len(w.book.unreviewed.rows); n != 2 {
+		t.Errorf("it looks at %d warrants", n)
 	}
 	w.seen = before
 	w.mustApply(w.reviewOf(at, ReviewConfirmed, "judicial", "oversight").Entry())
@@ -250,7 +250,7 @@ func TestPrivilegedEntryR35(t *testing.T) {
 	text := w.Charter.Policy
 	w.World = chartertest.New("bar", chartertest.WithBar...)
 	w.Charter.Policy = text
-	w.book, w.entries = NewBook(), nil
+	w.begin()
 	w.mustApply(CharterEntry(w.Sign(w.Charter)))
 	offices := []string{"bar", "judicial", "oversight"}
 	w.refused("without the bar", "must approve", w.warrant(1, func(x *Warrant) { x.Flags = warrant.IsPrivileged }).Entry())

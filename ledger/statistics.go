@@ -153,80 +153,80 @@ type tallyKey struct {
 	test, hold bool // holds open nothing and are counted apart, under the same cap
 }
 
-// tally knows warrants by the cap periods that their lives touch: each counts
+func tallyOf(name string, w *Warrant) tallyKey {
+	return tallyKey{name, w.IsTest(), w.Action == warrant.Preserve}
+}
+
+// tallyPeriod is a cap period: the number-th since the Unix epoch of a length in seconds.
+type tallyPeriod struct {
+	of             tallyKey
+	length, number uint64
+}
+
+// life is [Begin, End) in seconds since the Unix epoch.
+type life struct{ Begin, End uint64 }
+
+// periods returns the first and last period of a length that a life touches.
+func (l life) periods(length uint64) (first, last uint64) {
+	return l.Begin / length, (l.End - 1) / length
+}
+
+// tally takes the next warrant and returns its place among those of its kind, and its rank
+// by a length of the period.
+//
+// Warrants are known by the cap periods that their lives touch: each counts
 // in every period in which it can be used, so that a life that begins in an
 // earlier period takes a place in this one too. A new version of a charter may
 // have another period length; it then counts the older warrants too. What a
 // warrant's rank costs grows with the periods it touches, not with the log.
-type tally struct {
-	lives  []life                      // in the log's order
-	places map[uint64]map[uint64][]int // by length of the period and its number: of the lives that touch it
-}
-
-// life is [begin, end) in seconds since the Unix epoch.
-type life struct{ begin, end uint64 }
-
-// periods returns the first and last period of a length that a life touches.
-func (l life) periods(length uint64) (first, last uint64) {
-	return l.begin / length, (l.end - 1) / length
-}
-
-func (b *Book) tally(name string, w *Warrant) *tally {
-	k := tallyKey{name, w.IsTest(), w.Action == warrant.Preserve}
-	if b.tallies[k] == nil {
-		b.tallies[k] = &tally{places: map[uint64]map[uint64][]int{}}
+func (b *Book) tally(k tallyKey, length uint64, l life) (place, rank int) {
+	b.measure(k, length)
+	place = b.lives.len(k)
+	b.lives.add(k, l)
+	lengths, _ := b.lengths.get(k)
+	for _, length := range lengths {
+		b.enter(k, length, l, place)
 	}
-	return b.tallies[k]
-}
-
-// add takes the next warrant and returns its rank by a length of the period.
-func (t *tally) add(length uint64, l life) (rank int) {
-	t.in(length)
-	place := len(t.lives)
-	t.lives = append(t.lives, l)
-	for length, periods := range t.places {
-		enter(periods, length, l, place)
-	}
-	return t.rank(place, length)
+	return place, b.rank(k, place, length)
 }
 
 // rank returns the highest number of warrants, up to the one at a place, in any
 // period of a length that its life touches.
-func (t *tally) rank(place int, length uint64) (rank int) {
-	first, last := t.lives[place].periods(length)
-	periods := t.in(length)
+func (b *Book) rank(k tallyKey, place int, length uint64) (rank int) {
+	b.measure(k, length)
+	first, last := b.lives.at(k, place).periods(length)
 	for p := first; p <= last; p++ {
-		before, _ := slices.BinarySearch(periods[p], place)
+		before := b.places.search(tallyPeriod{k, length, p}, func(other int) bool { return other < place })
 		rank = max(rank, before+1)
 	}
 	return rank
 }
 
-func enter(periods map[uint64][]int, length uint64, l life, place int) {
+func (b *Book) enter(k tallyKey, length uint64, l life, place int) {
 	first, last := l.periods(length)
 	for p := first; p <= last; p++ {
-		periods[p] = append(periods[p], place)
+		b.places.add(tallyPeriod{k, length, p}, place)
 	}
 }
 
-// in returns the places for periods of a length, which it finds once.
-func (t *tally) in(length uint64) map[uint64][]int {
-	periods, ok := t.places[length]
-	if !ok {
-		periods = map[uint64][]int{}
-		for place, l := range t.lives {
-			enter(periods, length, l, place)
-		}
-		t.places[length] = periods
+// measure places all lives in the periods of a length, once.
+func (b *Book) measure(k tallyKey, length uint64) {
+	lengths, _ := b.lengths.get(k)
+	if slices.Contains(lengths, length) {
+		return
 	}
-	return periods
+	for place, l := range b.lives.from(k, 0) {
+		b.enter(k, length, l, place)
+	}
+	b.lengths.put(k, append(slices.Clone(lengths), length))
 }
 
 // count returns the warrants whose life touches the period of the given length
 // that contains at.
-func (t *tally) count(length, at uint64) int {
-	if t == nil || length == 0 {
+func (b *Book) count(k tallyKey, length, at uint64) int {
+	if length == 0 {
 		return 0
 	}
-	return len(t.in(length)[at/length])
+	b.measure(k, length)
+	return b.places.len(tallyPeriod{k, length, at / length})
 }

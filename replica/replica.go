@@ -1,11 +1,15 @@
 // Package replica is a service's own copy of the ledger: read through a
 // [follower.Follower], kept on disk, replayed into a [ledger.Book].
 //
+// The book is on disk too, so that what a start costs grows with the entries that came
+// since, and not with the log. Another version of this program replays all entries once,
+// since it may count them by other rules.
+//
 // # Guarantees
 //
 // Every entry in the copy was proven under a checkpoint that the witness policy
 // accepted and that continued the one before, across restarts too. Entries are
-// on disk before the book counts them. A fork, once seen, is kept as evidence,
+// on disk before the book counts them, and before what the book made of them is. A fork, once seen, is kept as evidence,
 // and the copy refuses all further work until an operator has looked:
 // [Replica.Refresh] and [Replica.Add] return the fork, also after a restart.
 //
@@ -20,7 +24,8 @@
 // # What it does not do
 //
 // It decides nothing. It trusts its own disk, whose records carry hashes
-// against faults but not against an intruder.
+// against faults but not against an intruder. It gives no answer if that can't be read:
+// [Config.Fatal] is called, and what asked panics.
 //
 // # Example
 //
@@ -92,7 +97,7 @@ type Replica struct {
 	fork error
 }
 
-// Open opens or makes a copy and replays it. It makes no request.
+// Open opens or makes a copy. It makes no request.
 func Open(ctx context.Context, c Config) (*Replica, error) {
 	if c.Every == 0 {
 		c.Every = 2 * time.Second
@@ -110,7 +115,7 @@ func Open(ctx context.Context, c Config) (*Replica, error) {
 	if err != nil {
 		return nil, fmt.Errorf("replica: %w", err)
 	}
-	r := &Replica{config: c, records: records, turn: make(chan struct{}, 1), book: ledger.NewBook(c.Charters...)}
+	r := &Replica{config: c, records: records, turn: make(chan struct{}, 1)}
 	r.policy.Store(c.Policy)
 	r.turn <- struct{}{}
 	if err := r.load(ctx); err != nil {
@@ -132,6 +137,9 @@ func (r *Replica) load(ctx context.Context) error {
 	if _, err := r.records.Get(ctx, state, forkKey); err == nil {
 		r.fork = ErrForked
 	} else if !errors.Is(err, engine.ErrNotFound) {
+		return err
+	}
+	if err := r.openBook(ctx); err != nil {
 		return err
 	}
 	if err := r.replay(ctx); err != nil || last == nil {
@@ -170,9 +178,13 @@ func (r *Replica) adopt() error {
 	return nil
 }
 
-// replay applies the stored entries to the book.
+// replay applies the stored entries that are not in the book yet.
 func (r *Replica) replay(ctx context.Context) error {
-	for after := []byte(nil); ; {
+	var after []byte
+	if n := r.book.Size(); n > 0 {
+		after = binary.BigEndian.AppendUint64(nil, n-1)
+	}
+	for {
 		list, err := r.records.Scan(ctx, entries, after, batch)
 		if err != nil || len(list) == 0 {
 			return err
@@ -186,6 +198,9 @@ func (r *Replica) replay(ctx context.Context) error {
 				return err
 			}
 			after = e.Key
+		}
+		if err := r.keepBook(ctx); err != nil {
+			return err
 		}
 	}
 }
@@ -237,7 +252,7 @@ func (r *Replica) Refresh(ctx context.Context) error {
 	var waiting []found
 	next := r.size()
 	_, err := r.follow.Update(ctx, next, func(index uint64, entry []byte, seen time.Time) error {
-		waiting = append(waiting, found{index, entry, seen})
+		waiting = append(waiting, found{index, entry, time.Unix(seen.Unix(), 0)})
 		if len(waiting) < batch {
 			return nil
 		}
@@ -283,10 +298,11 @@ func (r *Replica) keepLast(ctx context.Context) error {
 type found struct {
 	index uint64
 	entry []byte
-	seen  time.Time
+	seen  time.Time // in whole seconds, as it is stored
 }
 
-// keep stores entries and the follower's checkpoint, then counts them.
+// keep stores entries and the follower's checkpoint, counts them, and stores what they
+// changed in the book.
 func (r *Replica) keep(ctx context.Context, list []found) error {
 	last := r.follow.Last()
 	writes := []engine.Write{engine.Put(state, lastKey, last)}
@@ -297,16 +313,26 @@ func (r *Replica) keep(ctx context.Context, list []found) error {
 	if err := r.records.Apply(ctx, writes...); err != nil {
 		return fmt.Errorf("replica: %w", err)
 	}
+	if err := r.count(list, last); err != nil {
+		return fmt.Errorf("replica: %w", err)
+	}
+	if err := r.keepBook(ctx); err != nil {
+		return fmt.Errorf("replica: %w", err)
+	}
+	return nil
+}
+
+func (r *Replica) count(list []found, last []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, e := range list {
 		if err := r.book.Apply(e.index, e.entry, e.seen); err != nil {
-			return fmt.Errorf("replica: %w", err)
+			return err
 		}
 	}
 	c, err := r.Policy().Checkpoint(last, r.config.Now(), 0)
 	if err != nil {
-		return fmt.Errorf("replica: %w", err)
+		return err
 	}
 	r.reached(c)
 	return nil
