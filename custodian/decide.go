@@ -59,7 +59,7 @@ func (s *Server) answer(ctx context.Context, id ledger.EntryHash, req *unseal.Re
 		return nil, s.storeError(err)
 	}
 	carriedOut := d != nil && len(d.proof) > 0
-	if carriedOut && s.knowing(req) {
+	if carriedOut && s.knowing(req) && s.stands(id, d) {
 		return done(d), nil
 	}
 	r, err := s.decide(ctx, id, req, d != nil)
@@ -74,7 +74,17 @@ func (s *Server) answer(ctx context.Context, id ledger.EntryHash, req *unseal.Re
 			return nil, err
 		}
 	}
+	if !s.stands(id, d) {
+		return nil, notNow(errors.New("what was kept is being destroyed"))
+	}
 	return done(d), nil
+}
+
+// stands reports whether what was carried out still is so: a release always, a hold until
+// it ends.
+func (s *Server) stands(id ledger.EntryHash, d *decision) (holds bool) {
+	s.ledger.View(func(b *ledger.Book) { holds = d.until == 0 || !s.ends(b, id, d.until) })
+	return holds
 }
 
 // done answers with what was decided and carried out.
@@ -118,6 +128,9 @@ func (s *Server) decide(ctx context.Context, id ledger.EntryHash, req *unseal.Re
 	intent := a.SignIntent(ledger.CustodianSigner(s.keys.signing))
 	if pending {
 		return &ruling{granted: a, intent: intent}, nil
+	}
+	if a.Preserves() && !s.keys.room() {
+		return nil, fail(connect.CodeResourceExhausted, "holds end by themselves; nothing was decided", "%w", errHoldsFull)
 	}
 	objected, err := s.objected(ctx, under, order.Hash())
 	switch {

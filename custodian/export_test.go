@@ -100,5 +100,8 @@ func EraseHold(t *testing.T, s *Server, request ledger.EntryHash) {
 func (s *Server) Keeps(c capsule.Hash) bool {
 	list, _ := s.records.Scan(context.Background(), keptUnder, nil, 9)
 	held, _ := s.records.Scan(context.Background(), holds, nil, 9)
-	return len(list)+len(held) > 0 || s.kept(context.Background(), c) != nil
+	ends, _ := s.records.Scan(context.Background(), holdEnds, nil, 9)
+	var share []byte
+	s.ledger.View(func(b *ledger.Book) { share = s.kept(context.Background(), b, c) })
+	return len(list)+len(held)+len(ends) > 0 || share != nil
 }

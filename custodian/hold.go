@@ -3,6 +3,7 @@ package custodian
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -77,7 +78,8 @@ func (s *Server) keep(ctx context.Context, id ledger.EntryHash, a *unseal.Author
 	for _, k := range kept {
 		h.capsules = append(h.capsules, k.Capsule)
 	}
-	writes := []engine.Write{engine.Put(decisions, id[:], d.encode()), engine.Put(holds, id[:], h.encode())}
+	writes := []engine.Write{engine.Put(decisions, id[:], d.encode()), engine.Put(holds, id[:], h.encode()),
+		engine.Put(holdEnds, id[:], indexKey(h.until))}
 	for _, c := range h.capsules {
 		writes = append(writes, engine.Put(keptUnder, append(c[:], id[:]...), nil))
 	}
@@ -119,8 +121,9 @@ func (h *hold) openShare(key [32]byte, id ledger.EntryHash, c capsule.Hash) ([]b
 	return bytes.Clone(plain[at*capsule.ShareSize:][:capsule.ShareSize]), nil
 }
 
-// kept returns the share of a compartment that a hold keeps, nil if none does now.
-func (s *Server) kept(ctx context.Context, c capsule.Hash) []byte {
+// kept returns the share of a compartment that a hold keeps, nil if none does now, by the
+// book.
+func (s *Server) kept(ctx context.Context, b *ledger.Book, c capsule.Hash) []byte {
 	list, err := s.records.Scan(ctx, keptUnder, c[:], 256)
 	if err != nil {
 		s.config.Log.Error("store", "error", err)
@@ -130,7 +133,7 @@ func (s *Server) kept(ctx context.Context, c capsule.Hash) []byte {
 		if len(r.Key) != 64 || !bytes.Equal(r.Key[:32], c[:]) {
 			return nil
 		}
-		if share := s.keptFor(ctx, ledger.EntryHash(r.Key[32:]), c); share != nil {
+		if share := s.keptFor(ctx, b, ledger.EntryHash(r.Key[32:]), c); share != nil {
 			return share
 		}
 	}
@@ -138,14 +141,14 @@ func (s *Server) kept(ctx context.Context, c capsule.Hash) []byte {
 }
 
 // keptFor looks into one hold.
-func (s *Server) keptFor(ctx context.Context, id ledger.EntryHash, c capsule.Hash) []byte {
-	b, err := s.records.Get(ctx, holds, id[:])
+func (s *Server) keptFor(ctx context.Context, b *ledger.Book, id ledger.EntryHash, c capsule.Hash) []byte {
+	stored, err := s.records.Get(ctx, holds, id[:])
 	if err != nil {
 		return nil
 	}
-	h, err := parseHold(b)
+	h, err := parseHold(stored)
 	key, ok := s.keys.hold(id)
-	if err != nil || !ok || s.over(h) {
+	if err != nil || !ok || s.ends(b, id, h.until) {
 		return nil
 	}
 	share, err := h.openShare(key, id, c)
@@ -155,39 +158,45 @@ func (s *Server) keptFor(ctx context.Context, id ledger.EntryHash, c capsule.Has
 	return share
 }
 
-// over reports whether a hold ends before the next turn.
-func (s *Server) over(h *hold) bool {
-	return uint64(s.config.Now().Add(s.config.Poll).Unix()) >= h.until
+// ends reports whether a hold is over before the next turn, or its warrant was stopped.
+func (s *Server) ends(b *ledger.Book, id ledger.EntryHash, until uint64) bool {
+	return uint64(s.config.Now().Add(s.config.Poll).Unix()) >= until || b.HoldStopped(id)
 }
 
 // endHolds destroys what is kept longer than it may be, or under a warrant that was
-// stopped: first the key, in the key file, then
-// the rest, together with the queued statement of it. A kill in between is made good by
-// the next turn or start.
+// stopped: first the key, in the key file, then the rest, together with the queued
+// statement of it. A kill in between is made good by the next turn or start.
 func (s *Server) endHolds(ctx context.Context) error {
-	list, err := s.records.Scan(ctx, holds, nil, 1<<16)
+	list, err := s.records.Scan(ctx, holdEnds, nil, maxHolds)
 	if err != nil {
 		return fmt.Errorf("custodian: %w", err)
 	}
 	for _, r := range list {
-		h, err := parseHold(r.Value)
-		if err != nil {
-			return err
+		if len(r.Key) != 32 || len(r.Value) != 8 {
+			return errors.New("custodian: malformed: end of a hold")
 		}
-		id, stopped := ledger.EntryHash(r.Key), false
-		s.ledger.View(func(b *ledger.Book) { stopped = b.HoldStopped(id) })
-		if !stopped && !s.over(h) {
+		id, until, due := ledger.EntryHash(r.Key), binary.BigEndian.Uint64(r.Value), false
+		s.ledger.View(func(b *ledger.Book) { due = s.ends(b, id, until) })
+		if !due {
 			continue
 		}
-		if err := s.endHold(ctx, id, h); err != nil {
+		if err := s.endHold(ctx, id); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Server) endHold(ctx context.Context, id ledger.EntryHash, h *hold) error {
-	writes := []engine.Write{engine.Delete(holds, id[:])}
+func (s *Server) endHold(ctx context.Context, id ledger.EntryHash) error {
+	stored, err := s.records.Get(ctx, holds, id[:])
+	if err != nil {
+		return fmt.Errorf("custodian: hold: %w", err)
+	}
+	h, err := parseHold(stored)
+	if err != nil {
+		return err
+	}
+	writes := []engine.Write{engine.Delete(holds, id[:]), engine.Delete(holdEnds, id[:])}
 	for _, c := range h.capsules {
 		writes = append(writes, engine.Delete(keptUnder, append(c[:], id[:]...)))
 	}

@@ -170,6 +170,42 @@ func TestHoldEndsWithItsWarrant(t *testing.T) {
 	awaitHoldEnd(t, w, ledger.HashEntry(q.requestEntry), c)
 }
 
+// From the moment at which a custodian knows that a hold's warrant was stopped it gives
+// nothing of the hold, and does not say any more that it keeps something: also when its next
+// turn, which destroys what was kept, has not come.
+func TestStoppedHoldGivesNothing(t *testing.T) {
+	t.Parallel()
+	w, hands := lasting(t), &clock{}
+	c := w.Custodians[0]
+	s, err := custodian.Open(ctx, on(hands, w.CustodianConfig(c))) // and no turn ever comes
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	client, kept := serve(t, s), w.Capsule("ann", 1)
+	hold := under(w, warrant.Preserve, kept)
+	if out, err := send(t, c, client, hold.request(t)); err != nil || out.GetKept() == nil {
+		t.Fatal(out, err)
+	}
+	hands.set(w.Charter.DestroyBy(kept.Label().Period), time.Minute)
+	first := under(w, warrant.Disclose, kept)
+	if out, err := send(t, c, client, first.request(t)); err != nil || out.GetGranted() == nil {
+		t.Fatal("while it lasts:", out.GetRefused(), err)
+	}
+	o := w.Charter.Offices[0]
+	x := &ledger.Cancellation{WarrantIndex: hold.warrantIndex, Warrant: ledger.HashEntry(hold.warrantEntry)}
+	x.Approval = w.ApproverKey(o.Approvers[0].ID).Approve(x.Hash(), o.ID, o.Approvers[0].ID)
+	w.Add(x.Entry())
+	out, err := send(t, c, client, under(w, warrant.Disclose, kept).request(t))
+	if r := refusal(t, c, out, err); r != unseal.ReasonHorizon {
+		t.Errorf("of a stopped hold: reason %v", r)
+	}
+	out, err = send(t, c, client, hold.request(t))
+	if r := refusal(t, c, out, err); r != unseal.ReasonCancelled {
+		t.Errorf("asked again to keep: reason %v", r)
+	}
+}
+
 // A custodian that stood still over the end of a hold, or fell after it erased the hold's
 // key, keeps nothing when it first answers.
 func TestHoldEndsAfterAFall(t *testing.T) {

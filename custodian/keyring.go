@@ -61,6 +61,12 @@ type secrets struct {
 
 const keyringVersion = 1
 
+// maxHolds bounds the holds of a custodian, so that their keys, 64 bytes each, leave half
+// of a key file for those of periods: a file too long could be read by nobody.
+const maxHolds = keyfile.MaxSize / 2 / 64
+
+var errHoldsFull = fmt.Errorf("custodian: refused: it keeps %d holds, and has room for no more", maxHolds)
+
 // CreateKeys makes the key file of a new custodian in an existing directory,
 // with signing key, mail key and one HPKE key for each period. It refuses to
 // replace a key file. Work is scrypt's work factor; 0 means
@@ -238,11 +244,15 @@ func (k *keyring) destroy(period uint32) error {
 func (k *keyring) holdKey(request ledger.EntryHash) (key [32]byte, err error) {
 	err = k.change(func(s *secrets) (bool, error) {
 		old, there := s.holds[request]
-		if key = old; !there {
-			rand.Read(key[:])
-			s.holds[request] = key
+		if key = old; there {
+			return false, nil
 		}
-		return !there, nil
+		if len(s.holds) >= maxHolds {
+			return false, errHoldsFull
+		}
+		rand.Read(key[:])
+		s.holds[request] = key
+		return true, nil
 	})
 	return key, err
 }
@@ -254,6 +264,13 @@ func (k *keyring) endHold(request ledger.EntryHash) error {
 		delete(s.holds, request)
 		return there, nil
 	})
+}
+
+// room reports whether a hold more can be kept.
+func (k *keyring) room() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.holds) < maxHolds
 }
 
 // hold returns the key of a hold.

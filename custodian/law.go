@@ -17,7 +17,7 @@ func (s *Server) authorize(ctx context.Context, req *unseal.Request) (a *unseal.
 	ring := s.keys.ring()
 	s.ledger.View(func(b *ledger.Book) {
 		a, refusal = unseal.Authorize(req, unseal.Facts{Charter: s.keys.names.Charter, Book: b, Policy: s.ledger.Policy(),
-			Now: s.config.Now(), Keys: ring, Kept: func(h capsule.Hash) []byte { return s.kept(ctx, h) }})
+			Now: s.config.Now(), Keys: ring, Kept: func(h capsule.Hash) []byte { return s.kept(ctx, b, h) }})
 	})
 	return a, refusal
 }

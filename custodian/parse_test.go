@@ -2,6 +2,7 @@ package custodian
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"writ/capsule"
 	"writ/charter"
 	"writ/internal/keyfile"
+	"writ/ledger"
 )
 
 func FuzzParseDecision(f *testing.F) {
@@ -125,6 +127,40 @@ func TestNoChangeAfterErase(t *testing.T) {
 	}
 	if k, err = openKeys(dir, []byte("x"), 2); err != nil || k.verifier() != before {
 		t.Errorf("the key file changed: %v", err)
+	}
+}
+
+// Holds never fill the key file so that no key of a period fits, or nobody can read it.
+func TestHoldsLeaveRoom(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := CreateKeys(dir, []byte("x"), 2, Names{"law", "office", "name"}, charter.MLKEM768P256, 4); err != nil {
+		t.Fatal(err)
+	}
+	k, err := openKeys(dir, []byte("x"), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range maxHolds - 1 {
+		k.holds[ledger.EntryHash(binary.BigEndian.AppendUint64(make([]byte, 24), uint64(i)))] = [32]byte{1}
+	}
+	if _, err := k.holdKey(ledger.EntryHash{1}); err != nil {
+		t.Errorf("the last hold: %v", err)
+	}
+	if _, err := k.holdKey(ledger.EntryHash{1}); err != nil || k.room() {
+		t.Errorf("the last hold again: %v", err)
+	}
+	if _, err := k.holdKey(ledger.EntryHash{2}); !errors.Is(err, errHoldsFull) {
+		t.Errorf("one more: %v", err)
+	}
+	var periods []uint32
+	for p := range uint32(200) {
+		periods = append(periods, 10+p)
+	}
+	if err := k.generate(charter.MLKEM768P256, periods...); err != nil {
+		t.Errorf("keys of periods: %v", err)
+	}
+	if k, err = openKeys(dir, []byte("x"), 2); err != nil || len(k.holds) != maxHolds || len(k.held()) != 201 {
+		t.Errorf("opened again: %v", err)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 //	objected      warrant hash -> nothing: a request under it met an objection
 //	used          warrant entry's index -> nothing: an intent was decided under it
 //	holds         request entry hash -> what is kept for it: see hold
+//	ends          request entry hash -> when that hold ends, Unix seconds, eight bytes
 //	kept          capsule hash || request entry hash -> nothing: the hold has its share
 //	destructions  period, four bytes -> destruction entry of a key that is being erased
 const (
@@ -32,6 +33,7 @@ const (
 	used         engine.Bucket = "used"
 	destructions engine.Bucket = "destructions"
 	holds        engine.Bucket = "holds"
+	holdEnds     engine.Bucket = "ends"
 	keptUnder    engine.Bucket = "kept"
 )
 

@@ -48,7 +48,10 @@ func Read(path string, passphrase []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keyfile: malformed: %s: %w", path, err)
 	}
-	plain, err := io.ReadAll(io.LimitReader(r, MaxSize))
+	plain, err := io.ReadAll(io.LimitReader(r, MaxSize+1))
+	if err == nil && len(plain) > MaxSize {
+		err = fmt.Errorf("more than %d bytes", MaxSize)
+	}
 	if err != nil {
 		clear(plain)
 		return nil, fmt.Errorf("keyfile: malformed: %s: %w", path, err)
@@ -56,9 +59,12 @@ func Read(path string, passphrase []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// Write puts the encryption of plain in place of the key file. Work is scrypt's
-// work factor; 0 means [DefaultWorkFactor].
+// Write puts the encryption of plain, at most [MaxSize] bytes, in place of the key file:
+// of more it writes nothing. Work is scrypt's work factor; 0 means [DefaultWorkFactor].
 func Write(path string, passphrase []byte, work int, plain []byte) (err error) {
+	if len(plain) > MaxSize {
+		return fmt.Errorf("keyfile: refused: %d bytes, at most %d are read again", len(plain), MaxSize)
+	}
 	sealed, err := seal(passphrase, cmp.Or(work, DefaultWorkFactor), plain)
 	if err != nil {
 		return fmt.Errorf("keyfile: %w", err)
