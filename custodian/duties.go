@@ -7,10 +7,12 @@ import (
 
 	"writ/engine"
 	"writ/ledger"
+	"writ/replica"
 )
 
 // Run follows the ledger, keeps the keys of this and the next period, destroys
-// those whose horizon comes, and logs what waits to be logged, until ctx ends.
+// those whose horizon comes, and logs what waits to be logged, until ctx ends. When
+// the ledger forks it only destroys from then on: whoever makes it fork keeps no key alive.
 func (s *Server) Run(ctx context.Context) error {
 	ended := make(chan error, 1)
 	go func() { ended <- s.ledger.Run(ctx) }()
@@ -25,7 +27,16 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		select {
 		case err := <-ended:
-			return err
+			if ctx.Err() != nil || !errors.Is(err, replica.ErrForked) {
+				return err
+			}
+			s.config.Log.Error("nothing is released until the operator has looked", "error", err)
+			ended = nil
+		case <-ctx.Done():
+			if ended != nil {
+				return <-ended
+			}
+			return nil
 		case <-pause.C:
 		case <-s.wake:
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"writ/api"
 	"writ/bundle"
+	"writ/charter"
 	"writ/client"
 	"writ/examine"
 	"writ/internal/testenv"
@@ -125,6 +127,44 @@ func TestNotarySplitsTheView(t *testing.T) {
 	if out, err = w.Ask(c, later); err == nil || !strings.Contains(err.Error(), "forked") {
 		breach(t, "and goes on afterwards: %v, %v", out, err)
 	}
+}
+
+// TM-62: notary and witnesses let the ledger fork, so that custodians stop, and with them
+// the destruction of keys.
+func TestForkKeepsNoKeyAlive(t *testing.T) {
+	t.Parallel()
+	w := testenv.New(t, testenv.Options{Shapes: testlaw.Small, Charter: func(c *charter.Charter) {
+		c.Limits.KeyPeriod, c.Limits.MaxEpochAge, c.Limits.Horizon = 3600, 3600, 7200
+	}})
+	var ahead atomic.Int64
+	c := w.Custodians[0]
+	config := w.CustodianConfig(c)
+	config.MaxAge, config.Now = 24*time.Hour, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	_, client := w.StartCustodian(config)
+	until := func(what string, holds func(*api.StatusResponse) bool) {
+		t.Helper()
+		for end := time.Now().Add(15 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			if s := must(client.Status(ctx, &api.StatusRequest{})); holds(s) {
+				return
+			}
+			if time.Now().After(end) {
+				breach(t, "%s", what)
+				return
+			}
+		}
+	}
+	until("it states no key", func(s *api.StatusResponse) bool { return s.Ready && len(s.Periods) == 2 && s.LedgerSize > 1 })
+	_, list := w.Book()
+	other := w.LyingLog()
+	other.Drop(len(list) - 1)
+	for i := range len(list) + 1 {
+		other.Add(fmt.Appendf(nil, "another history %d", i))
+	}
+	w.Gate.Turn(other)
+	until("it goes on with a ledger that forked", func(s *api.StatusResponse) bool { return !s.Ready })
+	period := w.Charter.Period(time.Now())
+	ahead.Store(int64(time.Until(time.Unix(int64(w.Charter.DestroyBy(period)), 0))))
+	until("a key outlives its horizon since the ledger forked", func(s *api.StatusResponse) bool { return !slices.Contains(s.Periods, period) })
 }
 
 // TM-12, TM-16: the notary keeps a history of its own for one custodian alone, under
