@@ -24,6 +24,7 @@ const (
 	attempts  = 4
 	firstWait = 100 * time.Millisecond
 	maxWait   = 5 * time.Second
+	callTime  = 2 * time.Minute // of one attempt: nothing else is done meanwhile
 )
 
 // maxSkew is how far this device's clock may be from delivery's, which takes a
@@ -57,7 +58,7 @@ func (d *Device) authorize(ctx context.Context) context.Context {
 func retry[Req, Res any](ctx context.Context, _ *Device, f func(context.Context, *Req) (*Res, error), req *Req) (*Res, error) {
 	wait := firstWait
 	for n := 1; ; n++ {
-		res, err := f(ctx, req)
+		res, err := once(ctx, f, req)
 		if err == nil || n == attempts || !temporary(err) {
 			return res, err
 		}
@@ -71,6 +72,14 @@ func retry[Req, Res any](ctx context.Context, _ *Device, f func(context.Context,
 		}
 		wait = min(2*wait, maxWait)
 	}
+}
+
+// once makes a request that is not repeated. A connection can die without a word, and who
+// answers can wait for ever.
+func once[Req, Res any](ctx context.Context, f func(context.Context, *Req) (*Res, error), req *Req) (*Res, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	return f(ctx, req)
 }
 
 // temporary reports whether the same request may succeed later.
@@ -118,7 +127,7 @@ func (d *Device) login(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	res, err := d.cfg.Delivery.Login(ctx, &api.LoginRequest{Account: d.self.Account, Device: d.self.Device,
+	res, err := once(ctx, d.cfg.Delivery.Login, &api.LoginRequest{Account: d.self.Account, Device: d.self.Device,
 		Challenge: challenge.Challenge, Signature: signature})
 	if connect.CodeOf(err) == connect.CodePermissionDenied {
 		return fmt.Errorf("client: login: %w: %w", ErrUnlisted, err)
@@ -139,7 +148,7 @@ func (d *Device) dropOthers(ctx context.Context) {
 	if d.own == nil || a == nil || d.session.token == "" || !slices.ContainsFunc(a.devices, func(k known) bool { return !k.listed }) {
 		return
 	}
-	d.cfg.Delivery.DropDevices(d.authorize(ctx), &api.DropDevicesRequest{Statements: d.own.Encode()})
+	once(d.authorize(ctx), d.cfg.Delivery.DropDevices, &api.DropDevicesRequest{Statements: d.own.Encode()})
 }
 
 // checkClock says so if this device's clock and delivery's differ too much. Epochs

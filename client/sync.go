@@ -138,13 +138,17 @@ const maxSilence = 90 * time.Second
 func (d *Device) watch(ctx context.Context, yield func(Event, error) bool) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := d.subscribe(ctx)
+	silent := time.AfterFunc(maxSilence, cancel)
+	defer silent.Stop()
+	authorized, err := d.subscriber(ctx)
 	if err != nil {
 		return yield(Event{}, err) && d.usable()
 	}
+	stream, err := d.cfg.Delivery.Subscribe(authorized, &api.SubscribeRequest{})
+	if err != nil {
+		return yield(Event{}, d.parted(err)) && d.usable()
+	}
 	defer stream.Close()
-	silent := time.AfterFunc(maxSilence, cancel)
-	defer silent.Stop()
 	for stream.Receive() {
 		silent.Reset(maxSilence)
 		if !d.pass(yield, d.hear(ctx, stream.Msg())) {
@@ -152,14 +156,19 @@ func (d *Device) watch(ctx context.Context, yield func(Event, error) bool) bool 
 		}
 	}
 	if err := stream.Err(); err != nil && ctx.Err() == nil {
-		if connect.CodeOf(err) == connect.CodeUnauthenticated {
-			d.mu.Lock()
-			d.session.token = ""
-			d.mu.Unlock()
-		}
-		return yield(Event{}, fmt.Errorf("client: watch: %w", err))
+		return yield(Event{}, d.parted(err))
 	}
 	return true
+}
+
+// parted notes that a stream ended with an error, perhaps since the session has.
+func (d *Device) parted(err error) error {
+	if connect.CodeOf(err) == connect.CodeUnauthenticated {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.session.token = ""
+	}
+	return fmt.Errorf("client: watch: %w", err)
 }
 
 func (d *Device) usable() bool {
@@ -168,7 +177,8 @@ func (d *Device) usable() bool {
 	return d.broken == nil
 }
 
-func (d *Device) subscribe(ctx context.Context) (*connect.ServerStreamForClient[api.Event], error) {
+// subscriber logs in. The device is free while delivery makes up its mind to answer.
+func (d *Device) subscriber(ctx context.Context) (context.Context, error) {
 	if err := d.lock(); err != nil {
 		return nil, err
 	}
@@ -176,7 +186,7 @@ func (d *Device) subscribe(ctx context.Context) (*connect.ServerStreamForClient[
 	if err := d.login(ctx); err != nil {
 		return nil, err
 	}
-	return d.cfg.Delivery.Subscribe(d.authorize(ctx), &api.SubscribeRequest{})
+	return d.authorize(ctx), nil
 }
 
 // hear acts on an event of the stream. Events are hints: what is certain is read.

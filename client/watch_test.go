@@ -2,11 +2,14 @@ package client
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
 
+	"writ/api"
 	"writ/capsule"
 )
 
@@ -49,6 +52,42 @@ func TestWatch(t *testing.T) {
 	w.want(w.history(anna, id, Message), w.history(ben, id, Message)...)
 	cancel()
 	for range heard {
+	}
+}
+
+// While delivery leaves open whether it lets the device subscribe, the device is free for
+// other things.
+func TestWatchHoldsNothing(t *testing.T) {
+	w := newWorld(t)
+	asked, end := make(chan struct{}, 1), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == api.DeliverySubscribeProcedure {
+			asked <- struct{}{}
+			<-end
+		}
+		w.service.Handler().ServeHTTP(rw, r)
+	}))
+	defer server.Close()
+	defer close(end)
+	config := w.config(NewMemory())
+	config.Delivery = api.NewDeliveryClient(http.DefaultClient, server.URL)
+	anna, err := Open(config)
+	w.check(err)
+	w.register(anna, phone("anna"), w.access)
+	ctx, cancel := context.WithCancel(background)
+	defer cancel()
+	go func() {
+		for range anna.Watch(ctx) {
+		}
+	}()
+	<-asked
+	done := make(chan error)
+	go func() { _, err := anna.Sync(background); done <- err }()
+	select {
+	case err := <-done:
+		w.check(err)
+	case <-time.After(20 * time.Second):
+		t.Fatal("the device waits for delivery's answer to Watch")
 	}
 }
 
