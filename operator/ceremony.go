@@ -19,8 +19,10 @@ func (k *Keys) Deal(b *Board) error {
 		if err != nil {
 			return err
 		}
-		k.dealt = append(k.dealt, dealt{hash, o.Seed, doc})
+		before := k.dealt
+		k.dealt = append(slices.Clip(before), dealt{hash, o.Seed, doc})
 		if err := k.save(); err != nil {
+			k.dealt = before // what is not on disk must not be posted later
 			return err
 		}
 	}

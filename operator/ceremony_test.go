@@ -119,6 +119,29 @@ func TestCeremonyOnABoard(t *testing.T) {
 	}
 }
 
+// A deal that could not be written to the key file is not posted: after a restart nobody
+// could answer for it.
+func TestDealIsOnDiskFirst(t *testing.T) {
+	dirs, c := people(t, "alpha", "beta")
+	board := filepath.Join(t.TempDir(), "board")
+	b, err := operator.CreateBoard(board, c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := keysOf(t, dirs[0])
+	if err := os.RemoveAll(dirs[0]); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := k.Deal(b); err == nil {
+			t.Error("dealt without a key file")
+		}
+	}
+	if files, err := os.ReadDir(board); err != nil || len(files) != 1 {
+		t.Errorf("posted: %v, %v", files, err)
+	}
+}
+
 // A document that somebody else puts on the board is refused and stops nobody.
 func TestJunkOnTheBoard(t *testing.T) {
 	dirs, c := people(t, "alpha", "beta")

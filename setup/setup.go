@@ -28,6 +28,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -78,7 +79,7 @@ func load(path string, v any) error {
 	if err := d.Decode(v); err != nil {
 		return fmt.Errorf("setup: %s: malformed: %w", path, err)
 	}
-	if d.More() {
+	if _, err := d.Token(); err != io.EOF {
 		return fmt.Errorf("setup: %s: malformed: something follows the document", path)
 	}
 	return nil

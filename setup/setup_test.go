@@ -51,6 +51,7 @@ func TestStrict(t *testing.T) {
 	for what, text := range map[string]string{
 		"unknown member": `{"listen": "127.0.0.1:0", "log": []}`,
 		"two documents":  `{"listen": "127.0.0.1:0"} {}`,
+		"two ends":       `{"listen": "127.0.0.1:0"} }`,
 		"wrong type":     `{"listen": 7}`,
 		"no JSON":        `listen: 127.0.0.1:0`,
 		"empty":          ``,
