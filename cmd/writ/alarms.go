@@ -38,7 +38,7 @@ Each is shown with every command until you answer it: writ alarms answer NUMBER.
 					if a.Answered {
 						state = "answered"
 					}
-					fmt.Fprintf(w, "%d  %s  %s\n   %s\n", a.Number, a.Time.UTC().Format(time.DateTime), state, a.Text)
+					fmt.Fprintf(w, "%d  %s  %s\n   %s\n", a.Number, a.Time.UTC().Format(time.DateTime), state, oneLine(a.Text))
 				}
 			})
 		})
@@ -92,7 +92,7 @@ func newAlarmsAnswer(dir *string) *cobra.Command {
 func tellAlarms(cmd *cobra.Command, h *home) {
 	for _, a := range h.device.Alarms() {
 		if !a.Answered {
-			fmt.Fprintf(cmd.ErrOrStderr(), "ALARM %d: %s (writ alarms answer %d)\n", a.Number, a.Text, a.Number)
+			fmt.Fprintf(cmd.ErrOrStderr(), "ALARM %d: %s (writ alarms answer %d)\n", a.Number, oneLine(a.Text), a.Number)
 		}
 	}
 }

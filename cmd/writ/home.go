@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"writ/api"
@@ -91,14 +92,18 @@ func newHome(ctx context.Context, dir string, d *setup.Deployment) (*home, error
 	}
 	h := &home{deployment: d, laws: laws{copy}, files: files}
 	h.device, err = client.Open(client.Config{
-		Storage: files, Delivery: api.NewDeliveryClient(http.DefaultClient, d.Delivery), Address: d.Delivery, Laws: h.laws,
-		Directory: api.NewDirectoryClient(http.DefaultClient, d.Directory), Now: time.Now,
+		Storage: files, Delivery: api.NewDeliveryClient(http.DefaultClient, d.Delivery, maxAnswer), Address: d.Delivery, Laws: h.laws,
+		Directory: api.NewDirectoryClient(http.DefaultClient, d.Directory, maxAnswer), Now: time.Now,
 	})
 	if err != nil {
 		return nil, errors.Join(err, h.close())
 	}
 	return h, nil
 }
+
+// maxAnswer bounds what a service may answer: the largest is delivery's, with a Welcome of
+// 8 MiB.
+var maxAnswer = connect.WithReadMaxBytes(16 << 20)
 
 // ledgerAge is how old a witnessed checkpoint may be for a person's copy of the
 // ledger. Custodians are stricter: their charter says how much.
