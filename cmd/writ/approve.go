@@ -3,11 +3,14 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +21,7 @@ import (
 	"writ/docket"
 	"writ/follower"
 	"writ/ledger"
+	"writ/replica"
 	"writ/setup"
 	"writ/warrant"
 )
@@ -106,10 +110,7 @@ func markStopped(cmd *cobra.Command, docket api.DocketClient, deployment string,
 	if !slices.ContainsFunc(list, published) {
 		return nil
 	}
-	book, err := readBook(cmd, deployment)
-	if err != nil {
-		return err
-	}
+	entries := map[int]*api.GetWarrantResponse{}
 	for i := range list {
 		if !published(list[i]) {
 			continue
@@ -118,15 +119,17 @@ func markStopped(cmd *cobra.Command, docket api.DocketClient, deployment string,
 		if err != nil {
 			return err
 		}
-		r, err := docket.GetWarrant(cmd.Context(), &api.GetWarrantRequest{WarrantHash: h})
-		if err != nil {
+		if entries[i], err = docket.GetWarrant(cmd.Context(), &api.GetWarrantRequest{WarrantHash: h}); err != nil {
 			return callError(err)
 		}
-		if w, ok := book.Warrant(r.Index); ok && w.Hash == ledger.HashEntry(r.Entry) {
-			list[i].State = cmp.Or(stoppedWord(w), list[i].State)
-		}
 	}
-	return nil
+	return viewLedger(cmd, deployment, func(b *ledger.Book) {
+		for i, r := range entries {
+			if w, ok := b.Warrant(r.Index); ok && w.Hash == ledger.HashEntry(r.Entry) {
+				list[i].State = cmp.Or(stoppedWord(w), list[i].State)
+			}
+		}
+	})
 }
 
 func stoppedWord(w *ledger.LoggedWarrant) string {
@@ -141,22 +144,61 @@ func stoppedWord(w *ledger.LoggedWarrant) string {
 	return ""
 }
 
-// readBook replays the ledger of a deployment, and keeps nothing of it.
-func readBook(cmd *cobra.Command, deployment string) (*ledger.Book, error) {
+// viewLedger calls f with the book of a deployment's ledger, read up to now. A copy in the
+// person's cache keeps what was read. Where there is none, or another command uses it, the whole
+// ledger is read and nothing kept.
+func viewLedger(cmd *cobra.Command, deployment string, f func(*ledger.Book)) (err error) {
 	d, err := setup.LoadDeployment(deployment)
 	if err != nil {
-		return nil, fail(codeFailed, err, "--deployment names the deployment file")
+		return fail(codeFailed, err, "--deployment names the deployment file")
 	}
 	t, err := trustOf(d)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	path, copy, err := openCached(cmd.Context(), d, t)
+	if err != nil {
+		book, err := readBook(cmd.Context(), d, t)
+		if err == nil {
+			f(book)
+		}
+		return err
+	}
+	defer func() { err = errors.Join(err, copy.Close()) }()
+	switch err := copy.Refresh(cmd.Context()); {
+	case errors.Is(err, replica.ErrForked):
+		return fail(codeInvalid, err, "the ledger showed two histories; keep "+path+" as evidence and tell an auditor")
+	case err != nil:
+		return fail(codeUnavailable, err, "is the notary running?")
+	}
+	copy.View(f)
+	return nil
+}
+
+// openCached opens the copy of a deployment's ledger in the person's cache, one for each key
+// of a log.
+func openCached(ctx context.Context, d *setup.Deployment, t *trust) (path string, copy *replica.Replica, err error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", nil, err
+	}
+	log := sha256.Sum256([]byte(t.policy.LogVKey()))
+	path = filepath.Join(dir, "writ", hex.EncodeToString(log[:8])+".ledger.db")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", nil, err
+	}
+	copy, err = replica.Open(ctx, replica.Config{Path: path, URL: d.Ledger, Policy: t.policy, Charters: t.firsts, MaxAge: ledgerAge})
+	return path, copy, err
+}
+
+// readBook replays a ledger, and keeps nothing of it.
+func readBook(ctx context.Context, d *setup.Deployment, t *trust) (*ledger.Book, error) {
 	f, err := follower.New(follower.Config{URL: d.Ledger, Policy: t.policy, MaxAge: ledgerAge})
 	if err != nil {
 		return nil, err
 	}
 	book := ledger.NewBook(t.firsts...)
-	if _, err := f.Update(cmd.Context(), 0, book.Apply); err != nil {
+	if _, err := f.Update(ctx, 0, book.Apply); err != nil {
 		return nil, fail(codeUnavailable, err, "is the notary running?")
 	}
 	return book, nil
