@@ -123,7 +123,7 @@ func (b *Book) preservation(x *Preservation, index uint64) (func(), error) {
 	return func() {
 		until := HoldUntil(&w.Public, c)
 		b.holds.put(a, hold{Until: until})
-		b.kept.put(a, until)
+		b.running.put(a, until)
 		b.answers.add(x.Request, Answer{Index: index, Kind: TypePreservation, Office: x.Office, Custodian: x.Custodian})
 		b.statistics.activity(c.Name, w.Warrant).Preservations++
 	}, nil
@@ -141,14 +141,14 @@ func (b *Book) holdEnd(x *HoldEnd) (func(), error) {
 	default:
 		return func() {
 			b.holds.put(a, hold{h.Until, true})
-			b.kept.remove(a)
+			b.running.remove(a)
 		}, nil
 	}
 }
 
 // overdueHolds returns a finding for each hold that should have ended by now.
 func (b *Book) overdueHolds(now time.Time) (late []Finding) {
-	for a, until := range b.kept.rows {
+	for a, until := range b.running.rows {
 		r, _ := b.requests.get(a.request)
 		c := b.laws[b.warrantOf(r).Charter].charter
 		if uint64(max(now.Unix(), 0)) > until+c.Limits.Freshness {

@@ -111,7 +111,7 @@ func (b *Book) dump(t testing.TB) map[string][]byte {
 	rows, tables := map[string][]byte{}, byte(0)
 	for _, x := range []interface {
 		dump(map[string][]byte) byte
-	}{b.head, b.enacted, b.used, b.standing, b.unreviewed, b.waiting, b.kept, b.counted, b.keys, b.gone, b.halves,
+	}{b.head, b.enacted, b.used, b.standing, b.unreviewed, b.waiting, b.running, b.counted, b.keys, b.gone, b.halves,
 		b.warrants, b.commitments, b.requests, b.releases, b.refusals, b.holds, b.readings, b.answers, b.errors,
 		b.reviews, b.clocks, b.told, b.findings, b.lives, b.lengths, b.places} {
 		tables += x.dump(rows)
@@ -227,7 +227,7 @@ func TestOpenBookRefusesDamage(t *testing.T) {
 	w.all()
 	m := w.shelf.memory
 	for key, row := range m.rows {
-		loaded := key[0] <= w.book.kept.tag
+		loaded := key[0] <= w.book.running.tag
 		m.rows[key] = []byte("{")
 		b, err := OpenBook(m)
 		if loaded && (err == nil || b != nil) {
