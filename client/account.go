@@ -14,9 +14,10 @@ import (
 // take one back, and to judge leaves without asking again.
 type account struct {
 	pin      directory.Pin
-	seen     time.Time     // of the checkpoint under which it was looked up
-	devices  []known       // all that were ever listed
-	compared directory.Pin // the newest statement when safety numbers were compared
+	seen     time.Time        // of the checkpoint under which it was looked up
+	devices  []known          // all that were ever listed
+	compared directory.Pin    // the newest statement when safety numbers were compared
+	shown    [2]directory.Pin // and when one was shown last: this account's and the own one's
 }
 
 // known is a device that some statement of an account listed.
@@ -49,7 +50,7 @@ func (a *account) standing(device string, key []byte) standing {
 
 func (a *account) encode() []byte {
 	var w wire.Writer
-	for _, p := range []directory.Pin{a.pin, a.compared} {
+	for _, p := range []directory.Pin{a.pin, a.compared, a.shown[0], a.shown[1]} {
 		w.Uint64(p.Version)
 		w.Fixed(p.Hash[:])
 	}
@@ -68,7 +69,7 @@ func (a *account) encode() []byte {
 func parseAccount(b []byte) (*account, error) {
 	r := wire.NewReader(b)
 	pin := func() directory.Pin { return directory.Pin{Version: r.Uint64(), Hash: r.Array32()} }
-	a := &account{pin: pin(), compared: pin(), seen: time.Unix(int64(r.Uint64()), 0)}
+	a := &account{pin: pin(), compared: pin(), shown: [2]directory.Pin{pin(), pin()}, seen: time.Unix(int64(r.Uint64()), 0)}
 	v := r.Vector(maxRecord)
 	for v.More() {
 		a.devices = append(a.devices, known{directory.Device{Name: v.Name(), Key: v.Array32(), Added: v.Uint64()}, readFlag(v)})
@@ -84,7 +85,7 @@ func (d *Device) keep(v *directory.Verified, seen time.Time) error {
 	if old == nil {
 		old = &account{}
 	}
-	a := &account{pin: v.Pin(), seen: seen, compared: old.compared, devices: old.devices}
+	a := &account{pin: v.Pin(), seen: seen, compared: old.compared, shown: old.shown, devices: old.devices}
 	if a.pin != old.pin {
 		a.devices = history(v.Chain())
 		d.changes++
@@ -94,8 +95,12 @@ func (d *Device) keep(v *directory.Verified, seen time.Time) error {
 			return err
 		}
 	}
-	d.accounts[v.Account()] = a
-	return d.save(deviceSpace, []mls.Record{{Key: keyAccount + v.Account(), Value: a.encode()}})
+	return d.keepAccount(v.Account(), a)
+}
+
+func (d *Device) keepAccount(name string, a *account) error {
+	d.accounts[name] = a
+	return d.save(deviceSpace, []mls.Record{{Key: keyAccount + name, Value: a.encode()}})
 }
 
 // history returns all devices that a chain's statements list.

@@ -259,24 +259,37 @@ func (d *Device) Safety(ctx context.Context, name string) (number string, versio
 	if err != nil {
 		return "", 0, 0, err
 	}
-	return directory.SafetyNumber(own.Chain(), other.Chain()), other.Pin().Version, d.accounts[name].compared.Version, nil
+	a := *d.accounts[name]
+	a.shown = [2]directory.Pin{other.Pin(), own.Pin()}
+	if err := d.keepAccount(name, &a); err != nil {
+		return "", 0, 0, err
+	}
+	return directory.SafetyNumber(own.Chain(), other.Chain()), a.pin.Version, a.compared.Version, nil
 }
 
+// ErrChanged is wrapped when devices changed since the safety number was shown that was
+// compared.
+var ErrChanged = errors.New("devices have changed since the safety number was shown")
+
 // Compared remembers that the person compared the safety number with the owner of an
-// account, as Safety gave it last. A change of the account's devices is told from then on.
+// account, as [Device.Safety] showed it last. It is refused with ErrChanged if devices of
+// either were seen to change since: that is another number. A change of the account's
+// devices is told from then on.
 func (d *Device) Compared(name string) error {
 	if err := d.lock(); err != nil {
 		return err
 	}
 	defer d.mu.Unlock()
 	a := d.accounts[name]
-	if a == nil || a.pin.Version == 0 {
-		return fmt.Errorf("client: refused: %q was not looked up", name)
+	if a == nil || a.shown[0].Version == 0 {
+		return fmt.Errorf("client: refused: no safety number of %q was shown", name)
+	}
+	if a.shown != [2]directory.Pin{a.pin, d.accounts[d.self.Account].pin} {
+		return fmt.Errorf("client: refused: %s: %w", name, ErrChanged)
 	}
 	now := *a
 	now.compared = a.pin
-	d.accounts[name] = &now
-	return d.save(deviceSpace, []mls.Record{{Key: keyAccount + name, Value: now.encode()}})
+	return d.keepAccount(name, &now)
 }
 
 // Recovery returns the recovery key that this device's first statement names while that

@@ -587,6 +587,9 @@ func TestSafetyNumber(t *testing.T) {
 		t.Fatalf("%s and %s", a, b)
 	}
 	w.check(anna.Compared("ben"))
+	if err := ben.Compared("stranger"); err == nil {
+		t.Error("compared what was never shown")
+	}
 	w.second(ben, "tablet")
 	changed, version, compared, err := anna.Safety(background, "ben")
 	w.check(err)
@@ -596,7 +599,36 @@ func TestSafetyNumber(t *testing.T) {
 	if got := w.alarms(anna); len(got) != 1 || !strings.Contains(got[0], `ben changed devices since you compared`) || !strings.Contains(got[0], `Device "phone" added device "tablet"`) {
 		t.Errorf("told %q", got)
 	}
-	if err := anna.Compared("stranger"); err == nil {
-		t.Error("compared with somebody who was never looked up")
+}
+
+// What counts as compared is the number that was shown, not what the directory says when
+// the person is back: in between somebody may have added a device.
+func TestComparedIsWhatWasShown(t *testing.T) {
+	for name, change := range map[string]func(w *world, anna, ben *Device){
+		"theirs":    func(w *world, anna, ben *Device) { w.second(ben, "tablet") },
+		"one's own": func(w *world, anna, ben *Device) { w.second(anna, "tablet") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			anna, ben := w.device("anna", w.access), w.device("ben", w.access)
+			if err := anna.Compared("ben"); err == nil {
+				t.Error("compared what was never shown")
+			}
+			_, _, _, err := anna.Safety(background, "ben")
+			w.check(err)
+			change(w, anna, ben)
+			w.wait(refreshAge + time.Minute)
+			anna, err = Open(anna.cfg)
+			w.check(err)
+			w.check(anna.safely(func() error { _, err := anna.lookUp(background, "ben", "anna"); return err }))
+			if err := anna.Compared("ben"); !errors.Is(err, ErrChanged) {
+				t.Errorf("compared after a change: %v", err)
+			}
+			_, _, compared, err := anna.Safety(background, "ben")
+			if err != nil || compared != 0 {
+				t.Errorf("compared at %d, %v", compared, err)
+			}
+			w.check(anna.Compared("ben"))
+		})
 	}
 }

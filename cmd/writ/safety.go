@@ -14,8 +14,8 @@ func newSafety() *cobra.Command {
 		Short:   "Show the number that you and another compare in person",
 		Long: `Safety shows sixty digits that are the same on the other's devices if, and only if,
 both of you see the same devices of both. Compare them in person or over a call in
-which you know the voice. --verified remembers that you did; a later change of the
-other's devices is told.`,
+which you know the voice. --verified remembers that you did compare what was shown last;
+a later change of the other's devices is told.`,
 		Args: cobra.ExactArgs(1),
 	}
 	dir := homeFlag(cmd)
@@ -25,15 +25,14 @@ other's devices is told.`,
 			if args[0] == h.device.Identity().Account {
 				return usage(fmt.Errorf("%s is your own account", args[0]), "name the other; your own devices: writ devices")
 			}
+			if *verified { // what was shown before, not what is now
+				if err := h.device.Compared(args[0]); err != nil {
+					return fail(codeRefused, err, "writ safety "+args[0]+" shows the number as it is now: compare that")
+				}
+			}
 			number, version, compared, err := h.device.Safety(cmd.Context(), args[0])
 			if err != nil {
 				return err
-			}
-			if *verified {
-				if err := h.device.Compared(args[0]); err != nil {
-					return err
-				}
-				compared = version
 			}
 			result := struct {
 				Account  string `json:"account"`
