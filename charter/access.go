@@ -1,7 +1,6 @@
 package charter
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 
@@ -70,9 +69,10 @@ func (c *Charter) soundKeys(statements []*KeyStatement) ([]*KeyStatement, error)
 		return nil, err
 	}
 	var sound []*KeyStatement
+	seen := map[string]bool{}
 	for i, k := range slices.Concat(c.Keys, statements) {
-		again := func(other *KeyStatement) bool { return bytes.Equal(other.Encode(), k.Encode()) }
-		if slices.ContainsFunc(sound, again) {
+		encoded := string(k.Encode())
+		if seen[encoded] {
 			continue
 		}
 		err := k.Verify(c)
@@ -80,7 +80,7 @@ func (c *Charter) soundKeys(statements []*KeyStatement) ([]*KeyStatement, error)
 			err = used.takeKEM(k.Custodian, k.PublicKey)
 		}
 		if err == nil {
-			sound = append(sound, k)
+			sound, seen[encoded] = append(sound, k), true
 		} else if i < len(c.Keys) {
 			return nil, err
 		}

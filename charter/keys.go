@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 
+	"filippo.io/edwards25519"
+
 	"writ/internal/wire"
 )
 
@@ -155,8 +157,8 @@ var smallOrder = [...]string{
 	"\xec\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
 }
 
-// CheckEd25519 refuses a public key that is not of 32 bytes, not canonical or of
-// small order.
+// CheckEd25519 refuses a public key that is not of 32 bytes, not canonical, not on the
+// curve or of small order: one under which nobody can sign, or everybody.
 func CheckEd25519(key []byte) error {
 	if len(key) != ed25519.PublicKeySize {
 		return fmt.Errorf("Ed25519 key of %d bytes", len(key))
@@ -170,6 +172,9 @@ func CheckEd25519(key []byte) error {
 		if string(y) == s {
 			return errors.New("Ed25519 key of small order")
 		}
+	}
+	if _, err := new(edwards25519.Point).SetBytes(key); err != nil {
+		return errors.New("Ed25519 key is no point of the curve")
 	}
 	return nil
 }

@@ -64,6 +64,8 @@ var broken = []struct {
 	{4, "docket only", func(_ *chartertest.World, c *charter.Charter) { *c = *none(); c.Docket[0] = 1 }},
 	{4, "case type only", func(_ *chartertest.World, c *charter.Charter) { *c = *none(); c.CaseTypes = []string{"a"} }},
 	{5, "no review date", func(_ *chartertest.World, c *charter.Charter) { c.Review = 0 }},
+	{5, "review date that reads as the past", func(_ *chartertest.World, c *charter.Charter) { c.Review = 1 << 63 }},
+	{5, "review date of five digits", func(_ *chartertest.World, c *charter.Charter) { c.Review = 253402300800 }},
 	{6, "one office", func(_ *chartertest.World, c *charter.Charter) { c.Offices = c.Offices[:1] }},
 	{6, "office twice", func(_ *chartertest.World, c *charter.Charter) { c.Offices[1].ID = "judicial" }},
 	{6, "office not a name", func(_ *chartertest.World, c *charter.Charter) { c.Offices[2].ID = "The Press" }},
@@ -76,6 +78,7 @@ var broken = []struct {
 	{8, "not canonical", func(_ *chartertest.World, c *charter.Charter) {
 		c.Delivery = charter.DeliveryKey(bytes.Repeat([]byte{0xff}, 32))
 	}},
+	{8, "not on the curve", func(_ *chartertest.World, c *charter.Charter) { c.Delivery = charter.DeliveryKey{0: 2} }},
 	{8, "approver zero", func(_ *chartertest.World, c *charter.Charter) { c.Offices[0].Approvers[0].Key = charter.ApproverKey{} }},
 	{8, "custodian zero", func(_ *chartertest.World, c *charter.Charter) {
 		c.Offices[0].Custodians[0].Key = charter.CustodianKey{}
@@ -195,6 +198,10 @@ var broken = []struct {
 	{19, "passkeys without origin", func(_ *chartertest.World, c *charter.Charter) { passkey(c); c.Origins = nil }},
 	{19, "passkeys without relying party", func(_ *chartertest.World, c *charter.Charter) { passkey(c); c.RPID = "" }},
 	{19, "origin in the clear", func(_ *chartertest.World, c *charter.Charter) { passkey(c); c.Origins[0] = "http://writ.example" }},
+	{19, "origin of another in the clear", func(_ *chartertest.World, c *charter.Charter) {
+		passkey(c)
+		c.Origins[0] = "http://localhost.writ.example"
+	}},
 	{20, "no policy", func(_ *chartertest.World, c *charter.Charter) { c.Policy = "" }},
 	{20, "no policy, no access", func(_ *chartertest.World, c *charter.Charter) { *c = *none(); c.Policy = "" }},
 	{21, "no beacon", func(_ *chartertest.World, c *charter.Charter) { c.Beacon = nil }},

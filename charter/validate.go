@@ -54,7 +54,7 @@ var rules = []struct {
 //	 3  the mode is known
 //	 4  without exceptional access there are no offices, structure, rules,
 //	    limits, case types, services' keys, custodians' keys, review date
-//	 5  otherwise there is a review date
+//	 5  otherwise there is a review date, not after the year 9999
 //	 6  two offices or more, with distinct names and a title
 //	 7  approvers and custodians have names, distinct in the whole charter
 //	    among approvers and among custodians
@@ -141,9 +141,13 @@ func (c *Charter) checkEmpty() error {
 	return nil
 }
 
+// maxReview is the last second that RFC 3339 can write: what comes after would be shown
+// as another time than the one that counts.
+const maxReview = 253402300799
+
 func (c *Charter) checkReview() error {
-	if c.Review == 0 {
-		return errors.New("no review date")
+	if c.Review == 0 || c.Review > maxReview {
+		return errors.New("no review date, or one after the year 9999")
 	}
 	return nil
 }
@@ -247,7 +251,7 @@ func (c *Charter) checkWebAuthn() error {
 		return errors.New("relying party, origins and WebAuthn approvers don't go together")
 	}
 	for i, o := range c.Origins {
-		secure := strings.HasPrefix(o, "https://") || strings.HasPrefix(o, "http://localhost")
+		secure := strings.HasPrefix(o, "https://") || o == "http://localhost" || strings.HasPrefix(o, "http://localhost:")
 		if !secure || checkText("origin", o, maxText) != nil || slices.Contains(c.Origins[:i], o) {
 			return fmt.Errorf("origin %q is not https, or stands twice", o)
 		}
