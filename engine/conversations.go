@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 )
 
@@ -100,6 +101,9 @@ func (s *Delivery) CommitEpoch(ctx context.Context, c *Transition) (uint64, erro
 		c.store(t)
 		return nil
 	})
+	if err != nil && !errors.Is(err, ErrConflict) { // of a caller that gave up the committer may still write
+		return 0, err
+	}
 	return winner, err
 }
 

@@ -153,8 +153,9 @@ func (s *Delivery) Founder(ctx context.Context, account string) (Device, error) 
 
 // DropDevice marks a device with a key as dropped for good and removes its key packages that
 // nobody took. It reports whether there is such a device that was not dropped.
-func (s *Delivery) DropDevice(ctx context.Context, dev Device) (dropped bool, err error) {
-	err = s.db.submit(ctx, func(t *tx) error {
+func (s *Delivery) DropDevice(ctx context.Context, dev Device) (bool, error) {
+	var dropped bool // the committer's until it has answered: a caller that gave up reads none
+	err := s.db.submit(ctx, func(t *tx) error {
 		var key []byte
 		var was bool
 		dropped = t.row("SELECT key, dropped FROM devices WHERE account=? AND device=?", []any{dev.Account, dev.Device}, &key, &was) &&
@@ -165,7 +166,10 @@ func (s *Delivery) DropDevice(ctx context.Context, dev Device) (dropped bool, er
 		}
 		return nil
 	})
-	return dropped, err
+	if err != nil {
+		return false, err
+	}
+	return dropped, nil
 }
 
 // Dropped reports whether a device was dropped.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -430,6 +431,47 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 	if err := s.db.submit(ctx, func(*tx) error { return nil }); !errors.Is(err, ErrBusy) {
 		t.Errorf("over the queue: %v, want ErrBusy", err)
+	}
+}
+
+// Who gave up reads no answer that the committer may be writing (for the race detector).
+func TestWhoGaveUpReadsNoAnswer(t *testing.T) {
+	s := openTestDelivery(t, Config{}, nil)
+	conv, device := newConversation(t, s), Device{"alice", "phone", random(32)}
+	if err := s.PutDevice(t.Context(), device, "", 9); err != nil {
+		t.Fatal(err)
+	}
+	commit := func() *Transition {
+		return &Transition{Message: &Message{Conversation: conv, Mid: random(16), Kind: Commit, Body: random(9)}, Next: Epoch{Epoch: 1}}
+	}
+	if _, err := s.CommitEpoch(t.Context(), commit()); err != nil {
+		t.Fatal(err)
+	}
+	held, release := make(chan bool), make(chan bool)
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() {
+		s.db.submit(t.Context(), func(*tx) error { close(held); <-release; return nil })
+	})
+	<-held
+	group.Go(func() { // not in this order with what follows
+		for len(s.db.queue) < 100 {
+			runtime.Gosched()
+		}
+		close(release)
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		if dropped, err := s.DropDevice(ctx, device); err != nil && dropped {
+			t.Error("dropped, and an error")
+		}
+		if winner, err := s.CommitEpoch(ctx, commit()); errors.Is(err, context.Canceled) && winner != 0 {
+			t.Error("a winner, and gave up")
+		}
+	}
+	if err := s.db.submit(t.Context(), func(*tx) error { return nil }); err != nil { // after all of them
+		t.Error(err)
 	}
 }
 
