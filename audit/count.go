@@ -156,13 +156,13 @@ func (n *Numbers) request(o *order, q *request) {
 func reasonKey(code uint8) string { return strconv.Itoa(int(code)) }
 
 // openedAt returns the index of the first release that made a quorum, or 0.
-func (o *order) openedAt() uint64 {
+func (o *order) openedAt() (first uint64) {
 	for _, q := range o.requests {
-		if q.openedAt != 0 {
-			return q.openedAt
+		if q.openedAt != 0 && (first == 0 || q.openedAt < first) {
+			first = q.openedAt
 		}
 	}
-	return 0
+	return first
 }
 
 // between returns the length of time from one entry to a later one in seconds,

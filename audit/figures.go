@@ -100,6 +100,14 @@ func (r *Report) breakdowns(n *Numbers) (list []Breakdown) {
 	return list
 }
 
+// undated counts the refusals of requests that are not on the log, by reason.
+func (r *Report) undated(l *Law) (list []Count) {
+	for _, code := range slices.Sorted(maps.Keys(l.Undated)) {
+		list = append(list, Count{r.reasonText(code), l.Undated[code]})
+	}
+	return list
+}
+
 // reasonText says a reason code of the statistics in words.
 func (r *Report) reasonText(key string) string {
 	code, err := strconv.ParseUint(key, 10, 8)

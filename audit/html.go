@@ -53,10 +53,7 @@ func (r *Report) HTML() []byte {
 }
 
 func (r *Report) lawView(l *Law) lawView {
-	v := lawView{Law: l, Plot: l.capPlot()}
-	for code, n := range l.Undated {
-		v.Undated = append(v.Undated, Count{r.reasonText(code), n})
-	}
+	v := lawView{Law: l, Plot: l.capPlot(), Undated: r.undated(l)}
 	for i := range l.Tables {
 		t := &l.Tables[i]
 		v.Parts = append(v.Parts, tableView{Table: t, Title: t.title(), Open: i == 0,

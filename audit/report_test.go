@@ -102,6 +102,21 @@ func TestTimes(t *testing.T) {
 	}
 }
 
+// The time to an opening is that to the first, whichever request it was of.
+func TestFirstOpening(t *testing.T) {
+	w := newWorld(t)
+	at, h := w.warrant(begun, nil)
+	first, second := w.request(at, h, 1), w.request(at, h, 2)
+	w.release(second, quorum...)
+	opened := uint64(len(w.entries))
+	w.release(first, quorum...)
+	got := w.audit(Mark{1, begun}, Mark{2, begun}, Mark{opened, begun.Add(time.Minute)}, Mark{uint64(len(w.entries)), begun.Add(time.Hour)}).
+		Report(w.policy, w.checkpoint(2), Options{Now: begun}).Laws[0].Tables[0].ToOpening
+	if got == nil || got.Median != 60 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // A span is half open and goes by the beginning of lives (AUD-5).
 func TestSpan(t *testing.T) {
 	w := newWorld(t)

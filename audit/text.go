@@ -57,8 +57,8 @@ func (l *Law) text(r *Report, line func(string, ...any)) {
 	for i := range l.Tables {
 		l.Tables[i].text(r, line)
 	}
-	for code, n := range l.Undated {
-		line("  %d x refused, of requests that are not on the log: %s", n, r.reasonText(code))
+	for _, c := range r.undated(l) {
+		line("  %d x refused, of requests that are not on the log: %s", c.N, c.Name)
 	}
 }
 
