@@ -3,6 +3,8 @@ package delivery
 import (
 	"context"
 	"crypto/ed25519"
+	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -10,6 +12,7 @@ import (
 
 	"writ/api"
 	"writ/directory"
+	"writ/mls"
 )
 
 // drop gives the account's statements of p, the first device, that list other and then
@@ -88,4 +91,116 @@ func TestDroppedDevice(t *testing.T) {
 		}
 	}
 	refusedWith(t, "login", laptop.tryLogin(), connect.CodePermissionDenied)
+}
+
+// account is an account as its holders state it, at delivery or at the directory.
+type account struct {
+	t     *testing.T
+	w     *world
+	chain *directory.Chain
+	keys  map[string]ed25519.PrivateKey // of its devices, and of "" to recover
+}
+
+// state follows the newest statement by one that a device signs, or the recovery key.
+func (a *account) state(signer string, change func(*directory.Statement)) {
+	a.t.Helper()
+	next := a.chain.Draft()
+	change(next)
+	if signer == "" {
+		next.SignRecovery(directory.RecoverySigner(a.keys[""]))
+	} else {
+		next.SignAs(signer, directory.DeviceSigner(a.keys[signer]))
+	}
+	longer, err := a.chain.Follow(next)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.chain = longer
+}
+
+// add lists a new device and registers it.
+func (a *account) add(signer, device string, more ...func(*directory.Statement)) error {
+	a.t.Helper()
+	p := &phone{world: a.w, id: directory.Identity{Account: a.chain.Account(), Device: device}, law: a.w.law.Charter, key: newKey(a.t)}
+	a.keys[device] = ed25519.NewKeyFromSeed(p.key.Bytes()[:32])
+	a.state(signer, func(s *directory.Statement) {
+		for _, change := range more {
+			change(s)
+		}
+		s.Add(device, directory.DeviceKey(p.key.Public()), 1)
+	})
+	r := &api.RegisterRequest{Account: p.id.Account, Device: device, SignatureKey: p.key.Public(), Statements: a.chain.Encode()}
+	r.Proof = p.sign("device registration", RegistrationContent(p.id, p.key.Public()))
+	if _, err := p.api().Register(context.Background(), r); err != nil {
+		return err
+	}
+	return p.tryLogin()
+}
+
+func drops(names ...string) func(*directory.Statement) {
+	return func(s *directory.Statement) {
+		for _, name := range names {
+			s.Drop(name)
+		}
+	}
+}
+
+func newAccount(t *testing.T, w *world) *account {
+	alice := w.phone("alice", "phone", nil)
+	first := ed25519.NewKeyFromSeed(alice.key.Bytes()[:32])
+	public, recovery, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &directory.Statement{Account: "alice", Version: 1, Recovery: directory.RecoveryKey(public)}
+	s.Add("phone", directory.DeviceKey(alice.key.Public()), 1)
+	s.SignAs("phone", directory.DeviceSigner(first))
+	chain, err := directory.NewChain(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &account{t: t, w: w, chain: chain, keys: map[string]ed25519.PrivateKey{"phone": first, "": recovery}}
+}
+
+// A person has as many devices in their life as the directory lets them have, one after
+// the other. What was dropped takes no place.
+func TestDroppedDevicesTakeNoPlace(t *testing.T) {
+	a := newAccount(t, newWorld(t))
+	last := "phone"
+	for i := range 2 * maxDevices {
+		next := fmt.Sprintf("phone-%d", i)
+		if err := a.add(last, next); err != nil {
+			t.Fatalf("device %d: %v", i, err)
+		}
+		a.state(next, drops(last))
+		last = next
+	}
+}
+
+// Who stole a device fills the account with devices by statements that only delivery sees.
+// The recovery key gets the person in again all the same, and them out.
+func TestRecoveryBreaksALockOut(t *testing.T) {
+	w := newWorld(t)
+	a := newAccount(t, w)
+	thief := &account{t: t, w: w, chain: a.chain, keys: maps.Clone(a.keys)}
+	for i := range maxDevices - 1 {
+		if err := thief.add("phone", fmt.Sprintf("fake-%d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full := &account{t: t, w: w, chain: a.chain, keys: maps.Clone(a.keys)}
+	refusedWith(t, "no place is left", full.add("phone", "tablet"), connect.CodeResourceExhausted)
+	if err := a.add("", "fresh", drops("phone")); err != nil {
+		t.Fatalf("recovered: %v", err)
+	}
+	bob := w.phone("bob", "phone", nil)
+	if n := len(bob.take("alice")); n != 0 {
+		t.Errorf("%d key packages of the thief's devices", n)
+	}
+	fake := &phone{world: w, id: directory.Identity{Account: "alice", Device: "fake-0"}, law: w.law.Charter}
+	var err error
+	if fake.key, err = mls.NewSignatureKey(suite, thief.keys["fake-0"].Seed()); err != nil {
+		t.Fatal(err)
+	}
+	refusedWith(t, "the thief's device", fake.tryLogin(), connect.CodePermissionDenied)
 }

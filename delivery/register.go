@@ -21,9 +21,14 @@ func (s *Service) Register(ctx context.Context, r *api.RegisterRequest) (*api.Re
 	if !verify(r.SignatureKey, "device registration", content, r.Proof) {
 		return nil, refused("the device's proof does not hold")
 	}
-	founder, err := s.founder(ctx, id, r)
+	chain, founder, err := s.founder(ctx, id, r)
 	if err != nil {
 		return nil, err
+	}
+	if _, err := s.keys.get(ctx, s.store, id); chain != nil && err == engine.ErrNotFound {
+		if err := s.dropBefore(ctx, chain); err != nil {
+			return nil, err
+		}
 	}
 	err = s.store.PutDevice(ctx, engine.Device{Account: r.Account, Device: r.Device, Key: r.SignatureKey}, founder, maxDevices)
 	if err == engine.ErrConflict {
@@ -35,26 +40,26 @@ func (s *Service) Register(ctx context.Context, r *api.RegisterRequest) (*api.Re
 	return &api.RegisterResponse{}, nil
 }
 
-// founder returns the registered device that made the account and whose statements, up
-// to the newest, list the device that registers; empty for the account's first. Who
+// founder returns the registered device that made the account, and its statements, of
+// which the newest lists the device that registers; neither for the account's first. Who
 // shows an old list gets a device registered that no honest client talks to: they go by
 // the directory.
-func (s *Service) founder(ctx context.Context, id directory.Identity, r *api.RegisterRequest) (string, error) {
+func (s *Service) founder(ctx context.Context, id directory.Identity, r *api.RegisterRequest) (*directory.Chain, string, error) {
 	if len(r.Statements) == 0 {
-		return "", nil
+		return nil, "", nil
 	}
 	chain, founder, err := s.chain(ctx, id.Account, r.Statements)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
 	d, ok := chain.Newest().Device(id.Device)
 	if !ok || !bytes.Equal(d.Key[:], r.SignatureKey) {
-		return "", refused("the account's statements do not list the device with that key")
+		return nil, "", refused("the account's statements do not list the device with that key")
 	}
-	if founder == id.Device {
-		return "", nil
+	if founder == "" || founder == id.Device {
+		return nil, "", nil
 	}
-	return founder, nil
+	return chain, founder, nil
 }
 
 // chain reads statements of an account. Founder is the device that made the account here,
@@ -93,24 +98,52 @@ func (s *Service) DropDevices(ctx context.Context, r *api.DropDevicesRequest) (*
 	if founder == "" {
 		return nil, refused("the statements are not those of the device that made the account")
 	}
-	out := &api.DropDevicesResponse{}
-	for version := uint64(1); version < c.Version(); version++ {
-		for _, d := range c.Statement(version).Devices {
-			if _, stays := c.Newest().Device(d.Name); stays {
-				continue
-			}
-			gone, err := s.store.DropDevice(ctx, engine.Device{Account: id.Account, Device: d.Name, Key: d.Key[:]})
-			if err != nil {
-				return nil, s.storeFault(err, "device")
-			}
-			if gone {
-				s.sessions.endAll(directory.Identity{Account: id.Account, Device: d.Name})
-				s.hub.endAll(directory.Identity{Account: id.Account, Device: d.Name})
-				out.Devices = append(out.Devices, d.Name)
-			}
+	gone, err := s.drop(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return &api.DropDevicesResponse{Devices: gone}, nil
+}
+
+// dropBefore drops what an account's statements do before one of its devices registers: it has
+// no session yet to say so. If the recovery key signed the newest, that is every other:
+// who had a device may have registered some by statements of its own.
+func (s *Service) dropBefore(ctx context.Context, c *directory.Chain) error {
+	var others []engine.Device
+	if c.Newest().Signer == "" {
+		var err error
+		if others, err = s.store.Devices(ctx, c.Account()); err != nil {
+			return s.storeFault(err, "account")
 		}
 	}
-	return out, nil
+	_, err := s.drop(ctx, c, others...)
+	return err
+}
+
+// drop drops the devices that an account's statements listed, and others, and the newest
+// does not list. It returns their names.
+func (s *Service) drop(ctx context.Context, c *directory.Chain, others ...engine.Device) (gone []string, err error) {
+	all := others
+	for version := uint64(1); version < c.Version(); version++ {
+		for _, d := range c.Statement(version).Devices {
+			all = append(all, engine.Device{Account: c.Account(), Device: d.Name, Key: d.Key[:]})
+		}
+	}
+	for _, d := range all {
+		if _, stays := c.Newest().Device(d.Device); stays {
+			continue
+		}
+		dropped, err := s.store.DropDevice(ctx, d)
+		if err != nil {
+			return nil, s.storeFault(err, "device")
+		}
+		if dropped {
+			s.sessions.endAll(directory.Identity{Account: d.Account, Device: d.Device})
+			s.hub.endAll(directory.Identity{Account: d.Account, Device: d.Device})
+			gone = append(gone, d.Device)
+		}
+	}
+	return gone, nil
 }
 
 // RegistrationContent is what a device signs as "device registration":

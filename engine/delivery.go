@@ -115,7 +115,8 @@ type Device struct {
 // PutDevice registers a device. Sponsor is the device of the same account that
 // vouches for it, or "" for an account's first device: ErrConflict if the
 // sponsor is missing, or the account isn't new. The same device again is no
-// error; ErrExists if it has another key; ErrFull if the account has max devices.
+// error; ErrExists if it has another key; ErrFull if the account has max devices that
+// were not dropped.
 func (s *Delivery) PutDevice(ctx context.Context, dev Device, sponsor string, max int) error {
 	return s.db.submit(ctx, func(t *tx) error {
 		var key []byte
@@ -125,12 +126,13 @@ func (s *Delivery) PutDevice(ctx context.Context, dev Device, sponsor string, ma
 			}
 			return nil
 		}
-		var all, sponsors int
-		t.row("SELECT count(*), count(*) FILTER (WHERE device=?) FROM devices WHERE account=?", []any{sponsor, dev.Account}, &all, &sponsors)
+		var all, live, sponsors int
+		t.row("SELECT count(*), count(*) FILTER (WHERE dropped=0), count(*) FILTER (WHERE device=?) FROM devices WHERE account=?",
+			[]any{sponsor, dev.Account}, &all, &live, &sponsors)
 		switch {
 		case sponsor == "" && all > 0, sponsor != "" && sponsors == 0:
 			return ErrConflict
-		case all >= max:
+		case live >= max:
 			return ErrFull
 		}
 		t.exec("INSERT INTO devices (account, device, key, founder) VALUES (?, ?, ?, ?)", dev.Account, dev.Device, dev.Key, all == 0)
