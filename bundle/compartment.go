@@ -251,9 +251,10 @@ func describe(c *Compartment, l *capsule.Label, s *sender) *CompartmentReport {
 	}
 }
 
-// read opens every message and looks for holes in the generations (BUN-20).
+// read opens every message and looks for holes in the generations (BUN-20). One that was
+// moved fills no hole: what its sender said there is not here.
 func (out *CompartmentReport) read(c *Compartment, s *sender, where string) error {
-	seen := map[uint32]bool{}
+	seen, said := map[uint32]bool{}, map[uint32]bool{}
 	for i, m := range c.Messages {
 		where := fmt.Sprintf("%s message %d", where, i+1)
 		if i > 0 && m.Seq <= c.Messages[i-1].Seq {
@@ -271,6 +272,9 @@ func (out *CompartmentReport) read(c *Compartment, s *sender, where string) erro
 			shown.Generation = &opened.Generation
 			shown.Repeated = seen[opened.Generation]
 			seen[opened.Generation] = true
+			if !errors.Is(err, errMoved) {
+				said[opened.Generation] = true
+			}
 		}
 		if err != nil {
 			shown.Aside = aside(err)
@@ -279,7 +283,7 @@ func (out *CompartmentReport) read(c *Compartment, s *sender, where string) erro
 		}
 		out.Messages = append(out.Messages, shown)
 	}
-	out.Gaps = gaps(seen)
+	out.Gaps = gaps(said)
 	return nil
 }
 

@@ -264,7 +264,7 @@ func (c *CompartmentReport) missing(n int) (list []string) {
 		return list
 	}
 	for _, g := range c.Gaps {
-		add("%s of the sender's own count missing; delivery does not list it.", g)
+		add("%s of the sender's own count missing: delivery lists nothing that its sender said there.", g)
 	}
 	if uint64(c.Count) != uint64(len(c.Messages)) {
 		add("delivery counts %d messages and lists %d.", c.Count, len(c.Messages))
