@@ -254,6 +254,9 @@ func direction(d warrant.Direction) string {
 	return "what the subject sent"
 }
 
+// Complete reports whether nothing of the compartment is missing or set aside.
+func (c *CompartmentReport) Complete() bool { return len(c.missing(1)) == 0 }
+
 // missing lists what is missing of the n-th compartment.
 func (c *CompartmentReport) missing(n int) (list []string) {
 	add := func(format string, args ...any) {

@@ -321,6 +321,24 @@ func TestManifestIsNoSecret(t *testing.T) {
 	}
 }
 
+// A manifest says of each compartment of which the report misses something that it does.
+func TestManifestSaysWhatIsMissing(t *testing.T) {
+	text := "Noon"
+	one := []bundle.MessageReport{{Text: &text}}
+	for what, c := range map[string]bundle.CompartmentReport{
+		"whole":     {Messages: one, Count: 1},
+		"a gap":     {Messages: one, Count: 1, Gaps: []bundle.Gap{{From: 1, To: 1}}},
+		"set aside": {Messages: []bundle.MessageReport{{Aside: "it does not open"}}, Count: 1},
+		"a count":   {Messages: one, Count: 2},
+		"forged":    {Unopened: true},
+	} {
+		got := Manifest(&bundle.Report{Warrant: bundle.WarrantFacts{ID: strings.Repeat("01", 16)}, Compartments: []bundle.CompartmentReport{c}})
+		if says := strings.Contains(string(got), `"writ:Missing": true`); says != (what != "whole") {
+			t.Errorf("%s: says %v", what, says)
+		}
+	}
+}
+
 // The specification has the table that the code has.
 func TestSpecificationHasTheTable(t *testing.T) {
 	spec, err := os.ReadFile("../spec/etsi.md")

@@ -23,7 +23,7 @@ func Manifest(r *bundle.Report) []byte {
 	parts := []object{}
 	for _, c := range r.Compartments {
 		parts = append(parts, object{"writ:Capsule": c.Capsule, "writ:Messages": len(c.Messages),
-			"writ:CountByDelivery": c.Count, "writ:Missing": len(c.Gaps) > 0 || c.Unopened})
+			"writ:CountByDelivery": c.Count, "writ:Missing": !c.Complete()})
 	}
 	sum, _ := hex.DecodeString(r.SHA256)
 	id, _ := hex.DecodeString(r.Warrant.ID)

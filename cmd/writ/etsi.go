@@ -109,12 +109,11 @@ func (a *agency) notices(ctx context.Context, head etsi.Header, c *examine.Case)
 	}
 	n := etsi.Notices{Header: head, Warrant: c.Warrant.ID}
 	about := entriesAbout(c)
-	_, err = f.Update(ctx, 0, func(index uint64, entry []byte, seen time.Time) error {
+	_, err = f.Update(ctx, 0, counting(a.trust.firsts, func(index uint64, entry []byte, seen time.Time) {
 		if about(entry) {
 			n.Logged = append(n.Logged, etsi.Logged{Index: index, Entry: entry, Seen: seen})
 		}
-		return nil
-	})
+	}))
 	if err != nil {
 		return nil, fail(codeUnavailable, err, "is the notary running?")
 	}
@@ -122,6 +121,21 @@ func (a *agency) notices(ctx context.Context, head etsi.Header, c *examine.Case)
 		return nil, fail(codeRefused, errors.New("the ledger has nothing on this case"), "writ warrant publish CASE, after the approvals")
 	}
 	return n.Export()
+}
+
+// counting replays a log from its first entry and hands on the entries that count. Of the
+// others, such as a cancellation that no approver signed, nobody is told as if they were one.
+func counting(firsts []charter.Hash, each func(index uint64, entry []byte, seen time.Time)) func(uint64, []byte, time.Time) error {
+	book := ledger.NewBook(firsts...)
+	return func(index uint64, entry []byte, seen time.Time) error {
+		if err := book.Apply(index, entry, seen); err != nil {
+			return err
+		}
+		if at, counts := book.Find(ledger.HashEntry(entry)); counts && at == index {
+			each(index, entry, seen)
+		}
+		return nil
+	}
 }
 
 // entriesAbout says of the ledger's entries, asked in order, which are about a case: its

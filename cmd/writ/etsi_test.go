@@ -1,15 +1,22 @@
 package main
 
 import (
+	"crypto/rand"
 	"slices"
 	"testing"
+	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
+	"writ/charter"
 	"writ/charter/chartertest"
 	"writ/examine"
 	"writ/ledger"
 	"writ/notice/beacon"
 	"writ/notice/beacon/beacontest"
 	"writ/warrant"
+	"writ/warrant/warranttest"
+	"writ/witness"
 )
 
 // Every entry about a case is one of its notices, and none about another: of all types
@@ -77,5 +84,39 @@ func TestEntriesAboutACase(t *testing.T) {
 		if !types[kind] && kind != ledger.TypeDestruction {
 			t.Errorf("no notice of a %v", kind)
 		}
+	}
+}
+
+// A notary that logs what does not count, such as a cancellation that nobody signed, has
+// nobody told of it.
+func TestOnlyWhatCountsIsNoticed(t *testing.T) {
+	law := chartertest.New("counting")
+	_, log, err := note.GenerateKey(rand.Reader, "log.test/writ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := witness.GenerateKey("a.test", rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := witness.ParseKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	law.Charter.Policy = "log " + log + "\nwitness a " + w.VKey() + "\nquorum a\n"
+	order := &ledger.Warrant{Public: orderUnder(t, law).Public([32]byte{1}, law.Charter)}
+	order.Approvals = warranttest.Approvals(law, order.Public)
+	order.Sign(ledger.DocketSigner(law.Docket))
+	forged := &ledger.Cancellation{WarrantIndex: 1, Warrant: ledger.HashEntry(order.Entry())}
+	forged.Approval = order.Approvals[0] // of the warrant, not of its end
+	var got []uint64
+	apply := counting([]charter.Hash{law.Charter.Hash()}, func(index uint64, _ []byte, _ time.Time) { got = append(got, index) })
+	for i, entry := range [][]byte{ledger.CharterEntry(law.Sign(law.Charter)), order.Entry(), forged.Entry(), order.Entry(), []byte("junk")} {
+		if err := apply(uint64(i), entry, chartertest.Now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(got, []uint64{0, 1}) {
+		t.Errorf("entries %v", got)
 	}
 }
