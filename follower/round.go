@@ -35,9 +35,9 @@ func Round(ctx context.Context, client *http.Client, operator string, b *beacon.
 }
 
 // Rounds adds to requests whose round has come the signature that any of some
-// operators gives, for what a log doesn't show. It asks for each round once, and
-// tells nobody whose notice is meant: everybody asks for the same. It returns the
-// requests that have a signature.
+// operators gives, for what a log doesn't show. It asks all of them at once for each round:
+// one that keeps its answer back holds nobody up. It tells nobody whose notice is meant:
+// everybody asks for the same. It returns the requests that have a signature.
 func Rounds(ctx context.Context, client *http.Client, operators []string, waiting []ledger.Notice) (told []ledger.Notice) {
 	made := map[string]*beacon.Signature{}
 	for _, n := range waiting {
@@ -52,9 +52,19 @@ func Rounds(ctx context.Context, client *http.Client, operators []string, waitin
 	return told
 }
 
+// anyOf returns the first signature that verifies, nil if there is none.
 func anyOf(ctx context.Context, client *http.Client, operators []string, b *beacon.Beacon, round uint64) *beacon.Signature {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan *beacon.Signature, len(operators))
 	for _, url := range operators {
-		if s, err := Round(ctx, client, url, b, round); err == nil {
+		go func() {
+			s, _ := Round(ctx, client, url, b, round)
+			answers <- s
+		}()
+	}
+	for range operators {
+		if s := <-answers; s != nil {
 			return s
 		}
 	}

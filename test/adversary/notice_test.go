@@ -1,6 +1,7 @@
 package adversary
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -97,9 +98,9 @@ func seats(t *testing.T, w *beacontest.World, ahead *atomic.Int64) (url string) 
 	return srv.URL
 }
 
-// TM-84: the notary takes no round, one operator is gone and another answers with junk,
-// docket, agency and custodians are silent. When the time has come, and not before, ann's
-// device finds her card by itself.
+// TM-84: the notary takes no round, one operator is gone, another answers with junk, a third
+// takes the question and never answers; docket, agency and custodians are silent. When the
+// time has come, and not before, ann's device finds her card by itself.
 func TestWithheldNotice(t *testing.T) {
 	t.Parallel()
 	w := small(t)
@@ -113,8 +114,14 @@ func TestWithheldNotice(t *testing.T) {
 		rw.Write([]byte(`{"round":1,"signature":"00","randomness":"00"}`))
 	}))
 	t.Cleanup(junk.Close)
-	urls := []string{"http://127.0.0.1:1", junk.URL, seats(t, w.Beacon, &ahead)}
+	hang := make(chan struct{})
+	mute := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
+	t.Cleanup(mute.Close)
+	t.Cleanup(func() { close(hang) })
+	urls := []string{"http://127.0.0.1:1", junk.URL, mute.URL, seats(t, w.Beacon, &ahead)}
 	look := func() int {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
 		told := follower.Rounds(ctx, nil, urls, book.Waiting(time.Now().Add(time.Hour)))
 		cards, err := s.ann.CheckNotices(told)
 		w.Must(err)
