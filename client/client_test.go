@@ -96,6 +96,43 @@ func TestUnreadUntilMarked(t *testing.T) {
 	}
 }
 
+// A device that forgets what was read writes no more for each message, however many wait
+// to be read; and once they are, none of their words is left.
+func TestForgetsPages(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("a-forget", w.access), w.device("b-forget", w.access)
+	ben.cfg.ForgetHistory = true
+	id := w.talk(anna, ben)
+	text := strings.Repeat("secret words ", 1000)
+	for range 12 {
+		w.send(anna, id, text)
+	}
+	w.sync(ben)
+	if n := len(encodeEvents(ben.convs[id].page)); n > 2*maxPage+MaxText {
+		t.Errorf("each message writes %d bytes", n)
+	}
+	events, err := ben.Unread(id)
+	w.check(err)
+	if got := lines(events, Message); len(got) != 12 {
+		t.Fatalf("%d messages to read", len(got))
+	}
+	last := events[len(events)-1].Number
+	w.check(ben.MarkRead(id, last-1))
+	if got := w.history(ben, id, Message); len(got) != 1 {
+		t.Errorf("%d messages are left of 1", len(got))
+	}
+	w.check(ben.MarkRead(id, last))
+	for _, space := range []string{ben.convs[id].space(), ben.convs[id].historySpace()} {
+		records, err := ben.cfg.Storage.Load(space)
+		w.check(err)
+		for _, r := range records {
+			if strings.Contains(string(r.Value), "secret words") {
+				t.Errorf("%s/%s still has the words", space, r.Key)
+			}
+		}
+	}
+}
+
 // What is said while delivery can't be reached is stored, and arrives later.
 func TestOffline(t *testing.T) {
 	w := newWorld(t)

@@ -13,7 +13,7 @@ const maxPage = 16 << 10
 // turnPage moves a full page to the history. It is stored there before it goes
 // from here; History drops what is in both.
 func (c *conversation) turnPage() error {
-	if c.device.cfg.ForgetHistory || len(c.page) == 0 {
+	if len(c.page) == 0 {
 		return nil
 	}
 	b := encodeEvents(c.page)
@@ -79,7 +79,7 @@ func (d *Device) Unread(id ConversationID) ([]Event, error) {
 			return nil, err
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(events), func(e Event) bool { return e.Number <= c.seen }), nil
+	return c.unread(events), nil
 }
 
 // MarkRead says that the person has seen the events up to a number.
@@ -98,8 +98,42 @@ func (d *Device) MarkRead(id ConversationID, number uint64) error {
 	c.seen = min(number, c.nextEvent-1)
 	s := &step{}
 	if d.cfg.ForgetHistory {
-		c.page = slices.DeleteFunc(c.page, func(e Event) bool { return e.Number <= c.seen })
+		if err := c.forgetPages(); err != nil {
+			return err
+		}
+		c.page = c.unread(c.page)
 		s.put(keyPage, encodeEvents(c.page))
 	}
 	return c.finish(s)
+}
+
+// forgetPages takes what was read out of the history.
+func (c *conversation) forgetPages() error {
+	records, err := c.device.cfg.Storage.Load(c.historySpace())
+	if err != nil {
+		return err
+	}
+	var changes []mls.Record
+	for _, r := range records {
+		page, err := parseEvents(r.Value, c.id)
+		if err != nil {
+			return err
+		}
+		left := c.unread(page)
+		switch {
+		case len(left) == 0:
+			changes = append(changes, mls.Record{Key: r.Key})
+		case len(left) < len(page):
+			changes = append(changes, mls.Record{Key: r.Key, Value: encodeEvents(left)})
+		}
+	}
+	if changes == nil {
+		return nil
+	}
+	return c.device.save(c.historySpace(), changes)
+}
+
+// unread returns the events of a list that were not marked as read.
+func (c *conversation) unread(list []Event) []Event {
+	return slices.DeleteFunc(slices.Clone(list), func(e Event) bool { return e.Number <= c.seen })
 }

@@ -101,9 +101,9 @@ func newHome(ctx context.Context, dir string, d *setup.Deployment) (*home, error
 	return h, nil
 }
 
-// maxAnswer bounds what a service may answer: the largest is delivery's, with a Welcome of
-// 8 MiB.
-var maxAnswer = connect.WithReadMaxBytes(16 << 20)
+// maxAnswer bounds what a service may answer: the largest are delivery's Welcomes, and the
+// capsules of one compartment in a conversation of thousands who each deposited one.
+var maxAnswer = connect.WithReadMaxBytes(64 << 20)
 
 // ledgerAge is how old a witnessed checkpoint may be for a person's copy of the
 // ledger. Custodians are stricter: their charter says how much.
