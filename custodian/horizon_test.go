@@ -176,6 +176,30 @@ func TestHorizonWithoutALedger(t *testing.T) {
 	awaitDestruction(t, w, period, c)
 }
 
+// A notary that takes entries and never shows them, so that who logs something waits for
+// ever, keeps no key alive either.
+func TestHorizonWhileTheLedgerIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w, hands := hourly(t), &clock{}
+	c := w.Custodians[0]
+	period := w.Charter.Period(time.Now())
+	w.Gate.Freeze(true)
+	s, _ := w.StartCustodian(on(hands, w.CustodianConfig(c)))
+	for deadline := time.Now().Add(10 * time.Second); !s.Holds(period + 1); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it makes no key for the next period")
+		}
+	}
+	hands.set(w.Charter.DestroyBy(period), time.Second)
+	for deadline := time.Now().Add(5 * time.Second); s.Holds(period); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the key outlives its horizon while the ledger is waited for")
+		}
+	}
+	w.Gate.Freeze(false)
+	awaitDestruction(t, w, period, c)
+}
+
 func waitForKey(t *testing.T, w *testlaw.World, c testlaw.Custodian, period uint32) {
 	t.Helper()
 	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(100 * time.Millisecond) {

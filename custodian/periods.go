@@ -43,7 +43,7 @@ func (s *Server) stateKey(ctx context.Context, period uint32) error {
 	if err := s.keys.generate(s.config.KEM, period); err != nil {
 		return err
 	}
-	_, _, err := s.ledger.Add(ctx, ledger.CustodianKeyEntry(s.keys.statement(period)))
+	err := s.log(ctx, ledger.CustodianKeyEntry(s.keys.statement(period)))
 	if errors.Is(err, ledger.ErrInvalid) && !s.hasKey(period) {
 		return errors.Join(err, s.keys.destroy(period))
 	}
