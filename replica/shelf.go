@@ -3,11 +3,17 @@ package replica
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"runtime/debug"
 	"slices"
+	"strings"
+	"sync"
 
 	"writ/charter"
 	"writ/engine"
@@ -74,7 +80,10 @@ func (s *shelf) check(err error) {
 // made, or with other first charters, are thrown away: what counted by its rules need not
 // count by these. So are damaged rows. The entries stay, and are replayed.
 func (r *Replica) openBook(ctx context.Context) error {
-	by := made(r.config.Charters)
+	by, err := made(r.config.Charters)
+	if err != nil {
+		return err
+	}
 	was, err := r.records.Get(ctx, state, madeKey)
 	if err != nil && !errors.Is(err, engine.ErrNotFound) {
 		return err
@@ -97,17 +106,40 @@ func (r *Replica) openBook(ctx context.Context) error {
 	return nil
 }
 
-// made returns the version of this program and the first charters, sorted.
-func made(firsts []charter.Hash) []byte {
-	var by []byte
-	if info, ok := debug.ReadBuildInfo(); ok {
-		by = append(by, info.Main.Version...)
+// made returns what made the rows: this program and the first charters, sorted.
+func made(firsts []charter.Hash) ([]byte, error) {
+	by, err := program()
+	if err != nil {
+		return nil, err
 	}
 	for _, h := range slices.SortedFunc(slices.Values(firsts), func(x, y charter.Hash) int { return bytes.Compare(x[:], y[:]) }) {
-		by = append(append(by, ' '), h[:]...)
+		by += " " + h.String()
 	}
-	return by
+	return []byte(by), nil
 }
+
+// program returns the version of this program or, if it was built of what no version
+// names, the hash of its file.
+var program = sync.OnceValues(func() (string, error) {
+	info, ok := debug.ReadBuildInfo()
+	if ok && strings.HasPrefix(info.Main.Version, "v") && !strings.HasSuffix(info.Main.Version, "+dirty") {
+		return info.Main.Version, nil
+	}
+	path, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+})
 
 // keepBook stores what changed in the book. Should that fail the rows are stored with the
 // next, or their entries replayed at the next start.
