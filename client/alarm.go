@@ -54,7 +54,7 @@ func parseAlarm(b []byte) (*Alarm, error) {
 }
 
 // raise stores an alarm, unless the same one waits for an answer or was answered
-// within a day.
+// within a day. So its text holds nothing that is another at each look-up.
 func (d *Device) raise(account, text string, evidence ...[]byte) error {
 	now := d.cfg.Now()
 	text = text[:min(len(text), maxText-1)]

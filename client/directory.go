@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -147,7 +148,8 @@ func (l *directoryLog) fresh(signed []byte, now time.Time) (*ledger.Checkpoint, 
 func (d *Device) follow(c *ledger.Checkpoint, proof [][]byte) error {
 	if old := d.checkpoint; old != nil && old.Origin() == c.Origin() && !continues(old, c, proof) {
 		err := fmt.Errorf("client: %w: its log of %d entries does not continue the log of %d seen before", ErrDirectory, c.Size(), old.Size())
-		return errors.Join(err, d.raise("", err.Error()+". It may show different people different devices. "+adviceTell, old.Signed(), c.Signed()))
+		text := "The directory's log does not continue the log seen before. It may show different people different devices. " + adviceTell
+		return errors.Join(err, d.raise("", text, old.Signed(), c.Signed()))
 	}
 	d.checkpoint = c
 	return d.save(deviceSpace, []mls.Record{{Key: keyCheckpoint, Value: c.Signed()}})
@@ -199,13 +201,15 @@ func (d *Device) verify(lookup []byte, name string, log *directoryLog, c *ledger
 // notProven raises an alarm if an answer that can't be accepted was about the own
 // account (DIR-45).
 func (d *Device) notProven(accounts []string, err error) error {
-	for _, a := range accounts {
-		if a == d.self.Account {
-			text := fmt.Sprintf("The directory can not prove which devices your account has: %v. Others may be shown devices that are not yours. %s", err, adviceTell)
-			return errors.Join(err, d.raise(a, text))
-		}
+	if !slices.Contains(accounts, d.self.Account) {
+		return err
 	}
-	return err
+	why := "its answer does not hold"
+	if errors.Is(err, ErrClock) {
+		why = "its answer is old, or this device's clock is off"
+	}
+	text := fmt.Sprintf("The directory can not prove which devices your account has: %s. Others may be shown devices that are not yours. %s", why, adviceTell)
+	return errors.Join(err, d.raise(d.self.Account, text))
 }
 
 // errUnseen is wrapped for a leaf whose account was not looked up lately enough.

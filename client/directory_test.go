@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"writ/api"
 	"writ/charter/chartertest"
@@ -247,6 +248,60 @@ func (s *silentAbout) LookUp(ctx context.Context, r *api.LookUpRequest) (*api.Lo
 	return s.DirectoryClient.LookUp(ctx, r)
 }
 
+// What goes on is one alarm, not one for each look-up: else the one that matters is not seen
+// among them, and a directory fills the device with its evidence.
+func TestOneAlarmForWhatGoesOn(t *testing.T) {
+	for name, lie := range map[string]func(w *world, fork *directorytest.Directory){
+		"old checkpoints": func(w *world, _ *directorytest.Directory) { w.directory.Stamp(w.Now()) },
+		"another log": func(w *world, fork *directorytest.Directory) {
+			w.directory.Lie(func(r *api.LookUpRequest, out *api.LookUpResponse) {
+				fork.Junk("x")
+				w.check(forkAnswer(fork, r, out))
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			anna := w.device("anna", w.access)
+			fork := w.directory.Fork()
+			w.directory.Junk("w")
+			w.check(anna.safely(func() error { _, err := anna.lookUp(background, "anna"); return err }))
+			lie(w, fork)
+			for range 5 {
+				w.wait(refreshAge + time.Minute)
+				if _, err := anna.Sync(background); !errors.Is(err, ErrDirectory) {
+					t.Errorf("accepted: %v", err)
+				}
+				var err error
+				anna, err = Open(anna.cfg)
+				w.check(err)
+			}
+			if got := w.alarms(anna); len(got) != 1 {
+				t.Errorf("%d alarms: %q", len(got), got)
+			}
+			for _, a := range anna.Alarms() {
+				w.check(anna.Answer(a.Number))
+			}
+			w.wait(25 * time.Hour)
+			anna.Sync(background)
+			if got := w.alarms(anna); len(got) != 1 {
+				t.Errorf("%d alarms a day after the answer: %q", len(got), got)
+			}
+		})
+	}
+}
+
+// forkAnswer answers as another log does.
+func forkAnswer(fork *directorytest.Directory, r *api.LookUpRequest, out *api.LookUpResponse) error {
+	other, err := fork.LookUp(background, r)
+	if err != nil {
+		return err
+	}
+	proto.Reset(out)
+	proto.Merge(out, other)
+	return nil
+}
+
 // dropsNobody is a delivery that ends no session.
 var dropsNobody = between(func(_ context.Context, procedure string, _ any, send func() (connect.AnyResponse, error)) (connect.AnyResponse, error) {
 	if procedure == "DropDevices" {
@@ -420,7 +475,7 @@ func TestHostileDirectory(t *testing.T) {
 		"junk leaf of one's own":   {func(w *world, _ *directorytest.Directory) { w.directory.Junk("anna") }, "", "can not prove which devices your account has"},
 		"forged list of another":   {func(w *world, _ *directorytest.Directory) { w.directory.Force(forged(w, "ben")) }, "signature", ""},
 		"forged list of one's own": {func(w *world, _ *directorytest.Directory) { w.directory.Force(forged(w, "anna")) }, "", "can not prove which devices your account has"},
-		"stale checkpoint":         {func(w *world, _ *directorytest.Directory) { w.directory.Stamp(w.Now().Add(-enterAge - time.Minute)) }, "stale", "stale"},
+		"stale checkpoint":         {func(w *world, _ *directorytest.Directory) { w.directory.Stamp(w.Now().Add(-enterAge - time.Minute)) }, "stale", "its answer is old"},
 		"the log goes back": {func(w *world, before *directorytest.Directory) {
 			w.directory.Lie(func(r *api.LookUpRequest, out *api.LookUpResponse) {
 				old, err := before.LookUp(background, &api.LookUpRequest{Accounts: r.Accounts})
