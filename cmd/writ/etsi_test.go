@@ -36,7 +36,12 @@ func TestEntriesAboutACase(t *testing.T) {
 		t.Fatal(err)
 	}
 	sign := func(h warrant.Hash) warrant.Approval { return key.Approve(h, "judicial", "judicial-approver-1") }
-	log := [][]byte{ledger.CharterEntry(law.Sign(law.Charter))}
+	foreign := *law.Charter // another law on the same ledger, with a beacon of its own
+	foreign.Beacon = other.Beacon()
+	if _, err := charter.Parse(foreign.Encode()); err != nil {
+		t.Fatal(err)
+	}
+	log := [][]byte{ledger.CharterEntry(law.Sign(law.Charter)), ledger.CharterEntry(law.Sign(&foreign))}
 	var want []int
 	for i, w := range []*ledger.Warrant{entry(warrant.Commitment(c.Salt, c.Warrant.Hash())), entry([32]byte{9})} {
 		add := func(entry []byte) ledger.EntryHash {

@@ -8,12 +8,24 @@ import (
 	"strings"
 )
 
-// A defence is code that stands in an adversary's way: a test, what it is in words,
-// and the change that takes it out.
+// A defence is code that stands in an adversary's way, or does other work that a test is
+// about: the test, what it is in words, and the change that takes it out. A test of
+// another package than test/adversary has its path before it: "cmd/writ.TestX".
 type defence struct {
 	test  string
 	words string
 	hunks []hunk
+}
+
+// suite is the package whose tests say "breach".
+const suite = "test/adversary"
+
+// at returns the package of the test and its name.
+func (d *defence) at() (pkg, test string) {
+	if i := strings.LastIndex(d.test, "."); i >= 0 {
+		return d.test[:i], d.test[i+1:]
+	}
+	return suite, d.test
 }
 
 // A hunk replaces a text that stands once in a file.
@@ -97,15 +109,18 @@ func (d *defence) without() (how string, err error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := goTest("./test/adversary", d.test, files)
+	pkg, test := d.at()
+	out, err := goTest("./"+pkg, test, files)
 	found := breach.FindSubmatch(out)
 	switch {
 	case err == nil:
 		return "", fmt.Errorf("the test passes without it")
 	case bytes.Contains(out, []byte("[build failed]")):
 		return "", fmt.Errorf("what is put in does not build\n%s", tail(out))
-	case !bytes.Contains(out, []byte("--- FAIL: "+d.test)) || found == nil:
+	case !bytes.Contains(out, []byte("--- FAIL: "+test)) || pkg == suite && found == nil:
 		return "", fmt.Errorf("the test does not say breach: %v\n%s", err, tail(out))
+	case found == nil:
+		return firstFailure(out), nil
 	}
 	return short(found[1]), nil
 }

@@ -1,11 +1,12 @@
 // Mutate shows that tests need the code they are about. It takes each defence of
 // test/adversary/defences.txt out, runs the test that is named there, and demands that
-// the attack then succeeds. With -rules it does the same to each check of mls/rules.md,
+// the attack then succeeds; and each of test/mutate/selections.txt, and demands that the
+// test fails. With -rules it does the same to each check of mls/rules.md,
 // and demands that the test named beside it fails.
 //
 // No file of the tree is changed: the changed ones are laid over it (go build
 // -overlay). A defence whose text is not found exactly once in its file is an
-// error, and so is a test that fails without saying "breach".
+// error, and so is a test of test/adversary that fails without saying "breach".
 //
 //	go run ./test/mutate                 all defences: some seconds each
 //	go run ./test/mutate -run Notary     those whose test, file or words match
@@ -73,12 +74,20 @@ func run(match string, mls bool) error {
 	return nil
 }
 
+// lists are the files of what is taken out.
+var lists = []string{suite + "/defences.txt", "test/mutate/selections.txt"}
+
 func defences() (all []mutant, err error) {
-	list, err := read("test/adversary/defences.txt")
-	for _, d := range list {
-		all = append(all, mutant{d.test, d.hunks[0].file, d.words, d.without})
+	for _, path := range lists {
+		list, err := read(path)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range list {
+			all = append(all, mutant{d.test, d.hunks[0].file, d.words, d.without})
+		}
 	}
-	return all, err
+	return all, nil
 }
 
 func checksOfRules() (all []mutant, err error) {

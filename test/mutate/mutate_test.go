@@ -15,15 +15,19 @@ import (
 // has one. Whether the test needs it is for go run ./test/mutate.
 func TestDefencesStandInTheCode(t *testing.T) {
 	t.Chdir("../..")
-	list, err := read("test/adversary/defences.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defended, suite := map[string]bool{}, map[string]bool{}
-	for _, d := range list {
-		defended[d.test] = true
-		if _, err := d.changed(); err != nil {
-			t.Error(err)
+	defended, tests := map[string]bool{}, map[string]bool{}
+	for _, path := range lists {
+		list, err := read(path)
+		if err != nil || len(list) == 0 {
+			t.Fatalf("%s: %d, %v", path, len(list), err)
+		}
+		for _, d := range list {
+			if pkg, _ := d.at(); pkg == suite {
+				defended[d.test] = true
+			}
+			if _, err := d.changed(); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 	files, err := filepath.Glob("test/adversary/*_test.go")
@@ -37,14 +41,14 @@ func TestDefencesStandInTheCode(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range function.FindAllStringSubmatch(string(b), -1) {
-			suite[m[1]] = true
+			tests[m[1]] = true
 			if !defended[m[1]] {
 				t.Errorf("%s has no defence that it needs", m[1])
 			}
 		}
 	}
 	for test := range defended {
-		if !suite[test] {
+		if !tests[test] {
 			t.Errorf("%s is no test of the suite", test)
 		}
 	}
