@@ -195,7 +195,7 @@ func (w *world) checkSettled(by *device, settled []string) {
 		eventually(w.t, 20*time.Second, func() error {
 			list, version, err := by.Devices(ctx, name)
 			if err == nil && (len(list) != 1 || version != 1) {
-				w.t.Errorf("%s has %v in version %d", name, list, version)
+				w.t.Errorf("%s has %d devices in version %d", name, len(list), version)
 			}
 			return err
 		})
