@@ -491,6 +491,46 @@ func TestWhichCapsule(t *testing.T) {
 	}
 }
 
+// full is a docket that takes a number of requests and no more.
+type full struct {
+	api.DocketClient
+	room int
+}
+
+func (d *full) RequestRelease(ctx context.Context, q *api.RequestReleaseRequest) (*api.RequestReleaseResponse, error) {
+	if d.room--; d.room < 0 {
+		return nil, connect.NewError(connect.CodeResourceExhausted, errors.New("no more requests"))
+	}
+	return d.DocketClient.RequestRelease(ctx, q)
+}
+
+// Who spoils capsules makes an opening take many requests, until the docket takes no more.
+// What opened before that is not lost, and what did not open is told.
+func TestRequestsRunOut(t *testing.T) {
+	t.Parallel()
+	s := newStory(t, nil)
+	ann, ben, _ := s.device("ann"), s.device("ben"), s.device("eve")
+	with, err := ann.Create(ctx, "ben")
+	s.must(err)
+	s.sync(ann, ben)
+	s.say(ann, with, "one")
+	s.must(ann.Invite(ctx, with, "eve"))
+	s.say(ann, with, "two")
+	config, c := s.config(), s.authorise("ann", func(*warrant.Warrant) {})
+	config.Delivery = disclosing{s.delivery, func(l []*api.Compartment) { l[1].Capsules = [][]byte{spoil(l[1].Capsules[0], 2)} }}
+	agency := *s.agency
+	agency.Docket = &full{s.agency.Docket, 2} // for both, and for the first half
+	config.Agency = &agency
+	opening, err := examine.Open(ctx, config, c)
+	s.must(err)
+	if len(opening.Parts) != 1 || !slices.Equal(s.read(opening.Parts[0]), []string{"ann: one"}) {
+		t.Errorf("%d parts", len(opening.Parts))
+	}
+	if len(opening.Outside) != 1 || !strings.Contains(opening.Outside[0].Why, "no more requests") {
+		t.Errorf("outside %v", opening.Outside)
+	}
+}
+
 // spoil breaks the last shares of a capsule, which are oversight's.
 func spoil(b []byte, shares int) []byte {
 	parsed, err := capsule.Parse(b)

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 
+	"connectrpc.com/connect"
+
 	"writ/api"
 	"writ/capsule"
 	"writ/charter"
@@ -77,13 +79,17 @@ func (x *examiner) leave(set []sealed, why string) {
 
 // openPart opens a set with one request. Custodians answer a request whole, so
 // one spoiled capsule would close all others in it: a part that they refuse for a
-// capsule's sake is halved, and a single compartment tried with its next capsule.
+// capsule's sake is halved, and a single compartment tried with its next capsule. What the
+// docket takes no request for any more stays closed, and what opened before stays opened.
 func (x *examiner) openPart(ctx context.Context, set []sealed) error {
 	out, err := x.ask1(ctx, set)
 	switch {
 	case err == nil:
 		x.parts = append(x.parts, out)
 		return x.unforge(ctx, set, out)
+	case connect.CodeOf(err) == connect.CodeResourceExhausted:
+		x.leave(set, err.Error())
+		return nil
 	case !spoiled(err):
 		return err
 	case len(set) == 1:
