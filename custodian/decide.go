@@ -45,7 +45,11 @@ func (s *Server) turnAway(ctx context.Context, req *unseal.Request) (*api.Releas
 	if s.ledger.Fresh() != nil || s.knowing(req) {
 		return nil, nil
 	}
-	if _, refusal := s.authorize(ctx, req); refusal != nil {
+	_, refusal, err := s.authorize(ctx, req)
+	switch {
+	case err != nil:
+		return nil, s.storeError(err)
+	case refusal != nil:
 		return s.refuse(ctx, req, refusal)
 	}
 	return nil, nil
@@ -116,8 +120,11 @@ func (s *Server) decide(ctx context.Context, id ledger.EntryHash, req *unseal.Re
 	if err := s.ledger.Refresh(ctx); err != nil {
 		return nil, notNow(err)
 	}
-	a, refusal := s.authorize(ctx, req)
-	if refusal != nil {
+	a, refusal, err := s.authorize(ctx, req)
+	switch {
+	case err != nil:
+		return nil, s.storeError(err)
+	case refusal != nil:
 		return &ruling{refusal: refusal}, nil
 	}
 	under, err := warrantOf(req)

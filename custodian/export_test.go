@@ -96,12 +96,20 @@ func EraseHold(t *testing.T, s *Server, request ledger.EntryHash) {
 	}
 }
 
+// DamageHold puts junk in the place of what is kept for a request.
+func DamageHold(t *testing.T, s *Server, request ledger.EntryHash) {
+	t.Helper()
+	if err := s.records.Apply(context.Background(), engine.Put(holds, request[:], []byte("junk"))); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Keeps reports whether anything is left of a hold of a compartment.
 func (s *Server) Keeps(c capsule.Hash) bool {
 	list, _ := s.records.Scan(context.Background(), keptUnder, nil, 9)
 	held, _ := s.records.Scan(context.Background(), holds, nil, 9)
 	ends, _ := s.records.Scan(context.Background(), holdEnds, nil, 9)
 	var share []byte
-	s.ledger.View(func(b *ledger.Book) { share = s.kept(context.Background(), b, c) })
+	s.ledger.View(func(b *ledger.Book) { share, _ = s.kept(context.Background(), b, c) })
 	return len(list)+len(held)+len(ends) > 0 || share != nil
 }

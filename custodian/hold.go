@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -122,40 +123,45 @@ func (h *hold) openShare(key [32]byte, id ledger.EntryHash, c capsule.Hash) ([]b
 }
 
 // kept returns the share of a compartment that a hold keeps, nil if none does now, by the
-// book.
-func (s *Server) kept(ctx context.Context, b *ledger.Book, c capsule.Hash) []byte {
+// book. Its error means that one might and can't be read.
+func (s *Server) kept(ctx context.Context, b *ledger.Book, c capsule.Hash) (share []byte, failed error) {
 	list, err := s.records.Scan(ctx, keptUnder, c[:], 256)
 	if err != nil {
-		s.config.Log.Error("store", "error", err)
-		return nil
+		return nil, err
 	}
 	for _, r := range list {
 		if len(r.Key) != 64 || !bytes.Equal(r.Key[:32], c[:]) {
-			return nil
+			break
 		}
-		if share := s.keptFor(ctx, b, ledger.EntryHash(r.Key[32:]), c); share != nil {
-			return share
+		share, err := s.keptFor(ctx, b, ledger.EntryHash(r.Key[32:]), c)
+		if share != nil {
+			return share, nil
 		}
+		failed = errors.Join(failed, err)
 	}
-	return nil
+	return nil, failed
 }
 
 // keptFor looks into one hold.
-func (s *Server) keptFor(ctx context.Context, b *ledger.Book, id ledger.EntryHash, c capsule.Hash) []byte {
-	stored, err := s.records.Get(ctx, holds, id[:])
-	if err != nil {
-		return nil
-	}
-	h, err := parseHold(stored)
+func (s *Server) keptFor(ctx context.Context, b *ledger.Book, id ledger.EntryHash, c capsule.Hash) ([]byte, error) {
 	key, ok := s.keys.hold(id)
-	if err != nil || !ok || s.ends(b, id, h.until) {
-		return nil
+	h, err := s.stored(ctx, id)
+	if !ok || errors.Is(err, engine.ErrNotFound) { // it is being ended
+		return nil, nil
 	}
-	share, err := h.openShare(key, id, c)
+	if err != nil || s.ends(b, id, h.until) {
+		return nil, err
+	}
+	return h.openShare(key, id, c)
+}
+
+// stored returns the hold of a request.
+func (s *Server) stored(ctx context.Context, id ledger.EntryHash) (*hold, error) {
+	b, err := s.records.Get(ctx, holds, id[:])
 	if err != nil {
-		s.config.Log.Error("hold", "error", err)
+		return nil, fmt.Errorf("custodian: hold of %x: %w", id, err)
 	}
-	return share
+	return parseHold(b)
 }
 
 // ends reports whether a hold is over before the next turn, or its warrant was stopped.
@@ -168,32 +174,29 @@ func (s *Server) ends(b *ledger.Book, id ledger.EntryHash, until uint64) bool {
 // statement of it. A kill in between is made good by the next turn or start.
 func (s *Server) endHolds(ctx context.Context) error {
 	list, err := s.records.Scan(ctx, holdEnds, nil, maxHolds)
-	if err != nil {
-		return fmt.Errorf("custodian: %w", err)
-	}
+	errs := []error{err}
 	for _, r := range list {
 		if len(r.Key) != 32 || len(r.Value) != 8 {
-			return errors.New("custodian: malformed: end of a hold")
+			errs = append(errs, errors.New("custodian: malformed: end of a hold"))
+			continue
 		}
 		id, until, due := ledger.EntryHash(r.Key), binary.BigEndian.Uint64(r.Value), false
 		s.ledger.View(func(b *ledger.Book) { due = s.ends(b, id, until) })
-		if !due {
-			continue
-		}
-		if err := s.endHold(ctx, id); err != nil {
-			return err
+		if due {
+			errs = append(errs, s.endHold(ctx, id))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
+// endHold ends one hold. What is stored of it may be damaged: it is the key that matters.
 func (s *Server) endHold(ctx context.Context, id ledger.EntryHash) error {
-	stored, err := s.records.Get(ctx, holds, id[:])
-	if err != nil {
-		return fmt.Errorf("custodian: hold: %w", err)
-	}
-	h, err := parseHold(stored)
-	if err != nil {
+	h, err := s.stored(ctx, id)
+	switch {
+	case errors.Is(err, engine.ErrCorrupt) || errors.Is(err, wire.ErrMalformed):
+		s.config.Log.Error("hold", "error", err)
+		h = &hold{}
+	case err != nil:
 		return err
 	}
 	writes := []engine.Write{engine.Delete(holds, id[:]), engine.Delete(holdEnds, id[:])}
@@ -210,7 +213,7 @@ func (s *Server) endHold(ctx context.Context, id ledger.EntryHash) error {
 	if err := s.records.Apply(ctx, append(writes, engine.Insert(unlogged, hash[:], entry))...); err != nil {
 		return fmt.Errorf("custodian: %w", err)
 	}
-	s.config.Log.Info("hold ended", "until", h.until)
+	s.config.Log.Info("hold ended", "request", hex.EncodeToString(id[:]))
 	s.nudge()
 	return nil
 }

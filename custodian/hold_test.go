@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"writ/api"
 	"writ/capsule"
 	"writ/charter"
@@ -203,6 +205,42 @@ func TestStoppedHoldGivesNothing(t *testing.T) {
 	out, err = send(t, c, client, hold.request(t))
 	if r := refusal(t, c, out, err); r != unseal.ReasonCancelled {
 		t.Errorf("asked again to keep: reason %v", r)
+	}
+}
+
+// What is stored of a hold was damaged: the custodian signs no refusal of which it can't
+// know that it is true, and still ends this hold, and others.
+func TestDamagedHold(t *testing.T) {
+	t.Parallel()
+	w, hands := lasting(t), &clock{}
+	c := w.Custodians[0]
+	s, _ := w.RunCustodian(on(hands, w.CustodianConfig(c)))
+	client, kept, other := serve(t, s), w.Capsule("ann", 1), w.Capsule("ann", 2)
+	var requests []ledger.EntryHash
+	var until uint64
+	for _, capsule := range []*capsule.Capsule{kept, other} {
+		q := under(w, warrant.Preserve, capsule)
+		if out, err := send(t, c, client, q.request(t)); err != nil || out.GetKept() == nil {
+			t.Fatal(out, err)
+		}
+		until = q.warrant.NotBefore + w.Charter.Limits.MaxHold
+		requests = append(requests, ledger.HashEntry(q.requestEntry))
+	}
+	custodian.DamageHold(t, s, requests[0])
+	hands.set(w.Charter.DestroyBy(kept.Label().Period), time.Minute)
+	out, err := send(t, c, client, under(w, warrant.Disclose, kept).request(t))
+	if connect.CodeOf(err) != connect.CodeInternal {
+		t.Errorf("it answers %v, %v", out.GetRefused(), err)
+	}
+	if out, err := send(t, c, client, under(w, warrant.Disclose, other).request(t)); err != nil || out.GetGranted() == nil {
+		t.Errorf("the other hold: %v, %v", out.GetRefused(), err)
+	}
+	hands.set(until, time.Minute)
+	for _, id := range requests {
+		awaitHoldEnd(t, w, id, c)
+		if custodian.HoldKey(t, c.Dir, []byte(testlaw.Passphrase), id) != nil {
+			t.Error("the key of a hold outlives it")
+		}
 	}
 }
 

@@ -78,6 +78,6 @@ func printHeld(w io.Writer, h *examine.Held) {
 		}
 	}
 	for _, s := range h.Outside {
-		fmt.Fprintf(w, "not kept: %x, epoch %d, leaf %d: %s\n", s.Conversation, s.Epoch, s.Leaf, s.Why)
+		fmt.Fprintf(w, "not kept: %x, epoch %d, leaf %d: %s\n", s.Conversation, s.Epoch, s.Leaf, oneLine(s.Why))
 	}
 }

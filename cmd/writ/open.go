@@ -224,7 +224,7 @@ func printOpening(w io.Writer, o *examine.Opening, list []evidence) {
 		fmt.Fprintf(w, "%s\nevidence: %s, sealed to its readers: writ bundle read\n", e.report.Verdict(), e.path)
 	}
 	for _, s := range o.Outside {
-		fmt.Fprintf(w, "left closed: %x, epoch %d, leaf %d: %s\n", s.Conversation, s.Epoch, s.Leaf, s.Why)
+		fmt.Fprintf(w, "left closed: %x, epoch %d, leaf %d: %s\n", s.Conversation, s.Epoch, s.Leaf, oneLine(s.Why))
 	}
 }
 
