@@ -165,7 +165,8 @@ func newAccount(t *testing.T, w *world) *account {
 // A person has as many devices in their life as the directory lets them have, one after
 // the other. What was dropped takes no place.
 func TestDroppedDevicesTakeNoPlace(t *testing.T) {
-	a := newAccount(t, newWorld(t))
+	w := newWorld(t)
+	a := newAccount(t, w)
 	last := "phone"
 	for i := range 2 * maxDevices {
 		next := fmt.Sprintf("phone-%d", i)
@@ -174,6 +175,12 @@ func TestDroppedDevicesTakeNoPlace(t *testing.T) {
 		}
 		a.state(next, drops(last))
 		last = next
+	}
+	r, err := w.phone("bob", "phone", nil).api().TakeKeyPackages(context.Background(),
+		&api.TakeKeyPackagesRequest{Account: "alice", Suite: uint32(suite), RequestId: randomBytes(16)})
+	// The last but one is dropped when the next registers.
+	if want := []string{fmt.Sprintf("phone-%d", 2*maxDevices-2), last}; err != nil || !slices.Equal(r.Missing, slices.Sorted(slices.Values(want))) {
+		t.Errorf("devices without key packages %v, %v", r.GetMissing(), err)
 	}
 }
 

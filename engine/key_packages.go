@@ -44,8 +44,8 @@ func (s *Delivery) PutKeyPackages(ctx context.Context, account, device string, l
 }
 
 // TakeKeyPackages takes the oldest key package of the suite from each device of
-// the account. The same request gives the same packages again. ErrNotFound if
-// there is no such account. The second result names the devices without any.
+// the account that was not dropped. The same request gives the same packages again.
+// ErrNotFound if there is no such account. The second result names the devices without any.
 //
 // Results are the committer's until it has answered: a caller that gave up reads none.
 func (s *Delivery) TakeKeyPackages(ctx context.Context, account string, suite uint16, request []byte, now uint64) ([]KeyPackage, []string, error) {
@@ -53,8 +53,8 @@ func (s *Delivery) TakeKeyPackages(ctx context.Context, account string, suite ui
 	var missing []string
 	var corrupt error
 	err := s.db.submit(ctx, func(t *tx) error {
-		devices := s.deviceNames(t, account)
-		if len(devices) == 0 {
+		devices, ok := s.deviceNames(t, account)
+		if !ok {
 			return ErrNotFound
 		}
 		if taken, corrupt = s.takenBy(t, account, request); len(taken) == 0 && corrupt == nil {
@@ -76,14 +76,19 @@ func (s *Delivery) TakeKeyPackages(ctx context.Context, account string, suite ui
 	return taken, missing, nil
 }
 
-func (s *Delivery) deviceNames(t *tx, account string) (names []string) {
-	t.rows("SELECT device FROM devices WHERE account=? ORDER BY device", []any{account}, func(rows *sql.Rows) error {
+// deviceNames returns the devices of an account that were not dropped, and whether it has
+// or had any.
+func (s *Delivery) deviceNames(t *tx, account string) (names []string, ok bool) {
+	t.rows("SELECT device, dropped FROM devices WHERE account=? ORDER BY device", []any{account}, func(rows *sql.Rows) error {
 		var name string
-		err := rows.Scan(&name)
-		names = append(names, name)
+		var dropped bool
+		err := rows.Scan(&name, &dropped)
+		if ok = true; !dropped {
+			names = append(names, name)
+		}
 		return err
 	})
-	return names
+	return names, ok
 }
 
 // takenBy returns what a request took, or ErrCorrupt: a damaged package is an answer to
