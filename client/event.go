@@ -87,7 +87,7 @@ func (e *Event) encode(w *wire.Writer) {
 
 func readEvent(r *wire.Reader, id ConversationID) Event {
 	e := Event{Conversation: id, Number: r.Uint64(), Kind: EventKind(r.Uint8()), Seq: r.Uint64(), Epoch: r.Uint64(),
-		Time: time.UnixMilli(int64(r.Uint64()))}
+		Time: time.UnixMilli(int64(r.Uint64())).UTC()}
 	for _, s := range []*string{&e.Sender.Account, &e.Sender.Device, &e.Member.Account, &e.Member.Device, &e.Text, &e.Reason} {
 		*s = string(r.Opaque(maxText))
 	}

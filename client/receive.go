@@ -15,7 +15,11 @@ import (
 	"writ/mls"
 )
 
-func receivedAt(m *api.Message) time.Time { return time.UnixMilli(int64(m.ReceivedMs)) }
+// receivedAt is when a message came, as delivery says: at most the end of the year 9999,
+// so that it can be shown.
+func receivedAt(m *api.Message) time.Time {
+	return time.UnixMilli(int64(min(m.ReceivedMs, 253402300799999))).UTC()
+}
 
 // read takes everything that delivery has after the cursor, in order.
 func (c *conversation) read(ctx context.Context) error {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -93,6 +94,25 @@ func TestLongWordsLockNobodyOut(t *testing.T) {
 	w.check(err)
 	w.sync(again)
 	w.want(w.history(again, id, Message), "message a-long: hello")
+}
+
+// A time that no calendar has keeps nobody from reading what came then.
+func TestTimesCanBeShown(t *testing.T) {
+	w := newWorld(t)
+	ben := w.device("b-time", w.access, reads(func(r *api.ReadResponse) {
+		for _, m := range r.Messages {
+			m.ReceivedMs = 1<<63 - uint64(m.Seq)
+		}
+	}))
+	anna := w.device("a-time", w.access)
+	id := w.talk(anna, ben)
+	w.send(anna, id, "hello")
+	w.sync(ben)
+	events, err := ben.History(id)
+	w.check(err)
+	if b, err := json.Marshal(events); err != nil || !strings.Contains(string(b), "hello") && len(lines(events, Held)) == 0 {
+		t.Errorf("%s, %v", b, err)
+	}
 }
 
 // A message that is longer than any may be is not shown, and can't be written down.
