@@ -22,7 +22,7 @@ func BenchmarkVerify(b *testing.B) {
 		}
 		parts = append(parts, c.say("alice", texts...))
 	}
-	file := must(Build(w.open(edits{}, parts...), w.policy))
+	file := built(w.open(edits{}, parts...), w.policy)
 	b.SetBytes(int64(len(file)))
 	for b.Loop() {
 		if _, err := Verify(file, w.policy); err != nil {

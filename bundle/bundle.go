@@ -62,8 +62,8 @@
 //
 // # Example
 //
-//	file, err := bundle.Build(contents, policy)
-//	report, err := bundle.Verify(file, policy)
+//	file, report, err := bundle.Build(contents, policy)
+//	report, err = bundle.Verify(file, policy)
 //	fmt.Print(report.Text())
 package bundle
 
@@ -72,6 +72,7 @@ import (
 	"fmt"
 
 	"writ/capsule"
+	"writ/charter"
 	"writ/internal/wire"
 	"writ/ledger"
 )
@@ -155,22 +156,23 @@ func (e *CheckError) Unwrap() error { return e.Err }
 // Is reports whether target is [ErrInvalid], which every failed check is.
 func (e *CheckError) Is(target error) bool { return target == ErrInvalid }
 
-// Build encodes a bundle and verifies it. It marks the messages that are no
-// evidence as set aside, drops roster proofs that aren't needed, and changes
-// nothing else. It doesn't change c.
-func Build(c Contents, policy *ledger.Policy) ([]byte, error) {
+// Build encodes a bundle and verifies it, as [Verify] does: it returns the file and
+// its report. It marks the messages that are no evidence as set aside, drops roster
+// proofs that aren't needed, and changes nothing else. It doesn't change c.
+func Build(c Contents, policy *ledger.Policy, firsts ...charter.Hash) ([]byte, *Report, error) {
 	if n := c.size(); n > MaxSize {
-		return nil, fmt.Errorf("bundle: %w: %d bytes, at most %d are allowed", ErrRefused, n, MaxSize)
+		return nil, nil, fmt.Errorf("bundle: %w: %d bytes, at most %d are allowed", ErrRefused, n, MaxSize)
 	}
 	c.Compartments = append([]Compartment(nil), c.Compartments...)
 	for i := range c.Compartments {
 		c.Compartments[i].settle(c.Warrant)
 	}
 	b := c.encode()
-	if _, err := Verify(b, policy); err != nil {
-		return nil, err
+	report, err := Verify(b, policy, firsts...)
+	if err != nil {
+		return nil, nil, err
 	}
-	return b, nil
+	return b, report, nil
 }
 
 func malformed(format string, args ...any) error {

@@ -29,13 +29,16 @@ func TestBuildAndVerify(t *testing.T) {
 		c.next()
 		two, bob := c.say("alice", "c"), c.say("bob", "d\nline two", "\xff\x00")
 		contents := w.open(edits{order: func(o *warrant.Warrant) { o.Direction = warrant.SentAndReceived }}, one, two, bob)
-		b, err := Build(contents, w.policy)
+		b, first, err := Build(contents, w.policy, w.Charter.Hash())
 		if err != nil {
 			t.Fatal(err)
 		}
 		r, err := Verify(b, w.policy)
-		if err != nil {
-			t.Fatal(err)
+		if err != nil || !bytes.Equal(first.JSON(), r.JSON()) {
+			t.Fatalf("%v; Build reports\n%s", err, first.JSON())
+		}
+		if _, _, err := Build(contents, w.policy, charter.Hash{1}); !errors.Is(err, ErrInvalid) {
+			t.Errorf("under a law that is not known: %v", err)
 		}
 		if !r.Complete || len(r.Compartments) != 3 || len(r.Checks) != len(shows) || len(r.Warrant.Approvals) != 2 || len(r.Releases) != 2 {
 			t.Errorf("%s", r.JSON())
@@ -107,7 +110,7 @@ func TestR25AnyChangedBitFails(t *testing.T) {
 	bob.Messages = append(bob.Messages, junk)
 	w.state(&bob)
 	contents := w.open(edits{order: func(o *warrant.Warrant) { o.Direction = warrant.SentAndReceived }}, alice, bob)
-	b, err := Build(contents, w.policy)
+	b, _, err := Build(contents, w.policy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +283,7 @@ func TestBounds(t *testing.T) {
 		}
 	}
 	contents.Compartments[0].Messages = []Message{{Ciphertext: make([]byte, MaxSize)}}
-	if _, err := Build(contents, w.policy); !errors.Is(err, ErrRefused) {
+	if _, _, err := Build(contents, w.policy); !errors.Is(err, ErrRefused) {
 		t.Errorf("Build of too much: %v", err)
 	}
 }
@@ -290,11 +293,11 @@ func TestBuildVerifies(t *testing.T) {
 	w := newWorld(t)
 	_, contents := w.good()
 	contents.Compartments[0].RosterProof = []byte("what delivery sends along")
-	if _, err := Build(contents, w.policy); err != nil {
+	if _, _, err := Build(contents, w.policy); err != nil {
 		t.Error(err)
 	}
 	contents.NoticeSalt[0]++
-	if b, err := Build(contents, w.policy); b != nil || !errors.Is(err, ErrInvalid) {
+	if b, _, err := Build(contents, w.policy); b != nil || !errors.Is(err, ErrInvalid) {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}
 }

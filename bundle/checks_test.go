@@ -464,7 +464,7 @@ func TestSetAsideAndRepeated(t *testing.T) {
 	part := c.part
 	part.Messages = append(slices.Clone(part.Messages), other, last, again)
 	c.state(&part)
-	r := must(Verify(must(Build(c.open(edits{}, part), c.policy)), c.policy))
+	r := must(Verify(built(c.open(edits{}, part), c.policy), c.policy))
 	got := r.Compartments[0]
 	if len(got.Gaps) != 0 || got.Messages[2].Aside == "" || *got.Messages[2].Generation != 2 || got.Messages[3].Repeated || !got.Messages[4].Repeated {
 		t.Errorf("%s", r.JSON())
@@ -502,7 +502,7 @@ func TestSecretsThatOpenNothing(t *testing.T) {
 		m, _, err := alice.Protect(h[:], capsule.Content(alice.Generation(), []byte("hidden")))
 		part.Messages = []Message{c.receive(must(m, err))}
 		c.state(&part)
-		b, err := Build(c.open(edits{order: both}, part, c.bob), c.policy)
+		b, _, err := Build(c.open(edits{order: both}, part, c.bob), c.policy)
 		if err != nil {
 			t.Fatal(err)
 		}

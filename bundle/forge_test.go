@@ -64,7 +64,7 @@ func TestR27NobodyIsFramed(t *testing.T) {
 		w.state(&framed)
 		contents := w.open(edits{}, framed)
 		wants(t, w, contents, checkMessages)
-		b, err := Build(contents, w.policy)
+		b, _, err := Build(contents, w.policy)
 		if err != nil {
 			t.Errorf("%s: can't be set aside: %v", name, err)
 			continue
@@ -101,7 +101,7 @@ func TestMovedMessages(t *testing.T) {
 			moved.Messages = append(moved.Messages, w.receive(message))
 		}
 		w.stateCount(&moved, uint32(len(order)))
-		r := must(Verify(must(Build(w.open(edits{}, moved), w.policy)), w.policy))
+		r := must(Verify(built(w.open(edits{}, moved), w.policy), w.policy))
 		for place, m := range r.Compartments[0].Messages {
 			if right := order[place] == uint32(place); right != (m.Aside == "") || right != (m.Text != nil) {
 				t.Errorf("%s: in place %d: %+v", name, place, m)

@@ -42,7 +42,7 @@ func TestForgedIsProven(t *testing.T) {
 	w := newWorld(t)
 	part := w.converse(suite, "lunch", "alice", "bob").say("alice", "text")
 	forged := w.forge(part)
-	r := must(Verify(must(Build(w.open(edits{}, forged), w.policy)), w.policy))
+	r := must(Verify(built(w.open(edits{}, forged), w.policy), w.policy))
 	if c := r.Compartments[0]; r.Complete || !c.Unopened || c.Messages[0].Text != nil || len(r.Missing) != 1 || !strings.Contains(r.Text(), "its capsule was forged") {
 		t.Errorf("%s", r.Text())
 	}
@@ -76,7 +76,7 @@ func TestForgedIsProven(t *testing.T) {
 func TestSharesAreEvidence(t *testing.T) {
 	w := newWorld(t)
 	forged := w.forge(w.converse(suite, "lunch", "alice", "bob").say("alice", "text"))
-	b := must(Build(w.open(edits{}, forged), w.policy))
+	b := built(w.open(edits{}, forged), w.policy)
 	body := b[:len(b)-32]
 	for _, s := range forged.Shares {
 		at := bytes.Index(body, s[:])

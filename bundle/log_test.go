@@ -12,6 +12,8 @@ import (
 	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"writ/ledger"
 )
 
 // testLog is a log in memory with three witnesses, who sign what they are told
@@ -102,6 +104,12 @@ func signatureLine(name string, id uint32, sig []byte) string {
 func keyHash(name string, kind byte, k ed25519.PrivateKey) []byte {
 	h := sha256.Sum256(append([]byte(name+"\n"), append([]byte{kind}, k.Public().(ed25519.PublicKey)...)...))
 	return h[:4]
+}
+
+// built is the file of a bundle that must hold.
+func built(c Contents, policy *ledger.Policy) []byte {
+	b, _, err := Build(c, policy)
+	return must(b, err)
 }
 
 func must[T any](v T, err error) T {

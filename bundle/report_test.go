@@ -38,7 +38,7 @@ func sample(t testing.TB) *Report {
 		o.Necessity = "The messages name the place of the goods,\nand the time."
 		o.Conversations = [][]byte{c.id}
 	}}, alice, bob, later)
-	return must(Verify(must(Build(contents, w.policy)), w.policy))
+	return must(Verify(built(contents, w.policy), w.policy))
 }
 
 // volatile is what differs from run to run: keys and ciphertexts are random.

@@ -117,7 +117,7 @@ func TestReadingsInABundle(t *testing.T) {
 	x := w.open(edits{order: naming(ann, ben)}, part)
 	first := w.read(&x, ann, nil)
 	second := w.read(&x, ben, func(r *ledger.Reading) { r.Purpose = ledger.PurposeExport })
-	b := must(WithReadings(must(Build(x, w.policy)), []Proven{first, second}))
+	b := must(WithReadings(built(x, w.policy), []Proven{first, second}))
 	r, err := Verify(b, w.policy)
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ func (w *world) one(part Compartment, change func(c *Contents)) (*Report, *KeyFa
 	w.t.Helper()
 	contents := w.open(edits{order: both}, part)
 	change(&contents)
-	r := must(Verify(must(Build(contents, w.policy)), w.policy))
+	r := must(Verify(built(contents, w.policy), w.policy))
 	return r, r.Compartments[0].Key
 }
 
@@ -101,7 +101,7 @@ func TestUnprovenSpoilsNoOther(t *testing.T) {
 	real := w.converse(suite, "real", "alice", "bob").say("alice", "x")
 	w.phones["alice"] = must(mls.GenerateSignatureKey(suite))
 	invented := w.converse(suite, "invented", "alice", "bob").say("alice", "y", "z")
-	r := must(Verify(must(Build(w.open(edits{}, real, invented), w.policy)), w.policy))
+	r := must(Verify(built(w.open(edits{}, real, invented), w.policy), w.policy))
 	if !r.Compartments[0].Key.Proven || r.Compartments[1].Key.Proven || r.KeysProven || !r.Complete ||
 		!strings.HasPrefix(r.Verdict(), "WHOSE KEY SIGNED IS NOT PROVEN for 2 of 3 messages") {
 		t.Error(r.Text())
@@ -214,7 +214,7 @@ func TestAccountsAreBounded(t *testing.T) {
 		}
 	}
 	contents.Accounts = slices.Repeat([][]byte{make([]byte, 5<<20)}, 60)
-	if _, err := Build(contents, w.policy); !errors.Is(err, ErrRefused) {
+	if _, _, err := Build(contents, w.policy); !errors.Is(err, ErrRefused) {
 		t.Errorf("Build of too much: %v", err)
 	}
 }

@@ -226,7 +226,7 @@ func TestOpenExactlyWhatIsNamed(t *testing.T) {
 // its report.
 func (s *story) checkBundle(o *examine.Opened, texts ...string) *bundle.Report {
 	s.t.Helper()
-	file, err := bundle.Build(testenv.Contents(o), s.Policy)
+	file, _, err := bundle.Build(testenv.Contents(o), s.Policy)
 	s.must(err)
 	report, err := bundle.Verify(file, s.Policy)
 	s.must(err)

@@ -57,7 +57,7 @@ func newRoom(t *testing.T) *room {
 	c := w.Authorise("alice", func(x *warrant.Warrant) { x.Readers = []warrant.Reader{annPublic, benPublic} })
 	opened := w.Open(c)
 	var err error
-	if r.plain, err = bundle.Build(testenv.Contents(opened), w.Policy); err != nil {
+	if r.plain, _, err = bundle.Build(testenv.Contents(opened), w.Policy); err != nil {
 		t.Fatal(err)
 	}
 	file, kept, err := bundle.Seal(r.plain, opened.RequestEntry.Index, ledger.HashEntry(opened.RequestEntry.Entry), c.Warrant.Readers, c.Salt)

@@ -134,13 +134,9 @@ func (a *agency) writeBundles(ctx context.Context, c *examine.Case, o *examine.O
 // writeBundle makes evidence of one request and keeps it in a file, sealed to the
 // warrant's readers. The docket has its part of the key before the file is there.
 func (a *agency) writeBundle(ctx context.Context, c *examine.Case, o *examine.Opened, path string) (*bundle.Report, error) {
-	b, err := bundle.Build(contents(o), a.trust.policy)
+	b, report, err := bundle.Build(contents(o), a.trust.policy, a.trust.firsts...)
 	if err != nil {
 		return nil, fail(codeInvalid, err, "nothing was written: what was opened does not hold as evidence")
-	}
-	report, err := bundle.Verify(b, a.trust.policy)
-	if err != nil {
-		return nil, fail(codeInvalid, err, "")
 	}
 	file, kept, err := bundle.Seal(b, o.RequestEntry.Index, ledger.HashEntry(o.RequestEntry.Entry), c.Warrant.Readers, c.Salt)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"testing"
 
 	"writ/api"
+	"writ/bundle"
 	"writ/capsule"
 	"writ/client"
 	"writ/examine"
@@ -130,6 +131,12 @@ func lacks(t testing.TB, where string, stolen []byte, secrets map[string][]byte)
 			breach(t, "%s holds %s", where, what)
 		}
 	}
+}
+
+// built is the file of a bundle that must hold.
+func built(c bundle.Contents, policy *ledger.Policy) []byte {
+	b, _, err := bundle.Build(c, policy)
+	return must(b, err)
 }
 
 func must[T any](v T, err error) T {

@@ -290,7 +290,7 @@ func TestEvidenceIsAltered(t *testing.T) {
 	ann.Say(id, "no", "yes")
 	w.Must(ann.Invite(ctx, id, "ben")) // no new epoch: he is in
 	good := testenv.Contents(w.Open(w.Authorise("ann")))
-	file := must(bundle.Build(good, w.Policy))
+	file := built(good, w.Policy)
 	for i := 0; i < len(file); i += 1 + len(file)/150 {
 		bad := bytes.Clone(file)
 		bad[i] ^= 1 << (i % 8)
@@ -316,7 +316,7 @@ func TestEvidenceIsAltered(t *testing.T) {
 		x := &c.Compartments[0]
 		x.Messages, x.Ratchet = slices.Clone(x.Messages), bytes.Clone(x.Ratchet)
 		change(&c, x.Messages)
-		if b, err := bundle.Build(c, w.Policy); err == nil {
+		if b, _, err := bundle.Build(c, w.Policy); err == nil {
 			breach(t, "%s: a bundle of %d bytes verifies", what, len(b))
 		}
 	}
@@ -363,7 +363,7 @@ func TestAgencyCallsACapsuleForged(t *testing.T) {
 	c := w.Authorise("ann")
 	opened := w.Open(c)
 	honest := testenv.Contents(opened)
-	must(bundle.Build(honest, w.Policy))
+	built(honest, w.Policy)
 	released := w.Released(opened, c)
 	sealed := parse(t, opened.Compartments[0].Capsule)
 	combiner := must(unseal.NewCombiner(must(w.Charter.Access(sealed.Label().Period, nil))))
@@ -376,7 +376,7 @@ func TestAgencyCallsACapsuleForged(t *testing.T) {
 		hidden.Accounts = nil // nothing that any account said is left
 		hidden.Compartments = slices.Clone(honest.Compartments)
 		hidden.Compartments[0].Ratchet, hidden.Compartments[0].SenderData, hidden.Compartments[0].Shares = nil, nil, shares
-		if b, err := bundle.Build(hidden, w.Policy); err == nil {
+		if b, _, err := bundle.Build(hidden, w.Policy); err == nil {
 			breach(t, "with %s: %s", what, must(bundle.Verify(b, w.Policy)).Text())
 		}
 	}

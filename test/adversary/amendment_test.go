@@ -221,7 +221,7 @@ func TestCustodianWhoLeft(t *testing.T) {
 	w.Must(err)
 	texts := map[string]string{}
 	for _, part := range opening.Parts {
-		report := must(bundle.Verify(must(bundle.Build(testenv.Contents(part), w.Policy)), w.Policy, w.Charter.Hash()))
+		report := must(bundle.Verify(built(testenv.Contents(part), w.Policy), w.Policy, w.Charter.Hash()))
 		if !report.Complete || len(report.Compartments) != 1 {
 			t.Fatalf("%+v", report)
 		}
@@ -361,7 +361,7 @@ func TestWitnessWhoLeft(t *testing.T) {
 	opening, err := examine.Open(ctx, w.Examiner(), w.authorise("ann"))
 	w.Must(err)
 	for _, part := range opening.Parts {
-		if report := must(bundle.Verify(must(bundle.Build(testenv.Contents(part), after)), after, w.Charter.Hash())); !report.Complete {
+		if report := must(bundle.Verify(built(testenv.Contents(part), after), after, w.Charter.Hash())); !report.Complete {
 			t.Errorf("%+v", report)
 		}
 	}

@@ -391,7 +391,7 @@ func TestEvidenceIsCut(t *testing.T) {
 	id := w.Talk(ann, ben)
 	ann.Say(id, "one", "two", "three")
 	whole := testenv.Contents(w.Open(w.Authorise("ann")))
-	if _, err := bundle.Build(whole, w.Policy); err != nil {
+	if _, _, err := bundle.Build(whole, w.Policy); err != nil {
 		t.Fatal(err)
 	}
 	for what, keep := range map[string][]int{"the end": {0, 1}, "the beginning": {1, 2}, "the middle": {0, 2}, "all": {}} {
@@ -406,7 +406,7 @@ func TestEvidenceIsCut(t *testing.T) {
 			}
 			cut := whole
 			cut.Compartments = []bundle.Compartment{part}
-			if _, err := bundle.Build(cut, w.Policy); err == nil || !strings.Contains(err.Error(), "delivery") {
+			if _, _, err := bundle.Build(cut, w.Policy); err == nil || !strings.Contains(err.Error(), "delivery") {
 				breach(t, "without %s, count changed %v: %v", what, counted, err)
 			}
 		}

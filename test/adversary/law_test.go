@@ -168,7 +168,7 @@ func TestAmendmentTakesBackAPromise(t *testing.T) {
 	judge := w.Charter.Offices[0].Approvers[0].ID
 	alone.Sign("judicial", judge, w.World.World.Approvers[judge])
 	counts(t, w, "one office alone", alone)
-	report := must(bundle.Verify(must(bundle.Build(testenv.Contents(w.Open(s.c)), w.Policy)), w.Policy))
+	report := must(bundle.Verify(built(testenv.Contents(w.Open(s.c)), w.Policy), w.Policy))
 	if !report.Complete {
 		t.Errorf("%+v", report)
 	}

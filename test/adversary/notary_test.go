@@ -289,7 +289,7 @@ func TestEvidenceWithoutIntents(t *testing.T) {
 	} {
 		bad := good
 		bad.Releases = releases
-		if _, err := bundle.Build(bad, w.Policy); err == nil {
+		if _, _, err := bundle.Build(bad, w.Policy); err == nil {
 			breach(t, "intents: %s: the bundle verifies", what)
 		}
 	}

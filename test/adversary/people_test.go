@@ -183,7 +183,7 @@ func TestEvidenceIsForged(t *testing.T) {
 		state(w, &part)
 		forged := good
 		forged.Compartments = []bundle.Compartment{part}
-		file, err := bundle.Build(forged, w.Policy)
+		file, _, err := bundle.Build(forged, w.Policy)
 		if err != nil {
 			continue // refused whole
 		}
@@ -276,7 +276,7 @@ func TestAllMembersLie(t *testing.T) {
 	if c := opened.Compartments[0]; c.Forged == nil || len(c.Ratchet) > 0 {
 		breach(t, "a forged capsule is not proven: %v", c.Forged)
 	}
-	if r := must(bundle.Verify(must(bundle.Build(testenv.Contents(opened), w.Policy)), w.Policy)); r.Complete || !r.Compartments[0].Unopened {
+	if r := must(bundle.Verify(built(testenv.Contents(opened), w.Policy), w.Policy)); r.Complete || !r.Compartments[0].Unopened {
 		breach(t, "a forged capsule passes for evidence: %+v", r.Compartments[0])
 	}
 
@@ -285,7 +285,7 @@ func TestAllMembersLie(t *testing.T) {
 	wrong := own(t, w, mallory, other, w.Charter, func(r []byte) { r[0] ^= 1 })
 	h = wrong.Hash()
 	w.Must(post(t, mallory, other, wrong.Bytes(), h[:], "hidden"))
-	report := must(bundle.Verify(must(bundle.Build(testenv.Contents(w.Open(w.Authorise("mallory"))), w.Policy)), w.Policy))
+	report := must(bundle.Verify(built(testenv.Contents(w.Open(w.Authorise("mallory"))), w.Policy), w.Policy))
 	m := report.Compartments[0].Messages[0]
 	if report.Complete || m.Aside == "" || m.Text != nil {
 		breach(t, "a capsule of another secret passes for evidence: %+v", m)
@@ -369,7 +369,7 @@ func TestFalseLabelShowsNothing(t *testing.T) {
 		t.Fatal("custodians refused, which is more than we said")
 	}
 	state(w, &contents.Compartments[0])
-	report := must(bundle.Verify(must(bundle.Build(contents, w.Policy)), w.Policy))
+	report := must(bundle.Verify(built(contents, w.Policy), w.Policy))
 	for _, m := range report.Compartments[0].Messages {
 		if m.Text != nil {
 			breach(t, "the bundle shows %q", *m.Text)

@@ -46,7 +46,7 @@ func newEvidence(t *testing.T) *evidence {
 	e.reader, public = newReader("inspector")
 	e.c = e.Authorise("ann", func(x *warrant.Warrant) { x.Readers = []warrant.Reader{public} })
 	opened := e.Open(e.c)
-	e.plain = must(bundle.Build(testenv.Contents(opened), e.Policy))
+	e.plain = built(testenv.Contents(opened), e.Policy)
 	e.file, e.kept = e.seal(opened, e.c.Warrant.Readers)
 	e.config = reading.Config{Ledger: e.Replica(), Docket: e.Agency.Docket}
 	return e

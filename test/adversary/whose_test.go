@@ -67,7 +67,7 @@ func TestInventedConversation(t *testing.T) {
 			default:
 				told.Accounts = [][]byte{proof.Encode()}
 			}
-			b, err := bundle.Build(told, w.Policy)
+			b, _, err := bundle.Build(told, w.Policy)
 			if err != nil {
 				continue
 			}
@@ -78,7 +78,7 @@ func TestInventedConversation(t *testing.T) {
 		}
 	}
 	genuine := testenv.Contents(invent(t, w, c, directory.Identity{Account: "ann", Device: "tablet"}, tablet, now))
-	if report := must(bundle.Verify(must(bundle.Build(genuine, w.Policy)), w.Policy)); !report.KeysProven {
+	if report := must(bundle.Verify(built(genuine, w.Policy), w.Policy)); !report.KeysProven {
 		t.Errorf("with her own key: %q", report.Unproven)
 	}
 }
