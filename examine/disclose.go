@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"writ/api"
 	"writ/capsule"
 	"writ/charter"
@@ -38,9 +40,16 @@ func (x *examiner) disclose(ctx context.Context) error {
 	return ErrNothing
 }
 
+// Bounds of what is taken from delivery, which could go on for ever.
+const (
+	maxDisclosed   = 1 << 30  // bytes
+	forCompartment = 16 << 10 // of them for each compartment, beside what is in it
+)
+
 // pages reads all pages and joins compartments that continue on the next.
 func (x *examiner) pages(ctx context.Context) ([]*api.Compartment, error) {
 	var list []*api.Compartment
+	size := 0
 	q := &api.DiscloseRequest{Warrant: x.out.Warrant, WarrantSalt: x.c.Salt[:],
 		WarrantEntry: x.out.WarrantEntry.Entry, WarrantProof: x.out.WarrantEntry.Proof}
 	for {
@@ -49,11 +58,15 @@ func (x *examiner) pages(ctx context.Context) ([]*api.Compartment, error) {
 			return nil, err
 		}
 		for _, c := range page.Compartments {
+			size += forCompartment + proto.Size(c)
 			if n := len(list); n > 0 && same(list[n-1], c) {
 				list[n-1].Messages = append(list[n-1].Messages, c.Messages...)
 				continue
 			}
 			list = append(list, c)
+		}
+		if size > maxDisclosed {
+			return nil, fmt.Errorf("examine: refused: delivery discloses more than %d MiB, or does not end: a narrower warrant asks for less", maxDisclosed>>20)
 		}
 		x.Progress(Progress{Stage: "disclose", Done: len(list)})
 		if len(page.Next) == 0 {

@@ -3,6 +3,7 @@ package examine_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -488,6 +489,36 @@ func TestWhichCapsule(t *testing.T) {
 		if opened := 2 - x.outside; opening.Compartments() != opened {
 			t.Errorf("%s: %d compartments, want %d", name, opening.Compartments(), opened)
 		}
+	}
+}
+
+// endless is a delivery service whose list of compartments never ends.
+type endless struct {
+	api.DeliveryClient
+	page uint64
+}
+
+func (d *endless) Disclose(context.Context, *api.DiscloseRequest) (*api.DiscloseResponse, error) {
+	d.page++
+	out := &api.DiscloseResponse{Next: binary.BigEndian.AppendUint64(nil, d.page)}
+	for i := range uint32(1024) {
+		out.Compartments = append(out.Compartments, &api.Compartment{Epoch: d.page, Leaf: i})
+	}
+	return out, nil
+}
+
+// A delivery service that lists without end costs the examiner a bounded part of its
+// memory, and an error.
+func TestDisclosureWithoutEnd(t *testing.T) {
+	t.Parallel()
+	s := newStory(t, nil)
+	config, c := s.config(), s.authorise("ann", func(*warrant.Warrant) {})
+	hostile := &endless{}
+	config.Delivery = hostile
+	bounded, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if _, err := examine.Open(bounded, config, c); err == nil || !strings.Contains(err.Error(), "does not end") || hostile.page > 100 {
+		t.Errorf("after %d pages: %v", hostile.page, err)
 	}
 }
 

@@ -69,7 +69,7 @@ func openAgency(dir string) (*agency, error) {
 	if err != nil {
 		return nil, err
 	}
-	docket := api.NewDocketClient(http.DefaultClient, d.Docket)
+	docket := api.NewDocketClient(http.DefaultClient, d.Docket, maxAnswer)
 	return &agency{dir: dir, deployment: d, trust: t, reader: reader,
 		agency: &examine.Agency{Name: key.Name, Key: examine.AgencyKey(signing), Docket: docket}}, nil
 }
@@ -108,8 +108,8 @@ func (a *agency) ledger(cmd *cobra.Command) (*replica.Replica, error) {
 // examiner is whom an opening of a case talks to, with the agency's copy of the ledger
 // read up to now, which the caller closes.
 func (a *agency) examiner(cmd *cobra.Command, c *examine.Case) (examine.Config, error) {
-	config := examine.Config{Agency: a.agency, Delivery: api.NewDeliveryClient(http.DefaultClient, a.deployment.Delivery),
-		Directory: api.NewDirectoryClient(http.DefaultClient, a.deployment.Directory), Custodians: a.custodians()}
+	config := examine.Config{Agency: a.agency, Delivery: api.NewDeliveryClient(http.DefaultClient, a.deployment.Delivery, maxAnswer),
+		Directory: api.NewDirectoryClient(http.DefaultClient, a.deployment.Directory, maxAnswer), Custodians: a.custodians()}
 	var err error
 	if config.Ledger, err = a.ledger(cmd); err != nil {
 		return config, err
@@ -126,7 +126,7 @@ func (a *agency) examiner(cmd *cobra.Command, c *examine.Case) (examine.Config, 
 func (a *agency) custodians() map[string]api.CustodianClient {
 	clients := map[string]api.CustodianClient{}
 	for who, url := range a.deployment.Custodians {
-		clients[who] = api.NewCustodianClient(http.DefaultClient, url)
+		clients[who] = api.NewCustodianClient(http.DefaultClient, url, maxAnswer)
 	}
 	return clients
 }

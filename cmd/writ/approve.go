@@ -36,7 +36,7 @@ func docketOf(file string) (api.DocketClient, error) {
 	if err != nil {
 		return nil, fail(codeFailed, err, "--deployment names the deployment file")
 	}
-	return api.NewDocketClient(http.DefaultClient, d.Docket), nil
+	return api.NewDocketClient(http.DefaultClient, d.Docket, maxAnswer), nil
 }
 
 // listed is what a list shows of a warrant: no more than the docket knows.
