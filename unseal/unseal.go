@@ -3,9 +3,9 @@
 //
 // # Terms
 //
-// A [Request] is what the docket sends a custodian: the warrant, its
-// entry, which carries the approvals, and the request entry with their proofs, and
-// the compartments asked for. An [Authorization] is a request that passed every
+// A [Request] is what the examiner sends a custodian: the warrant, its entry, which
+// carries the approvals, the request entry, the proofs of both, and the compartments
+// asked for. An [Authorization] is a request that passed every
 // check of [Authorize] by one custodian, on its own clock ([Facts].Now) and its
 // own copy of the ledger ([Facts].Book). An intent is the release entry that
 // the custodian logs before it hands anything over. A [Release] is its shares
@@ -18,7 +18,7 @@
 //
 //	req, err := unseal.ParseRequest(b)
 //	a, refusal := unseal.Authorize(req, facts)
-//	intent := a.Intent()                      // sign it, log it, await its proof
+//	entry := a.SignIntent(signing)            // log it, await its proof
 //	in, err := policy.Include(entry, proof, now, freshness)
 //	rel, err := unseal.NewRelease(a, in, keys, signing, now)
 //
@@ -28,9 +28,9 @@
 //
 // and at the examiner's, with releases of enough custodians of each office:
 //
-//	shares, err := rel.Open(readerKey, custodianPublicKey)
+//	shares, err := unseal.OpenRelease(rel, readerKey, custodianPublicKey)
 //	combiner, err := unseal.NewCombiner(access)
-//	s, d, bad, err := combiner.Combine(capsule, shares) // of one compartment
+//	s, d, bad, err := combiner.Combine(sealed, shares) // of one compartment
 //
 // # Guarantees
 //

@@ -36,8 +36,8 @@ func (e *RefusedError) Error() string { return fmt.Sprintf("warrant: refused: %s
 
 func (e *RefusedError) Unwrap() error { return ErrRefused }
 
-// Verified is a warrant that [Verify] let through. The zero Verified is not
-// one: its accessors return nothing.
+// Verified is a warrant that [Verify] let through, and only Verify makes one. Warrant
+// panics on a zero Verified, which holds none.
 type Verified struct {
 	warrant *Warrant
 	hash    Hash
