@@ -17,6 +17,7 @@
 //	invalid_argument    the request isn't sealed to this custodian, or can't be parsed
 //	unavailable         the custodian has no fresh checkpoint, or the ledger doesn't
 //	                    answer: nothing was released; the same call again later
+//	resource_exhausted  it keeps as many holds as it can: nothing was decided
 //	internal            its own store or keys failed: nothing was released
 //
 // Everything signed, hashed or sealed is opaque bytes here, in the encoding of

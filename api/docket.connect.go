@@ -23,7 +23,8 @@
 //	already_exists      the warrant is lodged with other content
 //	failed_precondition approvals are missing (Publish), not yet published (Request),
 //	                    no such request (KeepPart), no such reading (GivePart)
-//	resource_exhausted  the bound of requests of one warrant is reached
+//	resource_exhausted  a bound is reached: of requests or sealed bundles of one warrant, of
+//	                    warrants of one agency in a day
 //	unavailable         the ledger can't be reached: the same call again later
 //
 // Every call can be repeated: it then answers as it did the first time.

@@ -25,7 +25,8 @@
 //	already_exists      the warrant is lodged with other content
 //	failed_precondition approvals are missing (Publish), not yet published (Request),
 //	                    no such request (KeepPart), no such reading (GivePart)
-//	resource_exhausted  the bound of requests of one warrant is reached
+//	resource_exhausted  a bound is reached: of requests or sealed bundles of one warrant, of
+//	                    warrants of one agency in a day
 //	unavailable         the ledger can't be reached: the same call again later
 //
 // Every call can be repeated: it then answers as it did the first time.
@@ -323,13 +324,9 @@ func (x *GivePartResponse) GetEnvelope() []byte {
 type LodgeRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Agency string                 `protobuf:"bytes,1,opt,name=agency,proto3" json:"agency,omitempty"`
-	// struct { opaque warrant_hash[32]; opaque commitment[32]; opaque charter[32];
-	//
-	//	opaque case_type<V>; uint64 window, not_before, not_after; uint8 flags;
-	//	opaque envelope_hash[32]; } Lodgement;
-	//
-	// with the meaning of the warrant entry, window in seconds; envelope_hash is
-	// SHA-256 of the envelope.
+	// struct { opaque warrant_hash[32]; Public public; opaque envelope_hash[32]; } Lodgement;
+	// public is what the ledger will show of the warrant, as spec/warrant.md has it;
+	// envelope_hash is SHA-256 of the envelope.
 	Lodgement     []byte `protobuf:"bytes,2,opt,name=lodgement,proto3" json:"lodgement,omitempty"`
 	Envelope      []byte `protobuf:"bytes,3,opt,name=envelope,proto3" json:"envelope,omitempty"`   // warrant.Salted: the readable warrant and its salt, sealed to approvers (warrant.Seal), at most 512 KiB
 	Signature     []byte `protobuf:"bytes,4,opt,name=signature,proto3" json:"signature,omitempty"` // sign("docket lodge", lodgement) by the agency

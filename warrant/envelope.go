@@ -116,8 +116,8 @@ func parseEnvelope(envelope []byte, id string) (wrapped, head, body []byte, err 
 			break
 		}
 		to, sealed := in.String(maxRecipientID), in.Opaque(maxWrapped)
-		if seen[to] {
-			in.Fail("recipient %q twice", to)
+		if seen[to] || len(seen) == maxRecipients {
+			in.Fail("recipient %q twice, or more than %d recipients", to, maxRecipients)
 		}
 		seen[to] = true
 		if to == id {

@@ -3,6 +3,7 @@ package warrant
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -95,10 +96,15 @@ func TestOpenRefuses(t *testing.T) {
 		w.Opaque([]byte("body"))
 		return w.Bytes()
 	}
+	var crowd []string
+	for i := range maxRecipients + 1 {
+		crowd = append(crowd, fmt.Sprint("a", i))
+	}
 	for name, c := range map[string]struct {
 		envelope []byte
 		want     error
 	}{
+		"one too many":    {envelope(crowd...), wire.ErrMalformed},
 		"key cut":         {envelope("a"), ErrInvalid},
 		"recipient twice": {envelope("a", "a"), wire.ErrMalformed},
 		"not addressed":   {envelope("b"), ErrRefused},
