@@ -76,6 +76,9 @@ func (x *examiner) kept(office, custodian string, k *api.Kept) (*Release, []unse
 		!p.Verify(x.custodian(office, custodian).Key) {
 		return nil, nil, fmt.Errorf("examine: invalid: %s did not log that it keeps its shares", custodian)
 	}
+	if most := x.c.Warrant.NotBefore + x.law.Limits.MaxHold; uint64(x.Now().Unix()) >= k.Until || k.Until > most {
+		return nil, nil, fmt.Errorf("examine: invalid: %s says that it keeps its shares until %d, of at most %d", custodian, k.Until, most)
+	}
 	return &Release{Office: office, Custodian: custodian, until: k.Until,
 		Intent: Proven{Entry: k.Intent, Proof: k.IntentProof, Index: in.Index()}}, nil, nil
 }

@@ -3,6 +3,8 @@ package examine_test
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -36,6 +38,16 @@ func TestPreserve(t *testing.T) {
 	}
 	if again, err := examine.Preserve(ctx, s.config(), c); err != nil || again.Parts[0].Request.Index != held.Parts[0].Request.Index {
 		t.Errorf("again: %+v, %v", again, err)
+	}
+	lying, liar := s.config(), s.Custodians[0].Who()
+	for name, until := range map[string]uint64{"longer than the law": held.Parts[0].Until + 1, "over already": uint64(time.Now().Unix()) - 1, "never": 0} {
+		lying.Custodians = maps.Clone(s.custodians)
+		lying.Custodians[liar] = twisted{s.custodians[liar], func(r *api.ReleaseResponse) { r.GetKept().Until = until }}
+		again, err := examine.Preserve(ctx, lying, c)
+		s.must(err)
+		if p := again.Parts[0]; slices.Contains(p.Custodians, liar) || p.Until != held.Parts[0].Until {
+			t.Errorf("%s: kept by %v until %d", name, p.Custodians, p.Until)
+		}
 	}
 	if _, err := examine.Open(ctx, s.config(), c); err == nil || errors.Is(err, examine.ErrTooFew) {
 		t.Errorf("opened under a hold: %v", err)
