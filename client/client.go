@@ -46,7 +46,7 @@
 //
 // # Example
 //
-//	d, err := client.Open(client.Config{Storage: s, Delivery: c, Laws: book, Directory: dir, Now: time.Now})
+//	d, err := client.Open(client.Config{Storage: s, Delivery: c, Address: url, Laws: book, Directory: dir, Now: time.Now})
 //	err = d.Register(ctx, directory.Identity{Account: "anna", Device: "phone"}, law, recovery)
 //	id, err := d.Create(ctx, "ben")
 //	laws, err := d.Law(id)
@@ -202,7 +202,7 @@ func parseSelf(b []byte) (*self, error) {
 
 // Open opens the device that is in the storage, or a new one.
 func Open(cfg Config) (*Device, error) {
-	if cfg.Storage == nil || cfg.Delivery == nil || cfg.Laws == nil || cfg.Directory == nil || cfg.Now == nil {
+	if cfg.Storage == nil || cfg.Delivery == nil || cfg.Address == "" || cfg.Laws == nil || cfg.Directory == nil || cfg.Now == nil {
 		return nil, errors.New("client: refused: incomplete Config")
 	}
 	if cfg.ClockTolerance == 0 {

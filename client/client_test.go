@@ -508,3 +508,13 @@ func TestOpeningTimeIsChecked(t *testing.T) {
 	w.sync(ben)
 	w.want(w.history(ben, id, Message), "message a-opn: new epoch")
 }
+
+// A device without delivery's address would sign a login for anybody.
+func TestNeedsAnAddress(t *testing.T) {
+	w := newWorld(t)
+	c := w.config(NewMemory())
+	c.Address = ""
+	if _, err := Open(c); err == nil {
+		t.Error("opened")
+	}
+}

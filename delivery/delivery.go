@@ -59,6 +59,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -81,7 +82,7 @@ type Config struct {
 	Laws Laws
 
 	// Address is the URL under which the deployment file names this service. A login
-	// is signed for it: without it, or with another than devices have, none succeeds.
+	// is signed for it: with another than devices have, none succeeds.
 	Address string
 
 	// StatementKey signs statements about compartments: the private half of the charters'
@@ -204,6 +205,9 @@ var _ api.DeliveryHandler = (*Service)(nil)
 
 // Open opens the store and starts the service.
 func Open(c Config) (*Service, error) {
+	if c.Address == "" { // else a login anywhere would be one here
+		return nil, errors.New("delivery: refused: no address in the configuration")
+	}
 	s := &Service{
 		config:        c,
 		now:           c.Now,

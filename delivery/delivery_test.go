@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 
 	"writ/api"
 	"writ/capsule"
+	"writ/engine"
 	"writ/mls"
 )
 
@@ -811,5 +813,13 @@ func TestPlainJSON(t *testing.T) {
 	}
 	if status, _ = post("Read", strings.Repeat(" ", maxRequest+1)); status == 200 {
 		t.Error("an endless request was read")
+	}
+}
+
+// Without an address of its own delivery would take a login that was signed for any.
+func TestNeedsAnAddress(t *testing.T) {
+	if s, err := Open(Config{Store: engine.Config{Path: filepath.Join(t.TempDir(), "db")}, Laws: FixedLaws()}); err == nil {
+		s.Close()
+		t.Error("opened")
 	}
 }

@@ -58,13 +58,16 @@ type story struct {
 	book       *ledger.Book
 }
 
+// address is delivery's, as a deployment file names it.
+const address = "https://delivery.test"
+
 func newStory(t testing.TB, change func(*charter.Charter)) *story {
 	t.Helper()
 	s := &story{World: testlaw.New(t, change, offices...), t: t, custodians: map[string]api.CustodianClient{},
 		directory: directorytest.New(time.Now)}
 	s.book, _ = s.Book()
 	service, err := delivery.Open(delivery.Config{Store: engine.Config{Path: filepath.Join(t.TempDir(), "delivery.db")},
-		Laws: delivery.FixedLaws(s.Charter), StatementKey: delivery.StatementKey(s.World.Delivery)})
+		Laws: delivery.FixedLaws(s.Charter), Address: address, StatementKey: delivery.StatementKey(s.World.Delivery)})
 	s.must(err)
 	server := httptest.NewServer(service.Handler())
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close(); service.Close() })
@@ -90,7 +93,7 @@ func (s *story) device(account string) *client.Device {
 	files, err := client.OpenFiles(s.t.TempDir())
 	s.must(err)
 	d, err := client.Open(client.Config{Storage: files, Delivery: s.delivery, Laws: s.book, Now: time.Now, KeyPackages: 3,
-		Directory: s.directory})
+		Directory: s.directory, Address: address})
 	s.must(err)
 	id := directory.Identity{Account: account, Device: "phone"}
 	s.must(d.Register(ctx, id, s.Charter.Hash(), directorytest.Recovery(account).Public()))

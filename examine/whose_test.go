@@ -125,7 +125,7 @@ func (s *story) revoke(account string) *client.Device {
 	s.t.Helper()
 	files, err := client.OpenFiles(s.t.TempDir())
 	s.must(err)
-	d, err := client.Open(client.Config{Storage: files, Delivery: s.delivery, Laws: s.book, Now: time.Now, KeyPackages: 3, Directory: s.directory})
+	d, err := client.Open(client.Config{Storage: files, Delivery: s.delivery, Laws: s.book, Now: time.Now, KeyPackages: 3, Directory: s.directory, Address: address})
 	s.must(err)
 	id := directory.Identity{Account: account, Device: "phone-2"}
 	s.must(d.Recover(ctx, id, s.Charter.Hash(), directorytest.Recovery(account), directorytest.Recovery(account+" again").Public()))

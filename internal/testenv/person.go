@@ -39,7 +39,7 @@ type Between func(procedure string, req any, send func() (connect.AnyResponse, e
 func (w *World) Person(account string, change ...func(*client.Config)) *Person {
 	w.T.Helper()
 	p := &Person{Account: account, w: w}
-	p.Config = client.Config{Storage: client.NewMemory(), Laws: w.Laws, Now: time.Now, KeyPackages: 3, Directory: w.Directory,
+	p.Config = client.Config{Storage: client.NewMemory(), Laws: w.Laws, Now: time.Now, KeyPackages: 3, Directory: w.Directory, Address: address,
 		Delivery: api.NewDeliveryClient(http.DefaultClient, w.URL, connect.WithInterceptors(wire{p}))}
 	for _, f := range change {
 		f(&p.Config)

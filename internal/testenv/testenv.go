@@ -57,6 +57,9 @@ type World struct {
 	asked     map[string]api.CustodianClient
 }
 
+// address is delivery's, as a deployment file names it.
+const address = "https://delivery.test"
+
 // New starts a deployment. Custodians start when they are first needed.
 func New(t testing.TB, o Options) *World {
 	t.Helper()
@@ -66,7 +69,7 @@ func New(t testing.TB, o Options) *World {
 	w := &World{World: testlaw.New(t, o.Charter, o.Shapes...), Store: filepath.Join(t.TempDir(), "delivery.db"), Lodged: t.TempDir(),
 		asked: map[string]api.CustodianClient{}, Directory: directorytest.New(time.Now)}
 	w.Laws, _ = w.Book()
-	config := delivery.Config{Store: engine.Config{Path: w.Store}, Laws: laws{w.Laws, w}, StatementKey: delivery.StatementKey(w.Delivery)}
+	config := delivery.Config{Store: engine.Config{Path: w.Store}, Laws: laws{w.Laws, w}, Address: address, StatementKey: delivery.StatementKey(w.Delivery)}
 	if o.Delivery != nil {
 		o.Delivery(&config)
 	}
