@@ -57,6 +57,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -235,6 +236,9 @@ func (d *Device) load() error {
 		}
 		if err := d.loadRecord(r); err != nil {
 			return fmt.Errorf("client: record %q: %w", r.Key, err)
+		}
+		if strings.HasPrefix(r.Key, keySelf) || strings.HasPrefix(r.Key, keyKeyPackage) {
+			clear(r.Value)
 		}
 	}
 	return d.loadDirectory(statements, checkpoint)

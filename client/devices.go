@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"time"
@@ -25,9 +24,7 @@ func (d *Device) firstStatement(recovery directory.RecoveryKey) *directory.State
 
 // signStatement signs as this device.
 func (d *Device) signStatement(s *directory.Statement) {
-	raw := d.self.key.Bytes()
-	defer clear(raw)
-	key := ed25519.NewKeyFromSeed(raw[:ed25519.SeedSize])
+	key := d.private()
 	defer clear(key)
 	s.SignAs(d.self.Device, directory.DeviceSigner(key))
 }

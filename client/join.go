@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"writ/api"
 	"writ/mls"
@@ -94,15 +95,18 @@ func (d *Device) welcomed(welcome []byte) (key string, kp *mls.KeyPackage, secre
 	if err != nil {
 		return "", nil, nil, fmt.Errorf("client: %w: %w", errStorage, err)
 	}
-	for _, r := range records {
-		for _, ref := range envelope.KeyPackageRefs {
-			if r.Key == keyPackageKey(ref) {
-				kp, secrets, err := parseStoredKeyPackage(r.Value)
-				return r.Key, kp, secrets, err
-			}
-		}
+	mine := slices.IndexFunc(records, func(r mls.Record) bool {
+		return slices.ContainsFunc(envelope.KeyPackageRefs, func(ref []byte) bool { return r.Key == keyPackageKey(ref) })
+	})
+	if mine >= 0 {
+		key = records[mine].Key
+		kp, secrets, err = parseStoredKeyPackage(records[mine].Value)
+		records = slices.Delete(records, mine, mine+1)
+	} else {
+		err = errNoKeyPackage
 	}
-	return "", nil, nil, errNoKeyPackage
+	forget(records)
+	return key, kp, secrets, err
 }
 
 var (

@@ -169,15 +169,12 @@ func (d *Device) checkListed(ctx context.Context) error {
 }
 
 func (d *Device) register(ctx context.Context) error {
-	proof, err := d.sign("device registration", registration(d.self.Identity, d.self.key.Public()))
-	if err != nil {
-		return err
-	}
+	proof := d.sign("device registration", registration(d.self.Identity, d.self.key.Public()))
 	req := &api.RegisterRequest{Account: d.self.Account, Device: d.self.Device, SignatureKey: d.self.key.Public(), Proof: proof}
 	if d.own.Statement(1).Signer != d.self.Device {
 		req.Statements = d.own.Encode()
 	}
-	if _, err = retry(ctx, d, d.cfg.Delivery.Register, req); err != nil {
+	if _, err := retry(ctx, d, d.cfg.Delivery.Register, req); err != nil {
 		return fmt.Errorf("client: register: %w", err)
 	}
 	done := *d.self
@@ -263,6 +260,7 @@ func (d *Device) dropExpired() error {
 	if err != nil {
 		return err
 	}
+	defer forget(records)
 	var drop []mls.Record
 	for _, r := range records {
 		if !strings.HasPrefix(r.Key, keyKeyPackage) {
@@ -280,6 +278,13 @@ func (d *Device) dropExpired() error {
 		return nil
 	}
 	return d.save(deviceSpace, drop)
+}
+
+// forget erases records that were loaded and are needed no more: keys are among them.
+func forget(records []mls.Record) {
+	for _, r := range records {
+		clear(r.Value)
+	}
 }
 
 func parseStoredKeyPackage(b []byte) (kp *mls.KeyPackage, secrets []byte, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 
 	"writ/api"
 	"writ/capsule"
+	"writ/mls"
 )
 
 // refusing answers the next calls of a procedure with an error, as a delivery that took
@@ -141,5 +143,53 @@ func TestTooLongMessage(t *testing.T) {
 	w.check(err)
 	if got := w.history(again, id, Message, Fault); len(got) == 0 || !strings.Contains(got[len(got)-1], "longer than any may be") {
 		t.Errorf("told %.200q", got)
+	}
+}
+
+// keeping is a Storage that keeps what it handed out of the device's own records.
+type keeping struct {
+	Storage
+	out []mls.Record
+}
+
+func (s *keeping) Load(space string) ([]mls.Record, error) {
+	list, err := s.Storage.Load(space)
+	if space == deviceSpace {
+		s.out = append(s.out, slices.Clone(list)...)
+	}
+	return list, err
+}
+
+// Copies of the device's keys that were read from storage are erased when they are no
+// longer needed: its signature key, and those of key packages.
+func TestKeysAreErased(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("a-erase", w.access), w.device("b-erase", w.access)
+	w.sync(ben)
+	storage := &keeping{Storage: ben.cfg.Storage}
+	ben.cfg.Storage = storage
+	again, err := Open(ben.cfg)
+	w.check(err)
+	_, err = anna.Create(background, "b-erase")
+	w.check(err)
+	w.sync(again)
+	if len(again.Conversations()) != 1 {
+		t.Fatal("not joined")
+	}
+	seen := 0
+	for _, r := range storage.out {
+		if strings.HasPrefix(r.Key, keySelf) || strings.HasPrefix(r.Key, keyKeyPackage) {
+			seen++
+			secret := r.Value
+			if _, s, err := parseStoredKeyPackage(r.Value); err == nil { // of the one that was used the public half stays
+				secret = s
+			}
+			if slices.ContainsFunc(secret, func(b byte) bool { return b != 0 }) {
+				t.Errorf("%s is still in memory", r.Key)
+			}
+		}
+	}
+	if seen < 4 {
+		t.Errorf("%d records of keys were read", seen)
 	}
 }

@@ -123,10 +123,7 @@ func (d *Device) login(ctx context.Context) error {
 	w.String(d.self.Device)
 	w.Opaque([]byte(d.cfg.Address))
 	w.Opaque(challenge.Challenge)
-	signature, err := d.sign("login", w.Bytes())
-	if err != nil {
-		return err
-	}
+	signature := d.sign("login", w.Bytes())
 	res, err := once(ctx, d.cfg.Delivery.Login, &api.LoginRequest{Account: d.self.Account, Device: d.self.Device,
 		Challenge: challenge.Challenge, Signature: signature})
 	if connect.CodeOf(err) == connect.CodePermissionDenied {
@@ -165,14 +162,15 @@ func (d *Device) checkClock() error {
 }
 
 // sign signs with the device's key, which is the one of its MLS leaves.
-func (d *Device) sign(name string, content []byte) ([]byte, error) {
-	raw := d.self.key.Bytes()
-	defer clear(raw)
-	if len(raw) == ed25519.PrivateKeySize {
-		raw = raw[:ed25519.SeedSize]
-	}
-	if len(raw) != ed25519.SeedSize {
-		return nil, fmt.Errorf("client: invalid: signature key of %d bytes", len(raw))
-	}
-	return ed25519.Sign(ed25519.NewKeyFromSeed(raw), wire.SignContent(name, content)), nil
+func (d *Device) sign(name string, content []byte) []byte {
+	key := d.private()
+	defer clear(key)
+	return ed25519.Sign(key, wire.SignContent(name, content))
+}
+
+// private returns the device's key. The caller erases it.
+func (d *Device) private() ed25519.PrivateKey {
+	seed := d.self.key.Bytes()
+	defer clear(seed)
+	return ed25519.NewKeyFromSeed(seed)
 }
