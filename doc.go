@@ -36,7 +36,7 @@
 //	ledger           internal/wire charter notice/beacon warrant
 //	directory/keyproof internal/wire charter directory ledger
 //	notice           internal/wire capsule charter ledger notice/beacon warrant
-//	audit            charter directory ledger warrant
+//	audit            internal/wire charter directory ledger warrant
 //	unseal           internal/wire capsule charter directory ledger notice warrant
 //	bundle           internal/wire capsule charter directory directory/keyproof ledger mls notice warrant
 //	etsi             internal/wire bundle ledger warrant

@@ -27,25 +27,25 @@ func (a *Auditor) Standing(c *ledger.Checkpoint, o Options) (list []ledger.Findi
 	for _, check := range checks {
 		list = append(list, check(a.book, o.Now)...)
 	}
-	if problem := stale(c, o); problem != "" {
-		list = append(list, ledger.Finding{Index: c.Size(), Type: "checkpoint", Rule: "AUD-3", Problem: problem})
-	}
-	return list
+	return append(list, stale(c, o)...)
 }
 
-// stale says why a checkpoint's cosignatures are not of a time that the options
-// allow, or nothing.
-func stale(c *ledger.Checkpoint, o Options) string {
+// stale is the finding of a checkpoint whose cosignatures are not of a time that the options
+// allow (AUD-3), or none.
+func stale(c *ledger.Checkpoint, o Options) []ledger.Finding {
 	at := c.Time().UTC().Format(time.RFC3339)
+	f := ledger.Finding{Index: c.Size(), Type: "checkpoint", Rule: "AUD-3"}
 	switch old := o.Now.Sub(c.Time()); {
 	case o.MaxAge == 0:
-		return ""
+		return nil
 	case old > o.MaxAge:
-		return fmt.Sprintf("stale: a quorum of witnesses last stood by it at %s, more than %v ago", at, o.MaxAge)
+		f.Problem = fmt.Sprintf("stale: a quorum of witnesses last stood by it at %s, more than %v ago", at, o.MaxAge)
 	case old < -min(o.MaxAge, ledger.MaxSkew):
-		return fmt.Sprintf("of the future: a quorum of witnesses dates it %s; is this clock right?", at)
+		f.Problem = fmt.Sprintf("of the future: a quorum of witnesses dates it %s; is this clock right?", at)
+	default:
+		return nil
 	}
-	return ""
+	return []ledger.Finding{f}
 }
 
 // Freshness returns the shortest freshness that the newest charters demand of

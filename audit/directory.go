@@ -10,43 +10,73 @@ import (
 )
 
 // DirectoryAuditor audits the log of a directory (AUD-40): it recomputes each
-// root of the prefix tree. Its memory is that of [directory.Book].
+// root of the prefix tree. Its memory is that of [directory.Book]. What it has found can be
+// kept, and gone on from: see [ResumeDirectory].
 type DirectoryAuditor struct {
 	book     *directory.Book
 	findings []ledger.Finding
-	leaves   uint64
-	roots    uint64
+	roots    uint64 // among the entries
 }
+
+// What an entry of a directory's log is, in findings.
+const (
+	kindUnknown = "unknown"
+	kindLeaf    = "leaf"
+	kindRoot    = "root"
+)
+
+// replayRule is the rule that an entry of a directory's log breaks.
+const replayRule = "DIR-47"
 
 // NewDirectory returns an auditor of an empty directory log.
 func NewDirectory() *DirectoryAuditor {
 	return &DirectoryAuditor{book: directory.NewBook()}
 }
 
+// Size returns the number of entries applied.
+func (a *DirectoryAuditor) Size() uint64 { return a.book.Size() }
+
 // Apply takes the next entry of the log, proven to the caller.
 func (a *DirectoryAuditor) Apply(index uint64, entry []byte, _ time.Time) error {
-	if index != a.book.Size() {
-		return fmt.Errorf("audit: invalid: entry %d where %d is next", index, a.book.Size())
+	if index != a.Size() {
+		return fmt.Errorf("audit: invalid: entry %d where %d is next", index, a.Size())
 	}
-	e, parseErr := directory.ParseEntry(entry)
-	kind := "unknown"
-	switch {
-	case parseErr != nil:
-	case e.Leaf != nil:
-		kind, a.leaves = "leaf", a.leaves+1
-	case e.Root != nil:
-		kind, a.roots = "root", a.roots+1
+	kind, _ := a.Describe(entry)
+	if kind == kindRoot {
+		a.roots++
 	}
 	if err := a.book.Apply(entry); err != nil {
-		a.findings = append(a.findings, ledger.Finding{Index: index, Type: kind, Rule: "DIR-47", Problem: err.Error()})
+		a.findings = append(a.findings, ledger.Finding{Index: index, Type: kind, Rule: replayRule, Problem: err.Error()})
 	}
 	return nil
+}
+
+// Describe says what an entry is, and in one line what it shows.
+func (a *DirectoryAuditor) Describe(entry []byte) (kind, text string) {
+	switch e, err := directory.ParseEntry(entry); {
+	case err != nil:
+		return kindUnknown, ""
+	case e.Root != nil:
+		return kindRoot, fmt.Sprintf("of the tree over the first %s", counted(e.Root.Size, "entry", "entries"))
+	default:
+		return kindLeaf, fmt.Sprintf("a statement of the account labelled %x", e.Leaf.Label)
+	}
 }
 
 // Findings returns what was found wrong, in the log's order.
 func (a *DirectoryAuditor) Findings() []ledger.Finding {
 	return append([]ledger.Finding{}, a.findings...)
 }
+
+// Standing returns those findings that come and go with time: a checkpoint that is too
+// old (AUD-3).
+func (a *DirectoryAuditor) Standing(c *ledger.Checkpoint, o Options) []ledger.Finding {
+	return stale(c, o)
+}
+
+// Freshness returns the age from which on no device accepts the directory's checkpoint for
+// who enters a conversation (DIR-42).
+func (a *DirectoryAuditor) Freshness() time.Duration { return 10 * time.Minute }
 
 // DirectoryReport is what an audit of a directory's log found.
 type DirectoryReport struct {
@@ -62,10 +92,8 @@ type DirectoryReport struct {
 // Report says what the auditor knows under a checkpoint that the directory's
 // policy accepted and up to which it has read.
 func (a *DirectoryAuditor) Report(p *ledger.Policy, c *ledger.Checkpoint, o Options) *DirectoryReport {
-	r := &DirectoryReport{Log: logOf(p, c, o.Now), Entries: a.book.Size(), Leaves: a.leaves, Roots: a.roots, Now: o.Now.UTC(), Findings: a.Findings()}
-	if problem := stale(c, o); problem != "" {
-		r.Findings = append(r.Findings, ledger.Finding{Index: c.Size(), Type: "checkpoint", Rule: "AUD-3", Problem: problem})
-	}
+	r := &DirectoryReport{Log: logOf(p, c, o.Now), Entries: a.Size(), Leaves: a.book.Leaves(), Roots: a.roots, Now: o.Now.UTC(),
+		Findings: append(a.Findings(), a.Standing(c, o)...)}
 	r.Holds = len(r.Findings) == 0
 	return r
 }

@@ -20,8 +20,9 @@ const RootEvery = 32
 // the entries since the last root.
 type Book struct {
 	size    uint64
-	tree    Tree   // over the entries before covered
-	covered uint64 // the size that the last right root states, 0 if there is none
+	leaves  uint64   // among the entries
+	covered frontier // of the entries that the last right root states, none before it
+	tree    Tree     // over these
 	tail    []tailEntry
 	changed map[Label]Value // of the tail, where it differs from the tree
 
@@ -48,6 +49,20 @@ func (b *Book) Clone() *Book {
 // Size returns the number of entries applied.
 func (b *Book) Size() uint64 { return b.size }
 
+// Leaves returns the number of leaves among the entries.
+func (b *Book) Leaves() uint64 { return b.leaves }
+
+// Head returns the root of the log's own tree (RFC 6962) over the entries applied; ok
+// is false if there are none.
+func (b *Book) Head() (head tlog.Hash, ok bool) { return b.covered.with(bytesOf(b.tail)...).head() }
+
+func bytesOf(tail []tailEntry) (entries [][]byte) {
+	for _, e := range tail {
+		entries = append(entries, e.bytes)
+	}
+	return entries
+}
+
 // Value returns how many leaves a label has, and their history.
 func (b *Book) Value(label Label) Value {
 	if v, ok := b.changed[label]; ok {
@@ -62,15 +77,7 @@ func (b *Book) Value(label Label) Value {
 // directory that lies or is broken; it convinces whoever replays the log.
 func (b *Book) Apply(entry []byte) error {
 	index := b.size
-	e, err := ParseEntry(entry)
-	last := tailEntry{bytes: slices.Clone(entry)}
-	if e.Leaf != nil {
-		last.update = &Update{e.Leaf.Label, b.Value(e.Leaf.Label).Next(index, *e.Leaf)}
-		b.changed[last.update.Label] = last.update.Value
-	}
-	b.tail = append(b.tail, last)
-	b.size++
-	switch {
+	switch e, err := b.push(entry); {
 	case err != nil:
 		return fmt.Errorf("entry %d: %w", index, err)
 	case e.Root != nil:
@@ -79,16 +86,31 @@ func (b *Book) Apply(entry []byte) error {
 	return nil
 }
 
+// push puts an entry at the end, whatever a root in it says.
+func (b *Book) push(entry []byte) (Entry, error) {
+	e, err := ParseEntry(entry)
+	last := tailEntry{bytes: slices.Clone(entry)}
+	if e.Leaf != nil {
+		last.update = &Update{e.Leaf.Label, b.Value(e.Leaf.Label).Next(b.size, *e.Leaf)}
+		b.leaves++
+		b.changed[last.update.Label] = last.update.Value
+	}
+	b.tail = append(b.tail, last)
+	b.size++
+	return e, err
+}
+
 func (b *Book) applyRoot(index uint64, r Root) error {
-	if r.Size > index || r.Size < b.covered || r.Size == 0 {
-		return invalid("the root at %d covers %d entries, after one of %d", index, r.Size, b.covered)
+	if r.Size > index || r.Size < b.covered.size || r.Size == 0 {
+		return invalid("the root at %d covers %d entries, after one of %d", index, r.Size, b.covered.size)
 	}
 	tree := b.treeAt(r.Size)
 	if tree.Root() != r.Hash {
 		return invalid("the root at %d is not that of the first %d entries", index, r.Size)
 	}
-	b.tree, b.tail = tree, slices.Clone(b.tail[r.Size-b.covered:])
-	b.covered = r.Size
+	n := r.Size - b.covered.size
+	b.tree, b.covered = tree, b.covered.with(bytesOf(b.tail[:n])...)
+	b.tail = slices.Clone(b.tail[n:])
 	clear(b.changed)
 	for _, e := range b.tail {
 		if e.update != nil {
@@ -105,7 +127,7 @@ func (b *Book) treeAt(size uint64) Tree {
 		return b.next
 	}
 	var updates []Update
-	for _, e := range b.tail[:size-b.covered] {
+	for _, e := range b.tail[:size-b.covered.size] {
 		if e.update != nil {
 			updates = append(updates, *e.update)
 		}
@@ -131,20 +153,14 @@ func (b *Book) Lookup(label Label, proof []byte, chain []Opened, log tlog.HashRe
 	if len(b.tail) > MaxTail {
 		return nil, refused("no root for the last %d entries", len(b.tail))
 	}
-	l := &Lookup{labelProof: proof, chain: chain, tail: span{start: b.covered}}
-	for _, e := range b.tail {
-		l.tail.entries = append(l.tail.entries, e.bytes)
-	}
-	if b.covered == 0 {
+	l := &Lookup{labelProof: proof, chain: chain, tail: span{b.covered.size, b.covered.roots, bytesOf(b.tail)}}
+	if b.covered.size == 0 {
 		return l, nil
 	}
 	l.tree = b.tree.Prove(label)
 	var err error
-	if l.tail.left, err = subtrees(b.covered, log); err != nil {
-		return nil, fmt.Errorf("directory: %w", err)
-	}
 	for _, o := range slices.Backward(chain) {
-		if o.Index < b.covered {
+		if o.Index < b.covered.size {
 			l.path, err = tlog.ProveRecord(int64(b.size), int64(o.Index), log)
 			break
 		}

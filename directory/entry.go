@@ -2,6 +2,8 @@ package directory
 
 import (
 	"encoding/binary"
+	"math/bits"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -97,9 +99,48 @@ func ParseEntry(b []byte) (Entry, error) {
 	return e, nil
 }
 
+// frontier is the tree of a log's first entries, as far as more entries change it:
+// the roots of the perfect subtrees into which RFC 6962 section 2.1 cuts them, the
+// largest first. It is not changed in place.
+type frontier struct {
+	size  uint64
+	roots []tlog.Hash
+}
+
+// valid reports whether there is a root for each bit set in a size below 2^63.
+func (f frontier) valid() bool {
+	return bits.OnesCount64(f.size) == len(f.roots) && f.size>>63 == 0
+}
+
+// with returns the frontier after more entries.
+func (f frontier) with(entries ...[]byte) frontier {
+	roots := slices.Clone(f.roots)
+	for _, e := range entries {
+		roots = append(roots, tlog.RecordHash(e))
+		for size := f.size; size&1 == 1; size >>= 1 {
+			n := len(roots)
+			roots = append(roots[:n-2], tlog.NodeHash(roots[n-2], roots[n-1]))
+		}
+		f.size++
+	}
+	f.roots = roots
+	return f
+}
+
+// head returns the root of the log; ok is false of an empty one, which answers nothing.
+func (f frontier) head() (head tlog.Hash, ok bool) {
+	for i, root := range slices.Backward(f.roots) {
+		if i == len(f.roots)-1 {
+			head = root
+		} else {
+			head = tlog.NodeHash(root, head)
+		}
+	}
+	return head, len(f.roots) > 0
+}
+
 // span is a run of entries up to the end of the log, with what makes it
-// provable: the roots of the perfect subtrees into which RFC 6962 section 2.1
-// cuts the entries before it, the largest first.
+// provable: the [frontier] of the entries before it.
 type span struct {
 	start   uint64
 	left    []tlog.Hash
@@ -109,45 +150,9 @@ type span struct {
 // head computes the root of the log of which the span is the end. It fails if
 // left has not one hash for each bit set in start, or start is 2^63 or more.
 func (s span) head() (head tlog.Hash, ok bool) {
-	var sizes []uint64
-	for bit := uint64(1) << 62; bit > 0; bit >>= 1 {
-		if s.start&bit != 0 {
-			sizes = append(sizes, bit)
-		}
-	}
-	stack := append([]tlog.Hash{}, s.left...)
-	if len(sizes) != len(stack) || s.start>>63 != 0 {
+	f := frontier{s.start, s.left}
+	if !f.valid() {
 		return head, false
 	}
-	for _, e := range s.entries {
-		stack, sizes = append(stack, tlog.RecordHash(e)), append(sizes, 1)
-		for n := len(sizes); n > 1 && sizes[n-1] == sizes[n-2]; n-- {
-			stack = append(stack[:n-2], tlog.NodeHash(stack[n-2], stack[n-1]))
-			sizes = append(sizes[:n-2], 2*sizes[n-1])
-		}
-	}
-	if len(stack) == 0 {
-		return head, false // an empty log answers nothing
-	}
-	head = stack[len(stack)-1]
-	for i := len(stack) - 2; i >= 0; i-- {
-		head = tlog.NodeHash(stack[i], head)
-	}
-	return head, true
-}
-
-// subtrees reads the hashes of [span.left] for a start.
-func subtrees(start uint64, log tlog.HashReader) ([]tlog.Hash, error) {
-	var indexes []int64
-	done := uint64(0)
-	for level := 62; level >= 0; level-- {
-		if size := uint64(1) << level; start&size != 0 {
-			indexes = append(indexes, tlog.StoredHashIndex(level, int64(done>>level)))
-			done += size
-		}
-	}
-	if len(indexes) == 0 {
-		return nil, nil
-	}
-	return log.ReadHashes(indexes)
+	return f.with(s.entries...).head()
 }

@@ -165,6 +165,19 @@ func FuzzTreeProof(f *testing.F) {
 	})
 }
 
+// subtrees reads the hashes of a [frontier] of that size from the log's stored hashes.
+func subtrees(size uint64, log tlog.HashReader) ([]tlog.Hash, error) {
+	var indexes []int64
+	done := uint64(0)
+	for level := 62; level >= 0; level-- {
+		if n := uint64(1) << level; size&n != 0 {
+			indexes = append(indexes, tlog.StoredHashIndex(level, int64(done>>level)))
+			done += n
+		}
+	}
+	return log.ReadHashes(indexes)
+}
+
 // The end of a log with the subtrees before it is the whole log.
 func TestSpan(t *testing.T) {
 	log := &testLog{}
@@ -174,6 +187,9 @@ func TestSpan(t *testing.T) {
 			left, err := subtrees(start, log)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if f := (frontier{}).with(log.entries[:start]...); f.size != start || !slices.Equal(f.roots, left) || !f.valid() {
+				t.Fatalf("the frontier of %d entries is %v", start, f)
 			}
 			s := span{start, left, log.entries[start:]}
 			want, _ := tlog.TreeHash(int64(n+1), log)
@@ -332,7 +348,7 @@ func TestBookFindsWrongRoots(t *testing.T) {
 			v := maps.Clone(values[len(values)-1])
 			switch rapid.IntRange(0, 5).Draw(t, "kind") {
 			case 0: // a root, perhaps of some entries ago
-				size := rapid.IntRange(int(b.covered), int(b.size)).Draw(t, "size")
+				size := rapid.IntRange(int(b.covered.size), int(b.size)).Draw(t, "size")
 				err := apply(Root{uint64(size), plainRoot(values[size], 0)}.Entry())
 				if (err == nil) != (size > 0) {
 					t.Fatalf("root of %d entries: %v", size, err)
