@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	keptVersion = 1
+	keptVersion = 1    // another one also if other entries are findings: what was kept is then audited anew
 	maxProblem  = 1024 // bytes of a finding's text
 )
 

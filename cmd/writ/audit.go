@@ -41,9 +41,13 @@ checked again, every number counted anew. The report is text, --json, tables
 (--csv) and a page (--html), by calendar year or for --from and --to. What a log
 can't tell is listed as not recorded.
 
+With --directory it is the log of a directory, of accounts and their devices:
+each root of its tree is recomputed.
+
 With --watch it goes on, and prints each entry and finding as it comes. --state
 keeps what it saw: a log that shows another history later, after a restart too,
-is found out, and it can say how long things took.
+is found out. Of a ledger it can then say how long things took. Of a directory
+it keeps all it knows, and reads no more than what is new.
 
 Exit codes for monitors: 0 nothing is wrong; 6 there are findings (an entry that
 doesn't count, something overdue, a stale checkpoint); 4 the log is not what it
@@ -55,7 +59,7 @@ read.`,
 	f := cmd.Flags()
 	f.StringVar(&o.policy, "policy", setup.PolicyFile, "file with the witness policy")
 	f.StringVar(&o.state, "state", "", "directory that keeps what was seen of this log; made if it isn't there")
-	f.DurationVar(&o.maxAge, "max-age", 0, "oldest checkpoint without a finding; 0: any (default: the charters' freshness for an address, any for files)")
+	f.DurationVar(&o.maxAge, "max-age", 0, "oldest checkpoint without a finding; 0: any (default for an address the charters' freshness, 10m of a directory; any for files)")
 	f.StringSliceVar(&o.charters, "charter", nil, "hash of a charter's first version that counts (default any)")
 	f.StringVar(&o.from, "from", "", "only orders whose life begins at this day or time, RFC 3339, or later")
 	f.StringVar(&o.to, "to", "", "only orders whose life begins before this day or time")
@@ -64,27 +68,20 @@ read.`,
 	f.BoolVar(&o.watch, "watch", false, "follow the log and print what comes, until Ctrl-C")
 	f.DurationVar(&o.every, "every", 2*time.Second, "pause between two looks with --watch")
 	f.BoolVar(&o.directory, "directory", false, "it is a directory's log: recompute the roots of its tree")
-	cmd.MarkFlagsMutuallyExclusive("directory", "watch")
-	cmd.MarkFlagsMutuallyExclusive("directory", "state")
-	cmd.MarkFlagsMutuallyExclusive("directory", "html")
-	cmd.MarkFlagsMutuallyExclusive("directory", "csv")
+	for _, ofLedger := range []string{"html", "csv", "charter", "from", "to"} {
+		cmd.MarkFlagsMutuallyExclusive("directory", ofLedger)
+	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		options, err := o.options()
 		if err != nil {
 			return err
-		}
-		if o.directory {
-			return o.auditDirectory(cmd, args[0], options)
 		}
 		a, err := o.open(args[0])
 		if err != nil {
 			return err
 		}
 		defer a.close()
-		if !cmd.Flags().Changed("max-age") && !a.files {
-			a.byCharter = true
-		}
-		a.options = options
+		a.options, a.ownAge = options, !cmd.Flags().Changed("max-age") && !a.files
 		if o.watch {
 			return a.watch(cmd, &o)
 		}
@@ -114,13 +111,13 @@ func (o *auditFlags) options() (r audit.Options, err error) {
 
 // auditing is an audit of one log under way.
 type auditing struct {
-	policy    *ledger.Policy
-	follow    *follower.Follower
-	auditor   *audit.Auditor
-	state     *auditState // nil: nothing is kept
-	options   audit.Options
-	byCharter bool // the oldest checkpoint without a finding is what the charters say
-	files     bool // it reads files, which do not come back as a service may
+	subject
+	policy  *ledger.Policy
+	follow  *follower.Follower
+	state   *auditState // nil: nothing is kept
+	options audit.Options
+	ownAge  bool // the oldest checkpoint without a finding is the log's own [subject.Freshness]
+	files   bool // it reads files, which do not come back as a service may
 }
 
 func (o *auditFlags) open(log string) (*auditing, error) {
@@ -128,7 +125,10 @@ func (o *auditFlags) open(log string) (*auditing, error) {
 	if err != nil {
 		return nil, usage(err, "--charter takes what writ charter check prints as the hash")
 	}
-	a := &auditing{auditor: audit.New(firsts...)}
+	a := &auditing{subject: newLedgerSubject(firsts...)}
+	if o.directory {
+		a.subject = newDirectorySubject()
+	}
 	if a.policy, err = readPolicy(o.policy); err != nil {
 		return nil, err
 	}
@@ -137,9 +137,9 @@ func (o *auditFlags) open(log string) (*auditing, error) {
 		if a.state, err = openAuditState(o.state); err != nil {
 			return nil, err
 		}
-		config.Last = a.state.last()
-		for _, m := range a.state.marks {
-			a.auditor.Mark(m.Mark)
+		if config.Last, err = a.recall(a.state, a.policy); err != nil {
+			a.close()
+			return nil, err
 		}
 	}
 	if a.follow, a.files, err = openLog(log, config); err != nil {
@@ -151,7 +151,7 @@ func (o *auditFlags) open(log string) (*auditing, error) {
 
 func (a *auditing) close() {
 	if a.state != nil {
-		a.state.file.Close()
+		a.state.lock.Close()
 	}
 }
 
@@ -177,22 +177,32 @@ func openLog(log string, c follower.Config) (f *follower.Follower, files bool, e
 // once audits up to the newest checkpoint.
 func (a *auditing) once(cmd *cobra.Command, o *auditFlags) error {
 	bar := newProgress("entries read:")
-	_, err := a.read(cmd.Context(), func(index uint64, _ []byte) { bar.at(int(index), int(index)+1) })
+	_, err := a.read(cmd.Context(), a.Size(), func(index uint64, _ []byte) { bar.at(int(index), int(index)+1) })
 	bar.end()
 	if err != nil {
 		return a.explain(cmd.Context(), err)
 	}
-	r, err := a.report()
+	r, err := a.finish(o)
 	if err != nil {
 		return err
 	}
-	if err := o.write(r); err != nil {
+	if err := show(cmd, r.value, func(w io.Writer) { fmt.Fprint(w, r.text()) }); err != nil {
 		return err
 	}
-	if err := show(cmd, r, func(w io.Writer) { fmt.Fprint(w, r.Text()) }); err != nil {
-		return err
+	return verdict(len(r.findings))
+}
+
+// finish ends a run: it stores what is to be kept and writes the files that were asked for.
+func (a *auditing) finish(o *auditFlags) (r result, err error) {
+	c, err := a.last()
+	if err != nil {
+		return r, err
 	}
-	return verdict(len(r.Findings))
+	if err := a.rest(a.state); err != nil {
+		return r, err
+	}
+	r = a.report(a.policy, c, a.now())
+	return r, o.write(r)
 }
 
 // verdict is the failure of an audit with findings.
@@ -203,12 +213,17 @@ func verdict(findings int) error {
 	return fail(codeFindings, errors.New(count(findings, "finding")), "each is listed above with its index on the log and the rule it breaks")
 }
 
-// read takes what is new on the log, and keeps the checkpoint it came under
-// before anyone is told.
-func (a *auditing) read(ctx context.Context, each func(index uint64, entry []byte)) (*ledger.Checkpoint, error) {
-	_, err := a.follow.Update(ctx, a.auditor.Book().Size(), func(index uint64, entry []byte, seen time.Time) error {
+// read takes what is new on the log, and gives each the entries from an index on that is
+// not beyond what was read. It keeps the checkpoint they came under before anyone is told.
+func (a *auditing) read(ctx context.Context, from uint64, each func(index uint64, entry []byte)) (*ledger.Checkpoint, error) {
+	_, err := a.follow.Update(ctx, from, func(index uint64, entry []byte, seen time.Time) error {
+		if index >= a.Size() {
+			if err := a.Apply(index, entry, seen); err != nil {
+				return err
+			}
+		}
 		each(index, slices.Clone(entry))
-		return a.auditor.Apply(index, entry, seen)
+		return nil
 	})
 	if fork := (&follower.ForkError{}); errors.As(err, &fork) && a.state != nil {
 		return nil, errors.Join(err, a.state.keepFork(fork))
@@ -220,12 +235,7 @@ func (a *auditing) read(ctx context.Context, each func(index uint64, entry []byt
 	if err != nil {
 		return nil, err
 	}
-	m := audit.Mark{Size: c.Size(), Time: c.Time().UTC()}
-	a.auditor.Mark(m)
-	if a.state != nil {
-		err = a.state.keep(m, c)
-	}
-	return c, err
+	return c, a.keep(a.state, c)
 }
 
 // last is the newest checkpoint that was accepted.
@@ -233,28 +243,18 @@ func (a *auditing) last() (*ledger.Checkpoint, error) {
 	return a.policy.Checkpoint(a.follow.Last(), time.Now(), 0)
 }
 
-func (a *auditing) report() (*audit.Report, error) {
-	c, err := a.last()
-	if err != nil {
-		return nil, err
-	}
-	return a.auditor.Report(a.policy, c, a.now()), nil
-}
-
 // now is what a report is asked for at this moment.
 func (a *auditing) now() audit.Options {
 	o := a.options
 	o.Now = time.Now()
-	if a.byCharter {
-		o.MaxAge = a.auditor.Freshness()
+	if a.ownAge {
+		o.MaxAge = a.Freshness()
 	}
 	return o
 }
 
 // explain says what an error of reading means.
-func (a *auditing) explain(ctx context.Context, err error) error { return logError(ctx, err, a.files) }
-
-func logError(ctx context.Context, err error, files bool) error {
+func (a *auditing) explain(ctx context.Context, err error) error {
 	var fork *follower.ForkError
 	switch {
 	case errors.As(err, &fork):
@@ -267,16 +267,16 @@ func logError(ctx context.Context, err error, files bool) error {
 		return fail(codeInvalid, err, "the log or the policy is not what it should be: tell the witnesses")
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case files: // a service may come back, a file is there or not
+	case a.files: // a service may come back, a file is there or not
 		return fail(codeInvalid, err, "the directory does not hold what its checkpoint says")
 	}
 	return fail(codeUnavailable, err, logHint)
 }
 
 // write puts the report into the files that were asked for.
-func (o *auditFlags) write(r *audit.Report) error {
+func (o *auditFlags) write(r result) error {
 	if o.html != "" {
-		if err := setup.Write(o.html, r.HTML(), 0o644); err != nil {
+		if err := setup.Write(o.html, r.html(), 0o644); err != nil {
 			return err
 		}
 	}
@@ -286,41 +286,10 @@ func (o *auditFlags) write(r *audit.Report) error {
 	if err := os.MkdirAll(o.csv, 0o755); err != nil {
 		return err
 	}
-	for name, b := range r.CSV() {
+	for name, b := range r.csv() {
 		if err := setup.Write(filepath.Join(o.csv, name), b, 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// auditDirectory audits the log of a directory.
-func (o *auditFlags) auditDirectory(cmd *cobra.Command, log string, options audit.Options) error {
-	policy, err := readPolicy(o.policy)
-	if err != nil {
-		return err
-	}
-	f, files, err := openLog(log, follower.Config{Policy: policy})
-	if err != nil {
-		return err
-	}
-	a, bar := audit.NewDirectory(), newProgress("entries read:")
-	_, err = f.Update(cmd.Context(), 0, func(index uint64, entry []byte, seen time.Time) error {
-		bar.at(int(index), int(index)+1)
-		return a.Apply(index, entry, seen)
-	})
-	bar.end()
-	if err != nil {
-		return logError(cmd.Context(), err, files)
-	}
-	c, err := policy.Checkpoint(f.Last(), time.Now(), 0)
-	if err != nil {
-		return err
-	}
-	options.Now = time.Now()
-	r := a.Report(policy, c, options)
-	if err := show(cmd, r, func(w io.Writer) { fmt.Fprint(w, r.Text()) }); err != nil {
-		return err
-	}
-	return verdict(len(r.Findings))
 }

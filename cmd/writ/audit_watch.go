@@ -44,6 +44,7 @@ type watching struct {
 	*auditing
 	say      func(event)
 	started  bool
+	next     uint64                        // the entry to be read next
 	told     uint64                        // entries before this index are not to be printed
 	fresh    []arrival                     // to be printed once all up to the checkpoint are read
 	found    int                           // findings of entries that were printed
@@ -61,11 +62,11 @@ type findingKey struct{ rule, problem string }
 
 // watch follows the log until ctx ends or it forks.
 func (a *auditing) watch(cmd *cobra.Command, o *auditFlags) error {
-	w := &watching{auditing: a, say: sayer(cmd), standing: map[findingKey]ledger.Finding{}}
-	if a.state != nil {
-		w.told = a.state.told()
-	} else {
+	w := &watching{auditing: a, say: sayer(cmd), next: a.Size(), standing: map[findingKey]ledger.Finding{}}
+	if a.state == nil {
 		fmt.Fprintln(cmd.ErrOrStderr(), "without --state a restart can't know what this run has seen")
+	} else if err := w.recollect(); err != nil {
+		return err
 	}
 	for ctx := cmd.Context(); ; {
 		if err := w.look(cmd); err != nil {
@@ -77,6 +78,14 @@ func (a *auditing) watch(cmd *cobra.Command, o *auditFlags) error {
 		case <-time.After(o.every):
 		}
 	}
+}
+
+// recollect goes back to the entries that earlier runs audited and did not print.
+func (w *watching) recollect() (err error) {
+	if w.told, err = w.state.told(); w.told > 0 {
+		w.next = min(w.next, w.told)
+	}
+	return err
 }
 
 // sayer prints events: a line of text or of JSON each.
@@ -91,7 +100,7 @@ func sayer(cmd *cobra.Command) func(event) {
 
 // look reads once and says what is new. It fails only where the watch must end.
 func (w *watching) look(cmd *cobra.Command) error {
-	c, err := w.read(cmd.Context(), w.arrive)
+	c, err := w.read(cmd.Context(), w.next, w.arrive)
 	if cmd.Context().Err() != nil {
 		return nil
 	}
@@ -113,6 +122,7 @@ func (w *watching) look(cmd *cobra.Command) error {
 // arrive keeps an entry to be printed. What was on the log at the first look is
 // not printed, but for what came since the last run.
 func (w *watching) arrive(index uint64, entry []byte) {
+	w.next = index + 1
 	if index >= w.told && (w.started || w.told > 0) {
 		w.fresh = append(w.fresh, arrival{index, entry})
 	}
@@ -141,12 +151,8 @@ func (w *watching) news(c *ledger.Checkpoint) error {
 
 // entry says what a new entry shows.
 func (w *watching) entry(a arrival, seen time.Time) {
-	e := event{Event: "entry", At: time.Now(), Index: &a.index, Type: "unknown", Seen: &seen}
-	if parsed, err := ledger.ParseEntry(a.entry); err == nil {
-		e.Type = parsed.Type().String()
-		e.Text = w.auditor.Describe(parsed, w.options.Reason)
-	}
-	w.say(e)
+	kind, text := w.describe(a.entry, w.options)
+	w.say(event{Event: "entry", At: time.Now(), Index: &a.index, Type: kind, Text: text, Seen: &seen})
 }
 
 // reachable says when the log can't be read, and when it can again.
@@ -171,13 +177,13 @@ func (w *watching) reachable(err error) {
 
 // judge says which findings are new and which are settled.
 func (w *watching) judge(c *ledger.Checkpoint) {
-	list := w.auditor.Book().Findings()
+	list := w.wrong()
 	for _, f := range list[w.found:] {
 		w.finding("finding", f)
 	}
 	w.found = len(list)
 	now := map[findingKey]ledger.Finding{}
-	for _, f := range w.auditor.Standing(c, w.now()) {
+	for _, f := range w.Standing(c, w.now()) {
 		key := findingKey{f.Rule, f.Problem}
 		if _, ok := w.standing[key]; !ok {
 			w.finding("finding", f)
@@ -201,15 +207,12 @@ func (w *watching) end(cmd *cobra.Command, o *auditFlags) error {
 	if !w.started {
 		return fail(codeUnavailable, errors.New("the log could not be read"), logHint)
 	}
-	r, err := w.report()
+	r, err := w.finish(o)
 	if err != nil {
-		return err
-	}
-	if err := o.write(r); err != nil {
 		return err
 	}
 	if w.trouble == "rollback" {
 		return w.explain(cmd.Context(), follower.ErrRollback)
 	}
-	return verdict(len(r.Findings))
+	return verdict(len(r.findings))
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"writ/audit"
 	"writ/bundle"
 	"writ/ledger"
 	"writ/setup"
@@ -152,16 +153,14 @@ func (s *story) auditLedger(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.read(cmd.Context(), func(uint64, []byte) {}); err != nil {
+	if _, err := a.read(cmd.Context(), 0, func(uint64, []byte) {}); err != nil {
 		return a.explain(cmd.Context(), err)
 	}
-	r, err := a.report()
+	result, err := a.finish(&o)
 	if err != nil {
 		return err
 	}
-	if err := o.write(r); err != nil {
-		return err
-	}
+	r := result.value.(*audit.Report)
 	all := &r.Laws[0].Tables[0]
 	for _, f := range all.Figures() {
 		s.say("  %-32s%s", f.Name, f.Value)

@@ -121,7 +121,7 @@ func (l *Log) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(rw).Encode(map[string]uint64{"index": l.Add(entry)})
 	default:
 		tile, err := torchwood.ParseTilePath(path)
-		if err != nil {
+		if err != nil || l.Size() < uint64(tile.N<<tile.H+int64(tile.W))<<(max(tile.L, 0)*tile.H) {
 			http.NotFound(rw, r)
 			return
 		}

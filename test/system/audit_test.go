@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,10 +36,16 @@ type watchEvent struct {
 	Index                             *uint64
 }
 
+// watch follows the ledger.
 func (w *world) watch(t *testing.T, args ...string) *watch {
 	t.Helper()
+	return startWatch(t, append([]string{w.Deployment.Ledger, "--policy", w.path("policy.txt")}, args...))
+}
+
+func startWatch(t *testing.T, args []string) *watch {
+	t.Helper()
 	a := &watch{t: t, done: make(chan struct{})}
-	a.cmd = exec.Command(binary, append([]string{"audit", w.Deployment.Ledger, "--policy", w.path("policy.txt"), "--watch", "--json", "--every", "100ms"}, args...)...)
+	a.cmd = exec.Command(binary, append([]string{"audit", "--watch", "--json", "--every", "100ms"}, args...)...)
 	a.cmd.Stderr = &a.errs
 	out, err := a.cmd.StdoutPipe()
 	must(t, err)
@@ -92,27 +99,32 @@ func (a *watch) end(limit time.Duration) int {
 	return a.cmd.ProcessState.ExitCode()
 }
 
-// fork ends notary and witnesses, and starts them with the same keys and no
-// memory: another history, signed and cosigned by all.
+// fork begins the ledger anew.
 func (w *world) fork() {
 	w.t.Helper()
-	first, _, err := w.Services()
+	w.begin("notary")
+	w.writ("charter", "publish", w.path("charter.signed"), "--deployment", w.path("deployment.json"))
+}
+
+// begin ends the service that writes a log and all witnesses, and starts them with the
+// same keys and no memory: another history, signed and cosigned by all.
+func (w *world) begin(writer string) {
+	w.t.Helper()
+	subs, _, err := w.Services()
 	must(w.t, err)
-	w.kill(first...)
-	must(w.t, os.RemoveAll(w.path("notary", "log")))
-	for _, sub := range first {
-		if strings.HasPrefix(sub, "witness/") {
-			names, err := filepath.Glob(w.path(sub, "*"))
-			must(w.t, err)
-			for _, name := range names {
-				if base := filepath.Base(name); base != "witness.key" && base != "config.json" && base != "beacon.age" && base != "passphrase" {
-					must(w.t, os.RemoveAll(name))
-				}
+	subs = append(slices.DeleteFunc(subs, func(sub string) bool { return sub == "notary" }), writer)
+	w.kill(subs...)
+	keeps := []string{"witness.key", "notary.key", "directory.key", "config.json", "beacon.age", "passphrase"}
+	for _, sub := range subs {
+		names, err := filepath.Glob(w.path(sub, "*"))
+		must(w.t, err)
+		for _, name := range names {
+			if !slices.Contains(keeps, filepath.Base(name)) {
+				must(w.t, os.RemoveAll(name))
 			}
 		}
 		w.start(sub)
 	}
-	w.writ("charter", "publish", w.path("charter.signed"), "--deployment", w.path("deployment.json"))
 }
 
 // R14: an auditor that follows over HTTP reports another history of a really
@@ -159,6 +171,49 @@ func TestAuditorFindsFork(t *testing.T) {
 	}
 	if r := w.run("audit", w.Deployment.Ledger, "--policy", "policy.txt"); r.code != 0 {
 		t.Errorf("without memory: exit code %d\n%s%s", r.code, r.out, r.errors)
+	}
+}
+
+// R14 of the directory's log: an auditor tells each account's entry as it comes, keeps what
+// it audited, and finds out a log that begins anew, live and after a rest.
+func TestAuditorFollowsDirectory(t *testing.T) {
+	w := newWorld(t, setup.WorldOptions{})
+	state, resting := t.TempDir(), t.TempDir()
+	log := []string{w.Deployment.Directory, "--directory", "--policy", w.path("directory-policy.txt"), "--state"}
+	audit := func(dir string) result { return w.run(append(append([]string{"audit"}, log...), dir)...) }
+	live := startWatch(t, append(log, state))
+	live.await("start", 20*time.Second, is("started"))
+	w.people("anna")
+	e := live.await("leaf", 20*time.Second, func(e watchEvent) bool { return e.Event == "entry" && e.Type == "leaf" })
+	if e.Index == nil || *e.Index != 0 || !strings.Contains(e.Text, "a statement of the account labelled ") || strings.Contains(e.Text, "anna") {
+		t.Errorf("the leaf is told as %+v", e)
+	}
+	must(t, live.cmd.Process.Signal(syscall.SIGINT))
+	if code := live.end(10 * time.Second); code != 0 {
+		t.Errorf("Ctrl-C: exit code %d\n%s", code, live.errs.String())
+	}
+	w.people("ben")
+	if r := audit(resting); r.code != 0 || !strings.Contains(r.out, "2 statements of accounts") {
+		t.Fatalf("exit code %d: %s%s", r.code, r.out, r.errors)
+	}
+	live = startWatch(t, append(log, state))
+	live.await("what came meanwhile", 20*time.Second, func(e watchEvent) bool { return e.Event == "entry" && *e.Index == 1 })
+	w.begin("directory")
+	live.await("rollback", 20*time.Second, is("rollback"))
+	w.people("chloe", "dora", "emil")
+	fork := live.await("fork", 20*time.Second, is("fork"))
+	if code := live.end(10 * time.Second); code != 4 {
+		t.Errorf("exit code %d", code)
+	}
+	for name, text := range map[string]string{"fork-old.txt": fork.Old, "fork-new.txt": fork.New} {
+		if kept, err := os.ReadFile(filepath.Join(state, name)); err != nil || string(kept) != text {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for dir, says := range map[string]string{state: "contradict each other", resting: "has forked"} {
+		if r := audit(dir); r.code != 4 || !strings.Contains(r.errors, says) {
+			t.Errorf("started again: exit code %d\n%s", r.code, r.errors)
+		}
 	}
 }
 
