@@ -352,6 +352,36 @@ func TestQuota(t *testing.T) {
 	w.add(f, w.warrant(3))
 }
 
+// What one signer logs takes nothing from what another may.
+func TestQuotaIsOneSigners(t *testing.T) {
+	x := ledger.Release{Office: "judicial", Custodian: "judicial-1"}
+	judge := warrant.Approval{Office: "judicial", Approver: "judge-1"}
+	seen := map[string]string{}
+	for who, entries := range map[string][]*ledger.Entry{
+		"custodian": {{Release: &x}, {Preservation: &ledger.Preservation{Release: x}}, {HoldEnd: &ledger.HoldEnd{Office: "judicial", Custodian: "judicial-1"}},
+			{Refusal: &ledger.Refusal{Office: "judicial", Custodian: "judicial-1"}}},
+		"another custodian": {{Preservation: &ledger.Preservation{Release: ledger.Release{Office: "judicial", Custodian: "judicial-2"}}}},
+		"approver": {{Cancellation: &ledger.Cancellation{Approval: judge}}, {Error: &ledger.Error{Approval: judge}},
+			{Review: &ledger.Review{Approvals: []warrant.Approval{judge}}}},
+		"another approver": {{Cancellation: &ledger.Cancellation{Approval: warrant.Approval{Office: "judicial", Approver: "judge-2"}}}},
+		"docket":           {{Warrant: &ledger.Warrant{}}},
+		"reader":           {{Reading: &ledger.Reading{}}},
+		"the beacon":       {{Round: &ledger.Round{}}},
+		"the law":          {{Charter: &charter.Signed{}}},
+	} {
+		for _, e := range entries {
+			name := (&Server{}).signerOf(e)
+			if other := seen[name]; other != "" && other != who {
+				t.Errorf("%s and %s share the quota of %q", who, other, name)
+			}
+			seen[name] = who
+		}
+	}
+	if len(seen) != 8 {
+		t.Errorf("quotas %v", seen)
+	}
+}
+
 // A notary for which no first charter is named admits none.
 func TestNoFirstCharter(t *testing.T) {
 	t.Parallel()

@@ -32,9 +32,12 @@ func (q *quotas) allow(signer string, now time.Time) bool {
 	return q.n[signer] <= q.perHour
 }
 
-// signerOf names the key that vouches for an entry that counts.
+// signerOf names the key that vouches for an entry that counts. Who has one uses up no
+// other's quota: a docket with its custodians, say, that of approvers who cancel, or of
+// rounds that people wait for.
 func (s *Server) signerOf(e *ledger.Entry) string {
 	custodian := func(office, id string) string { return "custodian " + office + "/" + id }
+	approver := func(office, id string) string { return "approver " + office + "/" + id }
 	switch {
 	case e.Warrant != nil:
 		return "docket " + e.Warrant.Charter.String()
@@ -48,10 +51,23 @@ func (s *Server) signerOf(e *ledger.Entry) string {
 		return custodian(e.Release.Office, e.Release.Custodian)
 	case e.Refusal != nil:
 		return custodian(e.Refusal.Office, e.Refusal.Custodian)
-	case e.Reading != nil:
-		return fmt.Sprintf("reader %x", e.Reading.Key)
 	case e.Destruction != nil:
 		return custodian(e.Destruction.Office, e.Destruction.Custodian)
+	case e.Preservation != nil:
+		return custodian(e.Preservation.Office, e.Preservation.Custodian)
+	case e.HoldEnd != nil:
+		return custodian(e.HoldEnd.Office, e.HoldEnd.Custodian)
+	case e.Cancellation != nil:
+		return approver(e.Cancellation.Approval.Office, e.Cancellation.Approval.Approver)
+	case e.Error != nil:
+		return approver(e.Error.Approval.Office, e.Error.Approval.Approver)
+	case e.Review != nil:
+		first := e.Review.Approvals[0] // an entry that counts has one
+		return approver(first.Office, first.Approver)
+	case e.Reading != nil:
+		return fmt.Sprintf("reader %x", e.Reading.Key)
+	case e.Round != nil:
+		return "beacon"
 	}
 	return "amendment"
 }
