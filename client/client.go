@@ -17,7 +17,7 @@
 // is held sealed and tried again; what was sealed wrongly is held for good. In both
 // cases this device deposits the right capsule if there is none.
 //
-// Nothing leaves before it is stored. After a crash at any point, or an answer
+// Nothing that was said leaves before it is stored. After a crash at any point, or an answer
 // lost, the device goes on where it was: each message has a mid, by which delivery
 // knows it again, so it arrives once. What delivery leaves out, repeats, reorders or
 // changes is found by counting and by MLS, and told as a [Fault].

@@ -45,7 +45,7 @@ func (d *Device) publish(ctx context.Context) error {
 	if d.drafted == nil {
 		return nil
 	}
-	_, err := retry(ctx, d, d.cfg.Directory.PutStatement, &api.PutStatementRequest{Statement: d.drafted.Encode()})
+	_, err := retry(ctx, d.cfg.Directory.PutStatement, &api.PutStatementRequest{Statement: d.drafted.Encode()})
 	if err == nil {
 		return nil
 	}

@@ -106,7 +106,7 @@ func (d *Device) lookUpSome(ctx context.Context, log *directoryLog, accounts []s
 	if d.checkpoint != nil {
 		req.Size = d.checkpoint.Size()
 	}
-	res, err := retry(ctx, d, d.cfg.Directory.LookUp, req)
+	res, err := retry(ctx, d.cfg.Directory.LookUp, req)
 	if err != nil {
 		return nil, fmt.Errorf("client: directory: %w", err)
 	}

@@ -39,8 +39,9 @@ func cutKey(key string) (prefix, name string) {
 }
 
 // Prepare makes the device's key, under an account and its law, without telling
-// anyone. The person has been shown the law: it counts as acknowledged. It returns the public key, which an earlier device may sponsor. Repeating
-// it with the same arguments gives the same key.
+// anyone. The person has been shown the law: it counts as acknowledged. It returns the
+// public key, which an earlier device may add ([Device.AddDevice]). Repeating it with the
+// same arguments gives the same key.
 func (d *Device) Prepare(id directory.Identity, law charter.Hash) (mls.SignaturePublicKey, error) {
 	if err := d.lock(); err != nil {
 		return nil, err
@@ -174,7 +175,7 @@ func (d *Device) register(ctx context.Context) error {
 	if d.own.Statement(1).Signer != d.self.Device {
 		req.Statements = d.own.Encode()
 	}
-	if _, err := retry(ctx, d, d.cfg.Delivery.Register, req); err != nil {
+	if _, err := retry(ctx, d.cfg.Delivery.Register, req); err != nil {
 		return fmt.Errorf("client: register: %w", err)
 	}
 	done := *d.self

@@ -37,7 +37,7 @@ func call[Req, Res any](ctx context.Context, d *Device, f func(context.Context, 
 		if err := d.login(ctx); err != nil {
 			return nil, err
 		}
-		res, err := retry(ctx, d, func(ctx context.Context, req *Req) (*Res, error) {
+		res, err := retry(ctx, func(ctx context.Context, req *Req) (*Res, error) {
 			return f(d.authorize(ctx), req)
 		}, req)
 		if again || connect.CodeOf(err) != connect.CodeUnauthenticated {
@@ -55,7 +55,7 @@ func (d *Device) authorize(ctx context.Context) context.Context {
 
 // retry repeats a request that delivery could not take. Every request may be
 // repeated: delivery knows it again by its mid, its request id or its content.
-func retry[Req, Res any](ctx context.Context, _ *Device, f func(context.Context, *Req) (*Res, error), req *Req) (*Res, error) {
+func retry[Req, Res any](ctx context.Context, f func(context.Context, *Req) (*Res, error), req *Req) (*Res, error) {
 	wait := firstWait
 	for n := 1; ; n++ {
 		res, err := once(ctx, f, req)
@@ -114,7 +114,7 @@ func (d *Device) login(ctx context.Context) error {
 	if d.session.token != "" {
 		return nil
 	}
-	challenge, err := retry(ctx, d, d.cfg.Delivery.Challenge, &api.ChallengeRequest{Account: d.self.Account, Device: d.self.Device})
+	challenge, err := retry(ctx, d.cfg.Delivery.Challenge, &api.ChallengeRequest{Account: d.self.Account, Device: d.self.Device})
 	if err != nil {
 		return fmt.Errorf("client: login: %w", err)
 	}
