@@ -160,8 +160,8 @@ func (e *CheckError) Is(target error) bool { return target == ErrInvalid }
 // its report. It marks the messages that are no evidence as set aside, drops roster
 // proofs that aren't needed, and changes nothing else. It doesn't change c.
 func Build(c Contents, policy *ledger.Policy, firsts ...charter.Hash) ([]byte, *Report, error) {
-	if n := c.size(); n > MaxSize {
-		return nil, nil, fmt.Errorf("bundle: %w: %d bytes, at most %d are allowed", ErrRefused, n, MaxSize)
+	if n := c.size(); n > MaxSize-readingsRoom {
+		return nil, nil, fmt.Errorf("bundle: %w: %d bytes, at most %d are allowed", ErrRefused, n, MaxSize-readingsRoom)
 	}
 	c.Compartments = append([]Compartment(nil), c.Compartments...)
 	for i := range c.Compartments {

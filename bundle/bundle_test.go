@@ -282,7 +282,7 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	contents.Compartments[0].Messages = []Message{{Ciphertext: make([]byte, MaxSize)}}
+	contents.Compartments[0].Messages = []Message{{Ciphertext: make([]byte, MaxSize-readingsRoom)}}
 	if _, _, err := Build(contents, w.policy); !errors.Is(err, ErrRefused) {
 		t.Errorf("Build of too much: %v", err)
 	}

@@ -25,6 +25,10 @@ const (
 const (
 	magic = "writ bundle v1\n"
 
+	// readingsRoom is left for the readings that are put in later: else one would be
+	// recorded, and the bundle be too large to be shown.
+	readingsRoom = MaxReadings * 16 << 10
+
 	maxCharters = 1024
 	maxKeys     = 4096
 	maxReleases = 64
