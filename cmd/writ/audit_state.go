@@ -121,6 +121,7 @@ func toldText(n uint64) string { return fmt.Sprintln(n) }
 type journal struct {
 	path  string
 	marks []keptMark
+	end   int64 // of its last whole line
 }
 
 // keptMark is a line of the journal.
@@ -129,14 +130,15 @@ type keptMark struct {
 	Signed string `json:"signed"` // the checkpoint with the policy's signatures
 }
 
-// openJournal reads a journal or begins one. A line that a crash cut off is no line.
+// openJournal reads a journal or begins one. A line that a crash or a full disk cut off is
+// no line.
 func openJournal(path string) (*journal, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	j, end := &journal{path: path}, int64(0)
+	j := &journal{path: path}
 	for r := bufio.NewReader(f); ; {
 		line, err := r.ReadBytes('\n')
 		if err == io.EOF {
@@ -149,9 +151,9 @@ func openJournal(path string) (*journal, error) {
 		if err != nil {
 			return nil, fail(codeFailed, fmt.Errorf("%s: %w", path, err), keepHint)
 		}
-		j.marks, end = append(j.marks, m), end+int64(len(line))
+		j.marks, j.end = append(j.marks, m), j.end+int64(len(line))
 	}
-	return j, f.Truncate(end)
+	return j, f.Truncate(j.end)
 }
 
 // last is the newest checkpoint of an earlier run, or nil.
@@ -172,14 +174,14 @@ func (j *journal) keep(m audit.Mark, c *ledger.Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(j.path, os.O_WRONLY|os.O_APPEND, 0)
+	f, err := os.OpenFile(j.path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(b, '\n'))
+	n, err := f.WriteAt(append(b, '\n'), j.end)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	j.marks = append(j.marks, k)
+	j.marks, j.end = append(j.marks, k), j.end+int64(n)
 	return nil
 }
