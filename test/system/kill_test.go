@@ -405,19 +405,21 @@ func (w *world) checkLedger(law *prosecution) {
 		}
 	}
 	for _, name := range law.opened {
-		w.checkReleases(name, entries)
+		w.checkReleases(name, law.published[name], entries)
 	}
 	w.writ("audit", w.Deployment.Ledger, "--policy", w.path("policy.txt"))
 	w.writ("audit", w.path("notary", "log"), "--policy", w.path("policy.txt"))
 }
 
-// checkReleases demands a logged intent of each release in a case's bundle.
-func (w *world) checkReleases(name string, entries []*ledger.Entry) {
+// checkReleases demands a logged intent of each release in a case's bundle, under the
+// warrant that was acknowledged.
+func (w *world) checkReleases(name string, published uint64, entries []*ledger.Entry) {
 	w.t.Helper()
 	out := w.writ("bundle", "read", w.path("agency", "cases", name+".writ"), "--deployment", w.path("deployment.json"),
 		"--key", w.path("keys", "inspector-1.key"), "--json")
 	var report struct {
 		Warrant struct {
+			Index        uint64
 			RequestIndex uint64 `json:"request_index"`
 		}
 		Releases []struct {
@@ -426,8 +428,8 @@ func (w *world) checkReleases(name string, entries []*ledger.Entry) {
 		}
 	}
 	must(w.t, json.Unmarshal([]byte(out), &report))
-	if len(report.Releases) < 4 {
-		w.t.Errorf("%s: %d releases", name, len(report.Releases))
+	if len(report.Releases) < 4 || report.Warrant.Index != published {
+		w.t.Errorf("%s: %d releases, under entry %d and not %d", name, len(report.Releases), report.Warrant.Index, published)
 	}
 	for _, r := range report.Releases {
 		if r.Index >= uint64(len(entries)) || entries[r.Index].Release == nil || entries[r.Index].Release.Custodian != r.Custodian ||
