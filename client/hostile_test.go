@@ -459,3 +459,21 @@ func TestCommitNobodyFollows(t *testing.T) {
 	}
 	t.Errorf("nobody is told who: %v", events)
 }
+
+// A clock that is off is told once, not with every look at what it keeps from being read.
+func TestWrongClockIsToldOnce(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("a-late", w.access), w.device("b-late", w.access)
+	id := w.talk(anna, ben)
+	ben.cfg.Now = func() time.Time { return w.Now().Add(-time.Hour) }
+	w.check(anna.Renew(background, id))
+	for range 5 {
+		w.wait(time.Minute)
+		if _, err := ben.Sync(background); !errors.Is(err, ErrClock) {
+			t.Fatal(err)
+		}
+	}
+	if told := w.history(ben, id, Fault); len(told) != 1 || !strings.Contains(told[0], "clock") {
+		t.Errorf("told %q", told)
+	}
+}

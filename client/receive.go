@@ -66,7 +66,7 @@ func (c *conversation) fault(err error) error {
 	if c.device.broken != nil || passing(err) {
 		return err
 	}
-	told := c.halted != nil && err.Error() == c.halted.Error()
+	told := c.halted != nil && (err.Error() == c.halted.Error() || errors.Is(err, ErrClock) && errors.Is(c.halted, ErrClock))
 	c.halted = err
 	if told {
 		return err

@@ -31,7 +31,9 @@ func (k *Keys) Deal(b *Board) error {
 
 // Respond posts what the operator says to the deals.
 func (k *Keys) Respond(b *Board) error {
-	doc, err := k.secret(b.ceremony.Hash()).Respond(b.Board)
+	o := k.secret(b.ceremony.Hash())
+	defer clear(o.Seed[:])
+	doc, err := o.Respond(b.Board)
 	if err != nil {
 		return err
 	}
@@ -43,7 +45,9 @@ func (k *Keys) Answer(b *Board) error {
 	if k.dealtIn(b.ceremony.Hash()) == nil {
 		return fmt.Errorf("operator: refused: %s did not deal in this ceremony", k.name)
 	}
-	doc, err := k.secret(b.ceremony.Hash()).Answer(b.Board, k.shareBefore(b))
+	o := k.secret(b.ceremony.Hash())
+	defer clear(o.Seed[:])
+	doc, err := o.Answer(b.Board, k.shareBefore(b))
 	if err != nil || doc == nil {
 		return err
 	}
@@ -59,7 +63,9 @@ func (k *Keys) Finish(b *Board) (*beacon.Group, error) {
 		return nil, err
 	}
 	if b.isMember(k) && k.share(g) == nil {
-		s, err := k.secret(b.ceremony.Hash()).Share(b.Board)
+		o := k.secret(b.ceremony.Hash())
+		defer clear(o.Seed[:])
+		s, err := o.Share(b.Board)
 		if err != nil {
 			return nil, err
 		}
