@@ -111,17 +111,18 @@ func (d osDisk) syncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// recordName writes a key as a file name: letters, digits, - and . stay,
-// every other byte becomes _ and two hexadecimal digits.
+// recordName writes a key as a file name: letters, digits, and - . _ @ stay, so that an
+// account's name is no longer there, and every other byte becomes % and two hexadecimal
+// digits.
 func recordName(key string) string {
 	var b strings.Builder
 	b.WriteString(recordPrefix)
 	for _, c := range []byte(key) {
 		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.':
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._@", c) >= 0:
 			b.WriteByte(c)
 		default:
-			b.WriteByte('_')
+			b.WriteByte('%')
 			b.WriteString(strconv.FormatUint(uint64(c)|0x100, 16)[1:])
 		}
 	}
@@ -132,7 +133,7 @@ func recordName(key string) string {
 func recordKey(name string) (string, bool) {
 	var key []byte
 	for s := strings.TrimPrefix(name, recordPrefix); s != ""; {
-		if s[0] != '_' {
+		if s[0] != '%' {
 			key, s = append(key, s[0]), s[1:]
 			continue
 		}

@@ -15,6 +15,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"writ/internal/wire"
 	"writ/mls"
 )
 
@@ -402,4 +403,27 @@ func FuzzParseJournal(f *testing.F) {
 			t.Fatal(fmt.Errorf("%x parsed and encoded is %x, %v", b, again, err))
 		}
 	})
+}
+
+// Any account's name can be a record's: else one that is spelt to be long as a file name
+// would end the use of each device that it is shown to.
+func TestAnyNameIsAFile(t *testing.T) {
+	w := newWorld(t)
+	files, err := OpenFiles(t.TempDir())
+	w.check(err)
+	defer files.Close()
+	ben, err := Open(w.config(files))
+	w.check(err)
+	w.register(ben, phone("b-files"), w.access)
+	for _, sign := range []string{"@", "_"} {
+		name := "a" + strings.Repeat(sign, wire.MaxName-1)
+		id := w.talk(w.device(name, w.access), ben)
+		w.check(ben.Send(background, id, "hello"))
+	}
+	if n := len(ben.Conversations()); n != 2 {
+		t.Errorf("%d conversations", n)
+	}
+	if n := len(recordName(keyAccount + strings.Repeat("@", wire.MaxName))); n > 143 { // of eCryptfs
+		t.Errorf("a file name of %d bytes", n)
+	}
 }
