@@ -23,7 +23,8 @@
 //
 // Open can be repeated with the same Case: docket and custodians answer as
 // before, so an interrupted opening goes on where it stopped. A custodian whose
-// share fails its commitment is named and the opening goes on with the others.
+// share fails its commitment is named and the opening goes on with the others, and so it
+// does when one never answers ([Config.Patience]).
 // Refusals are verified like releases and reported. Custodians answer a request
 // whole, so one that they refuse for a capsule's sake is asked again in halves:
 // nobody can close others' compartments with a capsule of their own making. A
@@ -99,6 +100,7 @@ type Config struct {
 	Ledger     *replica.Replica               // the agency's own copy of the log
 	MaxAge     time.Duration                  // oldest checkpoint it works with: the charter's freshness
 	MaxProofs  int                            // bytes of the directory's proofs for one bundle, so that they leave room; 0: 64 MiB
+	Patience   time.Duration                  // for one custodian's answer, or the directory's about one account; 0: 2 min
 	Now        func() time.Time               // nil means time.Now
 	Progress   func(Progress)                 // told of each step; may be nil
 }
@@ -147,7 +149,7 @@ func newExaminer(config Config, c *Case) *examiner {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	config.MaxProofs = cmp.Or(config.MaxProofs, 64<<20)
+	config.MaxProofs, config.Patience = cmp.Or(config.MaxProofs, 64<<20), cmp.Or(config.Patience, 2*time.Minute)
 	if config.Progress == nil {
 		config.Progress = func(Progress) {}
 	}

@@ -495,6 +495,45 @@ func TestWhichCapsule(t *testing.T) {
 	}
 }
 
+// silent are services that take a call and never answer.
+type silent struct {
+	api.CustodianClient
+	api.DirectoryClient
+}
+
+func (silent) Release(ctx context.Context, _ *api.ReleaseRequest) (*api.ReleaseResponse, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (silent) LookUp(ctx context.Context, _ *api.LookUpRequest) (*api.LookUpResponse, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// A custodian that never answers, and a directory that does not, hold up nothing for long:
+// the others' shares open, and what they open is evidence.
+func TestWhoNeverAnswers(t *testing.T) {
+	t.Parallel()
+	s := newStory(t, nil)
+	ann, ben := s.device("ann"), s.device("ben")
+	with, err := ann.Create(ctx, "ben")
+	s.must(err)
+	s.sync(ann, ben)
+	s.say(ann, with, "one")
+	config, c := s.config(), s.authorise("ann", func(*warrant.Warrant) {})
+	who := s.Custodians[0].Who()
+	config.Custodians = maps.Clone(s.custodians)
+	config.Custodians[who], config.Directory, config.Patience = silent{}, silent{}, 5*time.Second
+	bounded, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	opening, err := examine.Open(bounded, config, c)
+	s.must(err)
+	if o := opening.Parts[0]; !slices.Equal(s.read(o), []string{"ann: one"}) || o.Failed[who] == nil || o.Unproven["ann"] == nil {
+		t.Errorf("read %q, failed %v, unproven %v", s.read(o), o.Failed, o.Unproven)
+	}
+}
+
 // endless is a delivery service whose list of compartments never ends.
 type endless struct {
 	api.DeliveryClient

@@ -107,8 +107,11 @@ func (x *examiner) ask(ctx context.Context) []answer {
 	return answers
 }
 
-// askOne asks one custodian, again while it says that it can't answer now.
+// askOne asks one custodian, again while it says that it can't answer now. One that never
+// answers keeps the others' shares waiting no longer than [Config.Patience].
 func (x *examiner) askOne(ctx context.Context, office, custodian string, client api.CustodianClient) answer {
+	ctx, cancel := context.WithTimeout(ctx, x.Patience)
+	defer cancel()
 	a := answer{who: office + "/" + custodian}
 	a.err = again(ctx, func() (err error) {
 		a.release, a.shares, a.refusal, err = x.askOnce(ctx, office, custodian, client)

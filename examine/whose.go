@@ -43,7 +43,7 @@ func (x *examiner) whose(ctx context.Context) error {
 		case err == nil:
 			x.out.Accounts, size = append(x.out.Accounts, p), size+len(p.Encode())
 			continue
-		case connect.CodeOf(err) == connect.CodeUnavailable:
+		case connect.CodeOf(err) == connect.CodeUnavailable, errors.Is(err, context.DeadlineExceeded):
 			away = err // and is not asked about all the others
 		}
 		x.out.Unproven[account] = err
@@ -78,6 +78,8 @@ func (x *examiner) directory() (*keyproof.Log, error) {
 // prover asks for one account and verifies the answer. It keeps the dates that the
 // devices need.
 func (x *examiner) prover(ctx context.Context, log *keyproof.Log, account string, devices []string) (*keyproof.Proof, error) {
+	ctx, cancel := context.WithTimeout(ctx, x.Patience)
+	defer cancel()
 	var out *api.LookUpResponse
 	err := again(ctx, func() (err error) {
 		out, err = x.Directory.LookUp(ctx, &api.LookUpRequest{Accounts: []string{account}, Dated: true})
