@@ -420,6 +420,18 @@ func TestHostileCustodian(t *testing.T) {
 	}
 }
 
+// twoEpochs has ann say "one" in an epoch of a conversation, and "two" in the next.
+func (s *story) twoEpochs() {
+	s.t.Helper()
+	ann, ben, _ := s.device("ann"), s.device("ben"), s.device("eve")
+	with, err := ann.Create(ctx, "ben")
+	s.must(err)
+	s.sync(ann, ben)
+	s.say(ann, with, "one")
+	s.must(ann.Invite(ctx, with, "eve"))
+	s.say(ann, with, "two")
+}
+
 // disclosing is a delivery service that changes what it discloses.
 type disclosing struct {
 	api.DeliveryClient
@@ -439,13 +451,7 @@ func (d disclosing) Disclose(ctx context.Context, q *api.DiscloseRequest) (*api.
 func TestWhichCapsule(t *testing.T) {
 	t.Parallel()
 	s := newStory(t, nil)
-	ann, ben, _ := s.device("ann"), s.device("ben"), s.device("eve")
-	with, err := ann.Create(ctx, "ben")
-	s.must(err)
-	s.sync(ann, ben)
-	s.say(ann, with, "one")
-	s.must(ann.Invite(ctx, with, "eve"))
-	s.say(ann, with, "two")
+	s.twoEpochs()
 	c := s.authorise("ann", func(*warrant.Warrant) {})
 	for name, x := range map[string]struct {
 		change  func([]*api.Compartment)
@@ -582,13 +588,7 @@ func (d *full) RequestRelease(ctx context.Context, q *api.RequestReleaseRequest)
 func TestRequestsRunOut(t *testing.T) {
 	t.Parallel()
 	s := newStory(t, nil)
-	ann, ben, _ := s.device("ann"), s.device("ben"), s.device("eve")
-	with, err := ann.Create(ctx, "ben")
-	s.must(err)
-	s.sync(ann, ben)
-	s.say(ann, with, "one")
-	s.must(ann.Invite(ctx, with, "eve"))
-	s.say(ann, with, "two")
+	s.twoEpochs()
 	config, c := s.config(), s.authorise("ann", func(*warrant.Warrant) {})
 	config.Delivery = disclosing{s.delivery, func(l []*api.Compartment) { l[1].Capsules = [][]byte{spoil(l[1].Capsules[0], 2)} }}
 	agency := *s.agency

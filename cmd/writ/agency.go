@@ -173,6 +173,16 @@ func (a *agency) loadCase(name string) (*examine.Case, error) {
 	return &examine.Case{Warrant: w, Salt: [32]byte(f.Salt), NoticeSalt: [32]byte(f.NoticeSalt), Reader: a.reader, Renewed: f.Renewed}, nil
 }
 
+// openCase opens an agency with one of its cases.
+func openCase(dir, name string) (*agency, *examine.Case, error) {
+	a, err := openAgency(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := a.loadCase(name)
+	return a, c, err
+}
+
 // inForce returns the charter in force that a hash names, or the only one.
 func (a *agency) inForce(cmd *cobra.Command, hash string) (c *charter.Charter, err error) {
 	copy, err := a.ledger(cmd)

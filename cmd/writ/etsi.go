@@ -41,11 +41,7 @@ rounds at which the person is told. The delivery manifest comes from writ verify
 	country := f.String("country", "XX", "with --etsi: the sender's country, ISO 3166-1")
 	receiver := f.String("receiver", "docket", "with --etsi: the receiver's name")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		a, err := openAgency(*dir)
-		if err != nil {
-			return err
-		}
-		c, err := a.loadCase(args[0])
+		a, c, err := openCase(*dir, args[0])
 		if err != nil {
 			return err
 		}

@@ -27,11 +27,7 @@ interrupted goes on where it stopped.`,
 	}
 	dir := agencyFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		a, err := openAgency(*dir)
-		if err != nil {
-			return err
-		}
-		c, err := a.loadCase(args[0])
+		a, c, err := openCase(*dir, args[0])
 		if err != nil {
 			return err
 		}

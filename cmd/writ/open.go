@@ -40,11 +40,7 @@ evidence; no custodian releases anything more.`,
 	dir := agencyFlag(cmd)
 	out := cmd.Flags().String("out", "", "the bundle to write (default CASE.writ among the agency's cases)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		a, err := openAgency(*dir)
-		if err != nil {
-			return err
-		}
-		c, err := a.loadCase(args[0])
+		a, c, err := openCase(*dir, args[0])
 		if err != nil {
 			return err
 		}

@@ -284,11 +284,7 @@ satisfy the charter. The entry shows neither the subject nor the grounds.`,
 	}
 	dir := agencyFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		a, err := openAgency(*dir)
-		if err != nil {
-			return err
-		}
-		c, err := a.loadCase(args[0])
+		a, c, err := openCase(*dir, args[0])
 		if err != nil {
 			return err
 		}
@@ -320,11 +316,7 @@ act on exactly these, all or nothing.`,
 	}
 	dir := agencyFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		a, err := openAgency(*dir)
-		if err != nil {
-			return err
-		}
-		c, err := a.loadCase(args[0])
+		a, c, err := openCase(*dir, args[0])
 		if err != nil {
 			return err
 		}
