@@ -477,3 +477,18 @@ func TestWrongClockIsToldOnce(t *testing.T) {
 		t.Errorf("told %q", told)
 	}
 }
+
+// A leaf that is larger than any may be is refused, whatever delivery takes.
+func TestLeafBounded(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := w.device("a-leaf", w.access), w.device("b-leaf", w.access)
+	id := w.talk(anna, ben)
+	c := anna.convs[id]
+	made, err := c.group.Commit(mls.CommitOptions{LeafExtensions: append(anna.homeLaw(),
+		mls.Extension{Type: capsule.PrivilegedExtension, Data: make([]byte, maxLeaf)}), AuthenticatedData: encodeTime(uint64(w.Now().Unix()))})
+	w.check(err)
+	b := ben.convs[id]
+	if _, err := b.group.Stage(made.Message); err == nil || !strings.Contains(err.Error(), "a leaf of") {
+		t.Errorf("staged: %v", err)
+	}
+}

@@ -61,9 +61,15 @@ func (d *Device) admit(leaf *mls.LeafNode) error {
 	return d.vouch(m.Identity, leaf.SignatureKey, false, true)
 }
 
+// maxLeaf is the largest leaf in bytes (DEL-12): every member keeps it.
+const maxLeaf = 8 << 10
+
 // underLaw reads who a leaf is and demands a law that is on the ledger, with the
 // directory of this device's own.
 func (d *Device) underLaw(leaf *mls.LeafNode) (member, error) {
+	if n := len(leaf.Bytes()); n > maxLeaf {
+		return member{}, fmt.Errorf("client: refused: a leaf of %d bytes where at most %d are allowed", n, maxLeaf)
+	}
 	m, err := memberOf(leaf)
 	if err != nil {
 		return m, err

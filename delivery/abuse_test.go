@@ -198,6 +198,23 @@ func TestBadProposalIsCheap(t *testing.T) {
 	alice.commit(conv, mls.CommitOptions{})
 }
 
+// A member can't make its leaf grow, which everybody in the conversation keeps.
+func TestLeafBounded(t *testing.T) {
+	w := newWorld(t)
+	alice, bob, conv := w.pair()
+	for size, want := range map[int]connect.Code{64 << 10: connect.CodePermissionDenied, 1 << 10: 0} {
+		c, r := alice.prepare(conv, mls.CommitOptions{LeafExtensions: append(alice.homeLaw(), mls.Extension{Type: known[0], Data: make([]byte, size)})})
+		_, err := alice.api().Commit(background, r)
+		if err == nil && want == 0 {
+			alice.groups[conv].Apply(c.Staged)
+			continue
+		}
+		alice.groups[conv].DropPending()
+		refusedWith(t, fmt.Sprintf("a leaf with %d bytes more", size), err, want)
+	}
+	bob.follow(conv)
+}
+
 // An account's history may be long: its newest device registers all the same.
 func TestRegisterWithLongHistory(t *testing.T) {
 	w := newWorld(t)

@@ -82,9 +82,12 @@ func (s *Service) TakeKeyPackages(ctx context.Context, r *api.TakeKeyPackagesReq
 }
 
 // letIn is the authentication service (RFC 9420 section 5.3.1): a leaf gets in if its
-// credential names a registered device, its key is that device's, and its home law
-// is known.
+// credential names a registered device, its key is that device's, its home law is known,
+// and it is not too large.
 func (s *Service) letIn(leaf *mls.LeafNode) error {
+	if n := len(leaf.Bytes()); n > maxLeaf {
+		return refused("a leaf of %d bytes where at most %d are allowed", n, maxLeaf)
+	}
 	m, err := memberOf(leaf)
 	if err != nil {
 		return err
