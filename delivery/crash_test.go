@@ -38,9 +38,10 @@ func TestMain(m *testing.M) {
 // serve runs a service and prints its address.
 func serve(path string) {
 	s, err := Open(Config{
-		Store: engine.Config{Path: path, Fatal: func(err error) { panic(err) }},
-		Laws:  FixedLaws(chartertest.New("delivery").Charter),
-		Now:   func() time.Time { return chartertest.Now },
+		Store:   engine.Config{Path: path, Fatal: func(err error) { panic(err) }},
+		Laws:    FixedLaws(chartertest.New("delivery").Charter),
+		Address: address,
+		Now:     func() time.Time { return chartertest.Now },
 	})
 	if err != nil {
 		panic(err)
@@ -128,7 +129,7 @@ func (l *load) check(t *testing.T) {
 // same mids again complete the rest without doubles.
 func TestKill(t *testing.T) {
 	law := chartertest.New("delivery")
-	w := &world{TB: t, law: law, clock: &clock{t: chartertest.Now}, client: &http.Client{}}
+	w := &world{TB: t, law: law, clock: &clock{t: chartertest.Now}, client: &http.Client{}, config: Config{Address: address}}
 	path := filepath.Join(t.TempDir(), "delivery.db")
 	process := w.child(path)
 	t.Cleanup(func() { kill(t, process) })

@@ -45,6 +45,9 @@ type world struct {
 	client  *http.Client
 }
 
+// address is delivery's, as both sides have it.
+const address = "https://delivery.example"
+
 func newWorld(t testing.TB, options ...func(*Config)) *world {
 	t.Helper()
 	law := chartertest.New("delivery", chartertest.WithBar...)
@@ -52,7 +55,7 @@ func newWorld(t testing.TB, options ...func(*Config)) *world {
 	w.config = Config{
 		Store:        engine.Config{Path: filepath.Join(t.TempDir(), "delivery.db")},
 		Laws:         FixedLaws(law.Charter),
-		Address:      "https://delivery.example",
+		Address:      address,
 		StatementKey: StatementKey(law.Delivery),
 		Now:          w.clock.now,
 	}
