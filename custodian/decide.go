@@ -73,6 +73,7 @@ func (s *Server) answer(ctx context.Context, id ledger.EntryHash, req *unseal.Re
 	if r.refusal != nil {
 		return s.refuse(ctx, req, r.refusal)
 	}
+	defer r.granted.Erase()
 	if !carriedOut {
 		if d, err = s.carryOut(ctx, id, r); err != nil {
 			return nil, err

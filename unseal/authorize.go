@@ -20,8 +20,8 @@ type Facts struct {
 	Policy  *ledger.Policy // its witness policy, the same text as the charter's
 	Now     time.Time      // its own clock
 	Keys    *Keyring       // its keys, with its office and name
-	// Kept returns this custodian's share of a compartment that a hold keeps at Now, or
-	// nil; it may be nil itself.
+	// Kept returns a copy of this custodian's share of a compartment that a hold keeps at
+	// Now, or nil; it may be nil itself. Authorize takes the copy over, and erases it.
 	Kept func(capsule.Hash) []byte
 }
 
@@ -60,6 +60,15 @@ func (a *Authorization) Preserves() bool { return a.warrant.Action == warrant.Pr
 // Until returns when the hold ends.
 func (a *Authorization) Until() uint64 { return a.until }
 
+// Erase overwrites the shares that a hold gave. Nothing can be released afterwards.
+func (a *Authorization) Erase() { erase(a.compared) }
+
+func erase(list []sealedShare) {
+	for _, s := range list {
+		clear(s.kept)
+	}
+}
+
 // Intent returns what a release entry, or a preservation, says.
 func (a *Authorization) Intent() *ledger.Release {
 	intent := a.intent
@@ -90,6 +99,7 @@ func Authorize(q *Request, f Facts) (*Authorization, *Refusal) {
 		v.life, v.standing, v.renewal, v.cap, v.action, v.notice, v.round, v.compartments, v.shares,
 	} {
 		if f := step(); f != nil {
+			erase(v.sealed)
 			request := ledger.HashEntry(q.RequestEntry)
 			return nil, &Refusal{request, v.f.Keys.office, v.f.Keys.custodian, f.reason, f.why}
 		}

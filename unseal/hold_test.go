@@ -59,7 +59,7 @@ func TestHoldOutlivesTheHorizon(t *testing.T) {
 	facts := func(office, custodian string) Facts {
 		f := w.facts(office, custodian)
 		f.Keys = NewKeyring(office, custodian) // destroyed
-		f.Kept = func(h capsule.Hash) []byte { return kept[custodian][h] }
+		f.Kept = func(h capsule.Hash) []byte { return bytes.Clone(kept[custodian][h]) }
 		return f
 	}
 	q = w.file(order, parcel(held), edits{})
@@ -129,5 +129,46 @@ func TestHoldReleasesNothing(t *testing.T) {
 	}
 	if _, err := Keep(hold, preservation, f.Keys, w.now); err != nil {
 		t.Error(err)
+	}
+}
+
+// What a hold gave is erased when it is of no more use: after a refusal, and when the
+// custodian says so.
+func TestKeptSharesAreErased(t *testing.T) {
+	w := newWorld(t)
+	held, neighbour := w.seal("alice", "c", 1), w.seal("alice", "c", 2)
+	order := w.order()
+	l := w.access.Leaves()[0]
+	share := w.keep(w.file(w.preserve(), parcel(held), edits{}), l.Office, l.Custodian)[held.capsule.Hash()]
+	w.now = w.now.AddDate(0, 0, 300)
+	order.NotBefore, order.NotAfter = uint64(w.now.Unix()), uint64(w.now.Unix())+3600
+	order.NoticeDue = order.NotAfter
+	var given []byte
+	f := w.facts(l.Office, l.Custodian)
+	f.Keys = NewKeyring(l.Office, l.Custodian)
+	f.Kept = func(h capsule.Hash) []byte {
+		if h != held.capsule.Hash() {
+			return nil
+		}
+		given = bytes.Clone(share)
+		return given
+	}
+	blank := make([]byte, capsule.ShareSize)
+	if _, refusal := Authorize(w.file(order, parcel(held, neighbour), edits{}), f); refusal == nil || !bytes.Equal(given, blank) {
+		t.Errorf("after a refusal %v it holds %x", refusal, given)
+	}
+	a, refusal := Authorize(w.file(order, parcel(held), edits{}), f)
+	if refusal != nil || !bytes.Equal(given, share) {
+		t.Fatalf("refused: %v", refusal)
+	}
+	in := w.intend(a.Intent(), l.Custodian)
+	if _, err := NewRelease(a, in, f.Keys, w.signing(l.Custodian), w.now); err != nil {
+		t.Fatal(err)
+	}
+	if a.Erase(); !bytes.Equal(given, blank) {
+		t.Errorf("erased, and it holds %x", given)
+	}
+	if _, err := NewRelease(a, in, f.Keys, w.signing(l.Custodian), w.now); err == nil {
+		t.Error("released what is erased")
 	}
 }
