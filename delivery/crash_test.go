@@ -177,7 +177,7 @@ func TestKill(t *testing.T) {
 // same commit again settles which; whom it adds is welcomed once, and talks.
 func TestKillCommits(t *testing.T) {
 	law := chartertest.New("delivery")
-	w := &world{TB: t, law: law, clock: &clock{t: chartertest.Now}, client: &http.Client{}}
+	w := &world{TB: t, law: law, clock: &clock{t: chartertest.Now}, client: &http.Client{}, config: Config{Address: address}}
 	path := filepath.Join(t.TempDir(), "delivery.db")
 	process := w.child(path)
 	t.Cleanup(func() { kill(t, process) })
