@@ -111,6 +111,9 @@ type Server struct {
 // it stood still. A wrong passphrase is [keyfile.ErrPassphrase].
 func Open(ctx context.Context, c Config) (*Server, error) {
 	c = c.withDefaults()
+	if len(c.Charters) == 0 { // then any law would do that the notary put on the log first
+		return nil, errors.New("custodian: refused: incomplete Config: no first version of the law is named")
+	}
 	keys, err := openKeys(c.Dir, c.Passphrase, c.WorkFactor)
 	if err != nil {
 		return nil, err

@@ -587,6 +587,19 @@ func TestBadEnvelope(t *testing.T) {
 	}
 }
 
+// CHR-45: a custodian that is told no law serves none: it would take the first of that name
+// which the notary put on the log.
+func TestLawIsNamed(t *testing.T) {
+	t.Parallel()
+	w := testlaw.New(t, nil, testlaw.Small...)
+	config := w.CustodianConfig(w.Custodians[0])
+	config.Charters = nil
+	if s, err := custodian.Open(ctx, config); err == nil {
+		s.Close()
+		t.Error("opened without a law")
+	}
+}
+
 // Keys at rest are encrypted: the directory of a custodian that has worked shows
 // no private key. A wrong passphrase is a clear error.
 func TestKeysAtRest(t *testing.T) {

@@ -111,6 +111,9 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	if len(c.Key) != ed25519.PrivateKeySize {
 		return nil, errors.New("docket: invalid: no signing key")
 	}
+	if len(c.Charters) == 0 { // then any law would do that the notary put on the log first
+		return nil, errors.New("docket: refused: incomplete Config: no first version of a law is named")
+	}
 	ledger, err := replica.Open(ctx, replica.Config{Path: filepath.Join(c.Dir, "ledger.db"), URL: c.Ledger, Policy: c.Policy,
 		Charters: c.Charters, MaxAge: c.MaxAge, Every: c.Poll, HTTP: c.HTTP, Now: c.Now, Log: c.Log, Fatal: c.Fatal})
 	if err != nil {

@@ -137,6 +137,16 @@ func dump(t *testing.T, dir string) []byte {
 	return all
 }
 
+// CHR-45: a docket that is told no law serves none.
+func TestLawIsNamed(t *testing.T) {
+	t.Parallel()
+	w := testlaw.New(t, nil, testlaw.Small...)
+	if s, err := docket.Open(ctx, docket.Config{Dir: t.TempDir(), Key: ledger.DocketSigner(w.Docket), Ledger: w.Ledger, Policy: w.Policy, MaxAge: time.Minute}); err == nil {
+		s.Close()
+		t.Error("opened without a law")
+	}
+}
+
 // Whoever isn't entitled is refused, and a bad call changes nothing.
 func TestRefuses(t *testing.T) {
 	t.Parallel()

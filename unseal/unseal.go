@@ -26,9 +26,8 @@
 //
 //	kept, err := unseal.Keep(a, in, keys, now) // sealed by the caller, until a.Until
 //
-// and a.Erase() after either,
-//
-// and at the examiner's, with releases of enough custodians of each office:
+// After either a.Erase(). At the examiner's, with releases of enough custodians of each
+// office:
 //
 //	shares, err := unseal.OpenRelease(rel, readerKey, custodianPublicKey)
 //	combiner, err := unseal.NewCombiner(access)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -69,6 +70,9 @@ func trustOf(d *setup.Deployment) (*trust, error) {
 		return nil, fail(codeFailed, err, hint)
 	}
 	firsts, err := hashes(d.Charters)
+	if err == nil && len(firsts) == 0 {
+		err = errors.New("the deployment file names no charter: any law on the log would do")
+	}
 	if err != nil {
 		return nil, fail(codeFailed, err, hint)
 	}

@@ -8,6 +8,7 @@ import (
 	"writ/charter"
 	"writ/charter/chartertest"
 	"writ/client"
+	"writ/setup"
 )
 
 // Where two versions of a law are spoken under, the newest is printed whole, and of the
@@ -37,5 +38,19 @@ func TestPrintLawsOfTwoVersions(t *testing.T) {
 		if !strings.Contains(text, say) {
 			t.Errorf("no %q in\n%s", say, text)
 		}
+	}
+}
+
+// CHR-45: who is told no law trusts none: any that the notary put on the log would do.
+func TestDeploymentNamesALaw(t *testing.T) {
+	law := chartertest.New("trust")
+	law.Charter.Policy = chartertest.Directory().Policy
+	d := &setup.Deployment{Policy: law.Charter.Policy, Charters: []string{law.Charter.Hash().String()}}
+	if got, err := trustOf(d); err != nil || len(got.firsts) != 1 {
+		t.Fatalf("%v", err)
+	}
+	d.Charters = nil
+	if _, err := trustOf(d); codeOf(err) != codeFailed || !strings.Contains(err.Error(), "names no charter") {
+		t.Errorf("no law: %v", err)
 	}
 }
