@@ -17,7 +17,8 @@ const RootEvery = 32
 // tree's. It is not safe for concurrent use.
 //
 // Its memory grows with the number of accounts, about 250 bytes each, and with
-// the entries since the last root.
+// the entries since the last right root. A root costs what [MaxTail] leaves cost, however many
+// came since, so that a directory that lies can't make reading its log slow.
 type Book struct {
 	size    uint64
 	leaves  uint64   // among the entries
@@ -28,6 +29,7 @@ type Book struct {
 
 	next     Tree // the tree over all entries, if nextSize is size
 	nextSize uint64
+	marks    []Tree // over the first entries up to each multiple of MaxTail in the tail, as far as roots came
 }
 
 type tailEntry struct {
@@ -42,7 +44,7 @@ func NewBook() *Book { return &Book{changed: map[Label]Value{}} }
 // costs what the tail costs.
 func (b *Book) Clone() *Book {
 	c := *b
-	c.tail, c.changed = slices.Clone(b.tail), maps.Clone(b.changed)
+	c.tail, c.changed, c.marks = slices.Clone(b.tail), maps.Clone(b.changed), slices.Clone(b.marks)
 	return &c
 }
 
@@ -108,16 +110,27 @@ func (b *Book) applyRoot(index uint64, r Root) error {
 	if tree.Root() != r.Hash {
 		return invalid("the root at %d is not that of the first %d entries", index, r.Size)
 	}
-	n := r.Size - b.covered.size
-	b.tree, b.covered = tree, b.covered.with(bytesOf(b.tail[:n])...)
-	b.tail = slices.Clone(b.tail[n:])
-	clear(b.changed)
-	for _, e := range b.tail {
-		if e.update != nil {
-			b.changed[e.update.Label] = e.update.Value
+	b.cover(r.Size, tree)
+	return nil
+}
+
+// cover takes the first entries, up to a size, and the tree over them for covered.
+func (b *Book) cover(size uint64, tree Tree) {
+	n, passed := size-b.covered.size, size/MaxTail-b.covered.size/MaxTail
+	for _, e := range b.tail[:n] {
+		if e.update != nil && b.changed[e.update.Label] == e.update.Value {
+			delete(b.changed, e.update.Label)
 		}
 	}
-	return nil
+	b.tree, b.covered = tree, b.covered.with(bytesOf(b.tail[:n])...)
+	b.tail, b.marks = without(b.tail, n), without(b.marks, min(passed, uint64(len(b.marks))))
+}
+
+// without drops the first n elements of a list, which nobody else has. It costs nothing more,
+// however long the rest is.
+func without[T any](list []T, n uint64) []T {
+	clear(list[:n])
+	return list[n:]
 }
 
 // treeAt returns the tree over the first size entries, size being at least
@@ -126,13 +139,27 @@ func (b *Book) treeAt(size uint64) Tree {
 	if size == b.nextSize {
 		return b.next
 	}
+	before := b.covered.size / MaxTail
+	for at := before + uint64(len(b.marks)) + 1; at <= size/MaxTail; at++ {
+		b.marks = append(b.marks, b.grow(at-1, at*MaxTail))
+	}
+	return b.grow(size/MaxTail, size)
+}
+
+// grow returns the tree over the first size entries, made from that at a mark, or of what is
+// covered if that is more.
+func (b *Book) grow(mark, size uint64) Tree {
+	from, tree := b.covered.size, b.tree
+	if first := from/MaxTail + 1; mark >= first {
+		from, tree = mark*MaxTail, b.marks[mark-first]
+	}
 	var updates []Update
-	for _, e := range b.tail[:size-b.covered.size] {
+	for _, e := range b.tail[from-b.covered.size : size-b.covered.size] {
 		if e.update != nil {
 			updates = append(updates, *e.update)
 		}
 	}
-	return b.tree.With(updates...)
+	return tree.With(updates...)
 }
 
 // Due reports whether a root should be logged.
