@@ -78,24 +78,32 @@ func (b *Book) Size() uint64 { return b.size }
 // doesn't count becomes a finding. It returns an error only if index is
 // not [Book.Size].
 func (b *Book) Apply(index uint64, entry []byte, seen time.Time) error {
+	b.pages.check()
 	if index != b.size {
 		return invalid("entry %d where %d is next", index, b.size)
 	}
+	counted := false
+	defer func() { b.pages.broken = !counted }()
+	b.apply(index, entry, seen)
+	counted = true
+	return nil
+}
+
+func (b *Book) apply(index uint64, entry []byte, seen time.Time) {
 	b.size++
 	b.statistics.Entries++
 	e, err := ParseEntry(entry)
 	if err != nil {
 		b.find(index, Type(0), err)
-		return nil
+		return
 	}
 	record, err := b.examine(e, index, seen)
 	if err != nil {
 		b.find(index, e.kind, err)
-		return nil
+		return
 	}
 	b.counted.put(e.Hash(), index)
 	record()
-	return nil
 }
 
 // Check reports why an entry would not count if it came next, or nil.

@@ -13,7 +13,9 @@ import (
 // who trusts it as his own memory.
 //
 // A shelf panics if it can't be read. No answer would do in its place: "nothing there" is
-// what a book takes for a warrant that was not cancelled, and for a cap not reached.
+// what a book takes for a warrant that was not cancelled, and for a cap not reached. The book
+// panics at all that follows too, since it may have counted half of an entry, and gives a
+// shelf no more rows.
 type Shelf interface {
 	// Get returns the value of a row, nil if there is none.
 	Get(key []byte) []byte
@@ -51,6 +53,7 @@ func OpenBook(s Shelf, firsts ...charter.Hash) (b *Book, err error) {
 // if no entry was applied since then, or if the book has no shelf.
 func (b *Book) Changes() []Row {
 	p := b.pages
+	p.check()
 	if p.shelf == nil || b.size == p.kept {
 		return nil
 	}
@@ -85,4 +88,12 @@ type pages struct {
 	taken   map[string][]byte // rows that Changes returned and nobody said were kept
 	size    uint64            // of the book as Changes last returned it
 	kept    uint64            // of the book that lies on the shelf
+	broken  bool              // something panicked in the middle of a reading or of an entry
+}
+
+// check panics if the book is broken.
+func (p *pages) check() {
+	if p.broken {
+		panic("ledger: a book that failed before")
+	}
 }

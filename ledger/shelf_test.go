@@ -14,26 +14,33 @@ type memory struct {
 	rows    map[string][]byte
 	entries [][]byte
 	reads   int // of rows and entries
+	fails   int // the read that can't be done; 0: all can
 }
 
 func newMemory() *memory { return &memory{rows: map[string][]byte{}} }
 
+func (m *memory) read() {
+	if m.reads++; m.reads == m.fails {
+		panic("the disk failed")
+	}
+}
+
 func (m *memory) Get(key []byte) []byte {
-	m.reads++
+	m.read()
 	return m.rows[string(key)]
 }
 
 func (m *memory) Scan(prefix []byte, visit func(key, value []byte)) {
 	for _, key := range slices.Sorted(maps.Keys(m.rows)) {
 		if strings.HasPrefix(key, string(prefix)) {
-			m.reads++
+			m.read()
 			visit([]byte(key), m.rows[key])
 		}
 	}
 }
 
 func (m *memory) Entry(index uint64) []byte {
-	m.reads++
+	m.read()
 	return m.entries[index]
 }
 
@@ -253,4 +260,56 @@ func TestDamagedRowGivesNoAnswer(t *testing.T) {
 		}
 	}()
 	b.Warrant(at)
+}
+
+func panics(f func()) (panicked bool) {
+	defer func() { panicked = recover() != nil }()
+	f()
+	return false
+}
+
+// Whatever read fails in the middle of an entry, and whoever goes on as if it had not: nothing
+// of that entry comes on the shelf, and no answer from a book that counted half of it.
+func TestBookThatFailedIsSilent(t *testing.T) {
+	w := newWorld(t)
+	w.mustApply(w.warrant(1, nil).Entry())
+	entry, failed := w.warrant(2, nil).Entry(), 0
+	for at := 1; ; at++ {
+		b := w.shelf.open()
+		m := w.shelf.memory
+		m.reads, m.fails = 0, at
+		broke := panics(func() { b.Apply(b.Size(), entry, lawTime) })
+		m.fails = 0
+		if !broke {
+			break
+		}
+		failed++
+		if !panics(func() { b.Changes() }) || !panics(func() { b.Warrant(1) }) || !panics(func() { b.Apply(b.Size(), entry, lawTime) }) {
+			t.Errorf("after read %d failed the book goes on", at)
+		}
+	}
+	if failed < 5 {
+		t.Errorf("the entry takes %d reads", failed)
+	}
+}
+
+// The same of a reader who makes the book remember something, and of an entry that can't be counted
+// for any other reason.
+func TestBookThatFailedElsewhereIsSilent(t *testing.T) {
+	w := newWorld(t)
+	_, request := w.asked(1, nil)
+	b, m := w.shelf.open(), w.shelf.memory
+	if err := b.Apply(b.Size(), w.warrant(2, nil).Entry(), lawTime); err != nil {
+		t.Fatal(err)
+	}
+	m.reads, m.fails = 0, 2
+	if !panics(func() { b.measure(tallyKey{w.Charter.Name, false, true}, 77) }) || !panics(func() { b.Changes() }) {
+		t.Error("after a reader failed the book goes on")
+	}
+	m.fails = 0
+	b = w.shelf.open()
+	never := time.Date(20_000, 1, 1, 0, 0, 0, 0, time.UTC) // stands in no row
+	if !panics(func() { b.Apply(b.Size(), w.mistake(request, WrongPerson).Entry(), never) }) || !panics(func() { b.Changes() }) {
+		t.Error("after an entry failed the book goes on")
+	}
 }

@@ -49,15 +49,18 @@ func newTable[K comparable, V any](p *pages, key func(K) []byte, f form[V]) *tab
 }
 
 func (t *table[K, V]) get(k K) (v V, ok bool) {
+	t.pages.check()
 	if v, ok = t.rows[k]; ok || t.whole || t.pages.whole {
 		return v, ok
 	}
+	t.pages.broken = true // until it is read
 	stored := t.pages.shelf.Get(t.place(k))
-	if stored == nil {
-		return v, false
+	if ok = stored != nil; ok {
+		v = must(t.form.unmarshal(stored))
+		t.rows[k] = v
 	}
-	t.rows[k] = must(t.form.unmarshal(stored))
-	return t.rows[k], true
+	t.pages.broken = false
+	return v, ok
 }
 
 // put stores a value, also again after what it points to changed.

@@ -187,7 +187,8 @@ func openCached(ctx context.Context, d *setup.Deployment, t *trust) (path string
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", nil, err
 	}
-	copy, err = replica.Open(ctx, replica.Config{Path: path, URL: d.Ledger, Policy: t.policy, Charters: t.firsts, MaxAge: ledgerAge})
+	copy, err = replica.Open(ctx, replica.Config{Path: path, URL: d.Ledger, Policy: t.policy, Charters: t.firsts, MaxAge: ledgerAge,
+		Fatal: endProcess})
 	return path, copy, err
 }
 
