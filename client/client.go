@@ -160,6 +160,7 @@ type Device struct {
 
 	logs       map[charter.Hash]*directoryLog
 	checkpoint *ledger.Checkpoint // the newest of the directory's log that was accepted
+	remembered []byte             // the same as it is stored, until recall reads it
 	accounts   map[string]*account
 	own        *directory.Chain     // the statements of the own account that this device knows
 	drafted    *directory.Statement // made by this device, and perhaps not published yet
@@ -226,13 +227,13 @@ func (d *Device) load() error {
 	if err != nil {
 		return err
 	}
-	var statements, checkpoint [][]byte
+	var statements [][]byte
 	for _, r := range records {
 		switch prefix, _ := cutKey(r.Key); prefix {
 		case keyStatement: // keys are in order
 			statements = append(statements, r.Value)
 		case keyCheckpoint:
-			checkpoint = append(checkpoint, r.Value)
+			d.remembered = r.Value
 		}
 		if err := d.loadRecord(r); err != nil {
 			return fmt.Errorf("client: record %q: %w", r.Key, err)
@@ -241,23 +242,9 @@ func (d *Device) load() error {
 			clear(r.Value)
 		}
 	}
-	return d.loadDirectory(statements, checkpoint)
-}
-
-// loadDirectory restores what needs several records.
-func (d *Device) loadDirectory(statements, checkpoint [][]byte) (err error) {
 	if len(statements) > 0 {
 		if d.own, err = directory.ParseChain(statements); err != nil {
 			return fmt.Errorf("client: own statements: %w", err)
-		}
-	}
-	for _, signed := range checkpoint {
-		log, err := d.directoryOf(d.self.law)
-		if err != nil {
-			return err
-		}
-		if d.checkpoint, err = log.policy.Remembered(signed); err != nil {
-			return fmt.Errorf("client: checkpoint of the directory: %w", err)
 		}
 	}
 	return nil

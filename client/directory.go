@@ -89,6 +89,9 @@ func (d *Device) lookUp(ctx context.Context, accounts ...string) ([]*directory.V
 	if err != nil {
 		return nil, err
 	}
+	if err := d.recall(); err != nil {
+		return nil, err
+	}
 	var all []*directory.Verified
 	for len(all) < len(accounts) {
 		ask := accounts[len(all):]
@@ -99,6 +102,23 @@ func (d *Device) lookUp(ctx context.Context, accounts ...string) ([]*directory.V
 		all = append(all, found...)
 	}
 	return all, nil
+}
+
+// recall reads the checkpoint that an earlier process accepted. It takes the law, which a
+// device that is opened need not have yet: its copy of the ledger may begin anew.
+func (d *Device) recall() error {
+	if d.remembered == nil {
+		return nil
+	}
+	log, err := d.directoryOf(d.self.law)
+	if err != nil {
+		return err
+	}
+	if d.checkpoint, err = log.policy.Remembered(d.remembered); err != nil {
+		return fmt.Errorf("client: checkpoint of the directory: %w", err)
+	}
+	d.remembered = nil
+	return nil
 }
 
 func (d *Device) lookUpSome(ctx context.Context, log *directoryLog, accounts []string) ([]*directory.Verified, error) {

@@ -16,6 +16,7 @@ import (
 	"writ/charter/chartertest"
 	"writ/directory"
 	"writ/directory/directorytest"
+	"writ/ledger"
 	"writ/mls"
 )
 
@@ -246,6 +247,41 @@ func (s *silentAbout) LookUp(ctx context.Context, r *api.LookUpRequest) (*api.Lo
 		return nil, connect.NewError(connect.CodeUnavailable, errors.New("not now"))
 	}
 	return s.DirectoryClient.LookUp(ctx, r)
+}
+
+// lawsLater are laws that are not there at first: a copy of the ledger that begins anew.
+type lawsLater struct {
+	Laws
+	there Laws
+}
+
+// A device opens while its copy of the ledger has nothing, so that the copy can be read
+// anew; and has not forgotten how far it saw the directory's log.
+func TestOpensWithoutLaws(t *testing.T) {
+	w := newWorld(t)
+	anna := w.device("anna", w.access)
+	before := w.directory.Fork()
+	w.check(put(w.directory, "later"))
+	w.check(anna.safely(func() error { _, err := anna.lookUp(background, "anna"); return err }))
+	laws := &lawsLater{ledger.NewBook(), w.book}
+	anna.cfg.Laws = laws
+	again, err := Open(anna.cfg)
+	w.check(err)
+	w.wait(refreshAge + time.Minute)
+	if _, _, err := again.Devices(background, ""); !errors.Is(err, ErrUnknownLaw) {
+		t.Errorf("looks up without a law: %v", err)
+	}
+	laws.Laws = laws.there
+	w.directory.Lie(func(r *api.LookUpRequest, out *api.LookUpResponse) {
+		w.check(forkAnswer(before, &api.LookUpRequest{Accounts: r.Accounts}, out))
+	})
+	w.wait(refreshAge + time.Minute)
+	if _, err := again.Sync(background); !errors.Is(err, ErrDirectory) || !strings.Contains(err.Error(), "does not continue") {
+		t.Errorf("the log may go back: %v", err)
+	}
+	w.directory.Lie(nil)
+	w.wait(refreshAge + time.Minute)
+	w.sync(again)
 }
 
 // What goes on is one alarm, not one for each look-up: else the one that matters is not seen

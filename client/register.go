@@ -109,7 +109,7 @@ func (d *Device) giveUp() error {
 	if err := d.save(deviceSpace, records); err != nil {
 		return err
 	}
-	d.self, d.checkpoint, d.accounts = nil, nil, map[string]*account{}
+	d.self, d.checkpoint, d.remembered, d.accounts = nil, nil, nil, map[string]*account{}
 	return nil
 }
 
