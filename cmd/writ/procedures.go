@@ -89,8 +89,9 @@ func addEntry(cmd *cobra.Command, deployment, what string, entry []byte, ifRefus
 	return showLogged(cmd, what, &api.LoggedEntry{Index: index})
 }
 
-// addTime is how long the notary is asked to take an entry.
-const addTime = time.Minute
+// addTime is how long the notary may take for an entry, until the log shows it: one that
+// was just started has no fresh checkpoint for a minute.
+const addTime = 2 * time.Minute
 
 // logEntry puts an entry on the ledger and returns its index, once the log itself shows it
 // under a checkpoint that the witnesses cosigned: the notary's word is not enough.
@@ -112,20 +113,31 @@ func logEntry(cmd *cobra.Command, d *setup.Deployment, entry []byte, ifRefused s
 	case err != nil:
 		return 0, fail(codeUnavailable, err, "is the notary running? the same command again goes on from here")
 	}
-	stands, proof, err := f.Proof(ctx, index)
-	if err == nil {
-		_, err = t.policy.Include(stands, proof, time.Now(), ledgerAge)
+	return index, awaitShown(ctx, f, t.policy, index, entry)
+}
+
+// awaitShown returns when the log shows an entry at the index that the notary gave.
+func awaitShown(ctx context.Context, f *follower.Follower, policy *ledger.Policy, index uint64, entry []byte) error {
+	for {
+		stands, proof, err := f.Proof(ctx, index)
+		if err == nil {
+			_, err = policy.Include(stands, proof, time.Now(), ledgerAge)
+		}
+		switch {
+		case err == nil && bytes.Equal(stands, entry):
+			return nil
+		case err == nil:
+			return fail(codeInvalid, fmt.Errorf("the notary says that it stands at index %d, and the log has another entry there", index), "tell an auditor")
+		case errors.Is(err, ledger.ErrNoQuorum):
+			return fail(codeUnavailable, err, quorumHint)
+		}
+		select {
+		case <-ctx.Done():
+			return fail(codeUnavailable, fmt.Errorf("the notary says that it stands at index %d, and the log does not show it: %w", index, err),
+				"the same command again asks again; if it stays so, tell an auditor")
+		case <-time.After(500 * time.Millisecond):
+		}
 	}
-	switch {
-	case errors.Is(err, ledger.ErrNoQuorum):
-		return 0, fail(codeUnavailable, err, quorumHint)
-	case err != nil:
-		return 0, fail(codeUnavailable, fmt.Errorf("the notary says that it stands at index %d, and the log does not show it: %w", index, err),
-			"the same command again asks again; if it stays so, tell an auditor")
-	case !bytes.Equal(stands, entry):
-		return 0, fail(codeInvalid, fmt.Errorf("the notary says that it stands at index %d, and the log has another entry there", index), "tell an auditor")
-	}
-	return index, nil
 }
 
 // onceHint is for what an approver says to the ledger.
