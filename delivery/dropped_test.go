@@ -211,3 +211,33 @@ func TestRecoveryBreaksALockOut(t *testing.T) {
 	}
 	refusedWith(t, "the thief's device", fake.tryLogin(), connect.CodePermissionDenied)
 }
+
+// Who is not logged in makes delivery verify no history that can't matter: one of another
+// founder, or of a device that is registered.
+func TestHistoriesAreReadLast(t *testing.T) {
+	w := newWorld(t)
+	a := newAccount(t, w)
+	if err := a.add("phone", "tablet"); err != nil {
+		t.Fatal(err)
+	}
+	other := newAccount(t, newWorld(t)) // of the same name, elsewhere
+	if err := other.add("phone", "tablet"); err != nil {
+		t.Fatal(err)
+	}
+	register := func(x *account, device string, statements ...[]byte) error {
+		p := &phone{world: w, id: directory.Identity{Account: "alice", Device: device}}
+		var err error
+		if p.key, err = mls.NewSignatureKey(suite, x.keys[device].Seed()); err != nil {
+			t.Fatal(err)
+		}
+		r := &api.RegisterRequest{Account: "alice", Device: device, SignatureKey: p.key.Public(), Statements: statements}
+		r.Proof = p.sign("device registration", RegistrationContent(p.id, p.key.Public()))
+		_, err = p.api().Register(context.Background(), r)
+		return err
+	}
+	junk := []byte("junk")
+	refusedWith(t, "another founder's", register(other, "tablet", other.chain.Encode()[0], junk), connect.CodePermissionDenied)
+	if err := register(a, "tablet", junk); err != nil {
+		t.Errorf("a repetition: %v", err)
+	}
+}

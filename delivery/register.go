@@ -21,11 +21,14 @@ func (s *Service) Register(ctx context.Context, r *api.RegisterRequest) (*api.Re
 	if !verify(r.SignatureKey, "device registration", content, r.Proof) {
 		return nil, refused("the device's proof does not hold")
 	}
+	if key, err := s.keys.get(ctx, s.store, id); err == nil && bytes.Equal(key, r.SignatureKey) {
+		return &api.RegisterResponse{}, nil // a repetition
+	}
 	chain, founder, err := s.founder(ctx, id, r)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.keys.get(ctx, s.store, id); chain != nil && err == engine.ErrNotFound {
+	if chain != nil {
 		if err := s.dropBefore(ctx, chain); err != nil {
 			return nil, err
 		}
@@ -49,39 +52,46 @@ func (s *Service) founder(ctx context.Context, id directory.Identity, r *api.Reg
 		return nil, "", nil
 	}
 	chain, founder, err := s.chain(ctx, id.Account, r.Statements)
-	if err != nil {
+	if err != nil || founder == "" {
 		return nil, "", err
 	}
 	d, ok := chain.Newest().Device(id.Device)
 	if !ok || !bytes.Equal(d.Key[:], r.SignatureKey) {
 		return nil, "", refused("the account's statements do not list the device with that key")
 	}
-	if founder == "" || founder == id.Device {
+	if founder == id.Device {
 		return nil, "", nil
 	}
 	return chain, founder, nil
 }
 
 // chain reads statements of an account. Founder is the device that made the account here,
-// which signed the first of them; it is empty if the account is not here.
+// which signed the first of them; it is empty if the account is not here. Nobody has to
+// log in to show hundreds, so their signatures come last.
 func (s *Service) chain(ctx context.Context, account string, statements [][]byte) (c *directory.Chain, founder string, err error) {
-	if c, err = directory.ParseChain(statements); err != nil {
+	if len(statements) == 0 {
+		return nil, "", malformed("no statements")
+	}
+	first, err := directory.Parse(statements[0])
+	if err != nil {
 		return nil, "", malformed("%v", err)
 	}
-	if c.Account() != account {
-		return nil, "", refused("the statements are of another account")
+	if first.Account != account || first.Version != 1 {
+		return nil, "", refused("the statements are not those of the account, from the first on")
 	}
-	first := c.Statement(1).Devices[0]
 	made, err := s.store.Founder(ctx, account)
 	switch {
 	case err == engine.ErrNotFound:
-		return c, "", nil
+		return nil, "", nil
 	case err != nil:
 		return nil, "", s.storeFault(err, "device")
-	case made.Device != first.Name || !bytes.Equal(made.Key, first.Key[:]):
+	case made.Device != first.Devices[0].Name || !bytes.Equal(made.Key, first.Devices[0].Key[:]):
 		return nil, "", refused("the statements are not those of the device that made the account")
 	}
-	return c, first.Name, nil
+	if c, err = directory.ParseChain(statements); err != nil {
+		return nil, "", malformed("%v", err)
+	}
+	return c, made.Device, nil
 }
 
 // DropDevices implements api.Delivery. A statement that drops a device is final (DIR-10), so
