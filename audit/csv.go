@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // CSV returns the report as tables, by file name: one header line each, RFC
@@ -30,7 +31,7 @@ func table(header string, rows [][]string) []byte {
 	w.Write(strings.Split(header, " "))
 	for _, row := range rows {
 		for i, cell := range row {
-			if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+			if first, _ := utf8.DecodeRuneInString(cell); strings.ContainsRune("=+-@\t\r＝＋－＠", first) {
 				row[i] = "'" + cell
 			}
 		}

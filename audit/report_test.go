@@ -117,6 +117,15 @@ func TestFirstOpening(t *testing.T) {
 	}
 }
 
+// No cell is a formula to a spreadsheet, in wide letters neither.
+func TestNoFormulas(t *testing.T) {
+	for cell, want := range map[string]string{"=1": "'=1", "＝1": "'＝1", "＠x": "'＠x", "-1": "'-1", "1": "1", "": ""} {
+		if got := string(table("a", [][]string{{cell, "x"}})); got != "a\n"+want+",x\n" {
+			t.Errorf("%q: %q", cell, got)
+		}
+	}
+}
+
 // A span is half open and goes by the beginning of lives (AUD-5).
 func TestSpan(t *testing.T) {
 	w := newWorld(t)
