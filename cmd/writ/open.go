@@ -269,15 +269,18 @@ as not proven. A bundle that holds but lacks messages says so, and ends with 4 u
 		if err := show(cmd, report, func(w io.Writer) { fmt.Fprint(w, report.Text()) }); err != nil {
 			return err
 		}
-		if err := provenKeys(report, notTheirs); err != nil {
-			return err
-		}
-		if !report.Complete && !*gaps {
-			return fail(codeInvalid, errors.New("messages are missing from the bundle"), "what is there holds; --allow-gaps accepts it")
-		}
-		return nil
+		return lacking(report, *gaps)
 	}
 	return cmd
+}
+
+// lacking fails for evidence that lacks something. That a key is not proven is told last: a
+// script that lives with it must not take what is incomplete besides.
+func lacking(r *bundle.Report, gaps bool) error {
+	if !r.Complete && !gaps {
+		return fail(codeInvalid, errors.New("messages are missing from the bundle"), "what is there holds; --allow-gaps accepts it")
+	}
+	return provenKeys(r, notTheirs)
 }
 
 func verify(path, policyFile string, known []string) (*bundle.Report, error) {

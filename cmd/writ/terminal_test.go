@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"writ/bundle"
 	"writ/client"
 	"writ/setup"
 )
@@ -123,6 +124,22 @@ func TestHomeKeepsItsDeployment(t *testing.T) {
 		change(&bad)
 		if err := keepDeployment(dir, &bad); codeOf(err) != codeRefused {
 			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// Evidence that lacks messages is not told as one whose keys alone are not proven.
+func TestLacking(t *testing.T) {
+	for _, c := range []struct {
+		complete, proven, gaps bool
+		want                   code
+	}{
+		{true, true, false, 0}, {true, false, false, codeUnproven}, {false, true, false, codeInvalid}, {false, true, true, 0},
+		{false, false, false, codeInvalid}, {false, false, true, codeUnproven},
+	} {
+		err := lacking(&bundle.Report{Complete: c.complete, KeysProven: c.proven}, c.gaps)
+		if c.want == 0 && err != nil || c.want != 0 && codeOf(err) != c.want {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }
