@@ -160,7 +160,12 @@ func (b *Book) Release(request EntryHash, office, custodian string) (index uint6
 
 // Refusal returns the reason for which a custodian first refused a request.
 func (b *Book) Refusal(request EntryHash, office, custodian string) (reason uint8, ok bool) {
-	return b.refusals.get(answer{request, office, custodian})
+	for _, l := range b.refusedLaws(request) {
+		if reason, ok = b.refusals.get(refusal{asked{l.charter.Name, request}, office, custodian}); ok {
+			break
+		}
+	}
+	return reason, ok
 }
 
 // examine returns what to record if the entry counts, and changes nothing.
@@ -263,7 +268,7 @@ func (b *Book) release(x *Release, index uint64) (func(), error) {
 	}
 	return func() {
 		b.releases.put(a, index)
-		b.answers.add(x.Request, Answer{Index: index, Kind: TypeRelease, Office: x.Office, Custodian: x.Custodian})
+		b.answers.add(asked{c.Name, x.Request}, Answer{Index: index, Kind: TypeRelease, Office: x.Office, Custodian: x.Custodian})
 		b.statistics.release(c.Name, w.Warrant, x)
 		if w.Rank > int(c.Limits.CapSubjects) {
 			b.find(index, TypeRelease, breaks("LED-55", invalid("release for warrant %d of a cap of %d", w.Rank, c.Limits.CapSubjects)))
@@ -298,13 +303,14 @@ func (b *Book) refusal(x *Refusal, index uint64) (func(), error) {
 	if l == nil {
 		return nil, invalid("refusal not signed by a custodian of a charter")
 	}
-	a := answer{x.Request, x.Office, x.Custodian}
+	request := asked{l.charter.Name, x.Request}
+	a := refusal{request, x.Office, x.Custodian}
 	if _, again := b.refusals.get(a); again {
 		return nil, invalid("refused before")
 	}
 	return func() {
 		b.refusals.put(a, x.Reason)
-		b.answers.add(x.Request, Answer{index, TypeRefusal, x.Office, x.Custodian, x.Reason})
+		b.answers.add(request, Answer{index, TypeRefusal, x.Office, x.Custodian, x.Reason})
 		b.statistics.refusal(l.charter.Name, x)
 	}, nil
 }

@@ -442,6 +442,41 @@ func TestCapR10(t *testing.T) {
 	}
 }
 
+// A custodian of another law who bears the same name, and refused a request before it came,
+// has not answered it for the one who is asked.
+func TestRefusalOfAnotherLaws(t *testing.T) {
+	w := newWorld(t)
+	other := chartertest.New("another law")
+	other.Charter.Name, other.Charter.Policy = "another law", w.Charter.Policy
+	for i, k := range other.Charter.Keys {
+		other.Charter.Keys[i] = other.Statement(k.Office, k.Custodian, k.Period)
+	}
+	w.mustApply(CharterEntry(other.Sign(other.Charter)))
+	r := w.request(w.mustApply(w.warrant(1, nil).Entry()), 1)
+	h := HashEntry(r.Entry())
+	refuse := func(reason uint8, key CustodianSigner) {
+		t.Helper()
+		x := &Refusal{Request: h, Office: "judicial", Custodian: "judicial-1", Reason: reason}
+		x.Sign(key)
+		w.mustApply(x.Entry())
+	}
+	refuse(3, CustodianSigner(other.Custodians["judicial-1"]))
+	if reason, ok := w.book.Refusal(h, "judicial", "judicial-1"); !ok || reason != 3 {
+		t.Errorf("before the request it was refused for %d", reason)
+	}
+	w.mustApply(r.Entry())
+	if reason, ok := w.book.Refusal(h, "judicial", "judicial-1"); ok {
+		t.Errorf("another's refusal is taken for this custodian's, for %d", reason)
+	}
+	refuse(4, w.custodian("judicial-1"))
+	if reason, ok := w.book.Refusal(h, "judicial", "judicial-1"); !ok || reason != 4 {
+		t.Errorf("refused for %d", reason)
+	}
+	if list := w.book.Sequel(h, lawTime).Answers; len(list) != 1 || list[0].Reason != 4 {
+		t.Errorf("answers %v", list)
+	}
+}
+
 // amend applies the next version of the charter.
 func (w *world) amend(change func(*charter.Charter)) *charter.Charter {
 	w.t.Helper()

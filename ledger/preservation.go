@@ -124,7 +124,7 @@ func (b *Book) preservation(x *Preservation, index uint64) (func(), error) {
 		until := HoldUntil(&w.Public, c)
 		b.holds.put(a, hold{Until: until})
 		b.running.put(a, until)
-		b.answers.add(x.Request, Answer{Index: index, Kind: TypePreservation, Office: x.Office, Custodian: x.Custodian})
+		b.answers.add(asked{c.Name, x.Request}, Answer{Index: index, Kind: TypePreservation, Office: x.Office, Custodian: x.Custodian})
 		b.statistics.activity(c.Name, w.Warrant).Preservations++
 	}, nil
 }

@@ -52,6 +52,20 @@ func answerKey(a answer) []byte {
 	return w.Bytes()
 }
 
+func askedKey(a asked) []byte {
+	var w wire.Writer
+	w.String(a.law)
+	w.Fixed(a.request[:])
+	return w.Bytes()
+}
+
+func refusalKey(x refusal) []byte {
+	var w wire.Writer
+	w.String(x.law)
+	w.Fixed(answerKey(answer{x.request, x.office, x.custodian}))
+	return w.Bytes()
+}
+
 func answerOf(key []byte) answer {
 	r := wire.NewReader(key)
 	a := answer{r.Array32(), r.Name(), r.Name()}

@@ -46,7 +46,8 @@ func (b *Book) Sequel(request EntryHash, now time.Time) Sequel {
 	if !ok {
 		return Sequel{}
 	}
-	s := Sequel{Answers: b.answers.from(request, 0)}
+	law := b.laws[b.warrantOf(r).Charter].charter.Name
+	s := Sequel{Answers: b.answers.from(asked{law, request}, 0)}
 	s.Review, _ = b.reviews.get(r.WarrantIndex)
 	for _, e := range b.errors.from(r.WarrantIndex, 0) {
 		if e.Kind != BeyondScope || e.Request == r.Index {

@@ -28,13 +28,13 @@ type tables struct {
 	commitments *table[[32]byte, uint64]                   // index of their warrant
 	requests    *table[EntryHash, *LoggedRequest]
 	releases    *table[answer, uint64] // index
-	refusals    *table[answer, uint8]  // reason
+	refusals    *table[refusal, uint8] // reason
 	holds       *table[answer, hold]
 	readings    *list[EntryHash, LoggedReading] // by request
-	answers     *list[EntryHash, Answer]        // by request
-	errors      *list[uint64, LoggedError]      // by index of the warrant
-	reviews     *table[uint64, *LoggedReview]   // by index of the warrant
-	clocks      *table[uint64, []*clock]        // by round: one for each beacon that a request of the round waits for
+	answers     *list[asked, Answer]
+	errors      *list[uint64, LoggedError]    // by index of the warrant
+	reviews     *table[uint64, *LoggedReview] // by index of the warrant
+	clocks      *table[uint64, []*clock]      // by round: one for each beacon that a request of the round waits for
 	told        *list[none, told]
 	findings    *list[none, Finding]
 
@@ -67,6 +67,19 @@ type answer struct {
 	office, custodian string
 }
 
+// asked is a request with the law whose custodians answer it. A refusal may come before the
+// request, which shows its law: another law's custodian of the same name answers nothing.
+type asked struct {
+	law     string
+	request EntryHash
+}
+
+// refusal identifies what a custodian refused.
+type refusal struct {
+	asked
+	office, custodian string
+}
+
 // enacted is what the entry of a law does not say.
 type enacted struct{ Seen, Active time.Time }
 
@@ -89,10 +102,10 @@ func newTables(b *Book, p *pages) tables {
 		commitments: newTable(p, commitmentKey, plainForm[uint64]()),
 		requests:    newTable(p, hashKey, b.requestForm()),
 		releases:    newTable(p, answerKey, plainForm[uint64]()),
-		refusals:    newTable(p, answerKey, plainForm[uint8]()),
+		refusals:    newTable(p, refusalKey, plainForm[uint8]()),
 		holds:       newTable(p, answerKey, plainForm[hold]()),
 		readings:    newList(p, hashKey, b.readingForm()),
-		answers:     newList(p, hashKey, plainForm[Answer]()),
+		answers:     newList(p, askedKey, plainForm[Answer]()),
 		errors:      newList(p, indexKey, plainForm[LoggedError]()),
 		reviews:     newTable(p, indexKey, plainForm[*LoggedReview]()),
 		clocks:      newTable(p, indexKey, b.clocksForm()),
