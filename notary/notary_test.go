@@ -25,6 +25,7 @@ import (
 	"writ/charter/chartertest"
 	"writ/follower"
 	"writ/ledger"
+	"writ/notice/beacon"
 	"writ/warrant"
 	"writ/warrant/warranttest"
 	"writ/witness"
@@ -354,6 +355,7 @@ func TestQuota(t *testing.T) {
 
 // What one signer logs takes nothing from what another may.
 func TestQuotaIsOneSigners(t *testing.T) {
+	w, s := chartertest.New("quota"), &Server{book: ledger.NewBook()}
 	x := ledger.Release{Office: "judicial", Custodian: "judicial-1"}
 	judge := warrant.Approval{Office: "judicial", Approver: "judge-1"}
 	seen := map[string]string{}
@@ -366,11 +368,11 @@ func TestQuotaIsOneSigners(t *testing.T) {
 		"another approver": {{Cancellation: &ledger.Cancellation{Approval: warrant.Approval{Office: "judicial", Approver: "judge-2"}}}},
 		"docket":           {{Warrant: &ledger.Warrant{}}},
 		"reader":           {{Reading: &ledger.Reading{}}},
-		"the beacon":       {{Round: &ledger.Round{}}},
-		"the law":          {{Charter: &charter.Signed{}}},
+		"nobody":           {{Round: &ledger.Round{}}},
+		"the law":          {{Charter: w.Sign(w.Charter)}},
 	} {
 		for _, e := range entries {
-			name := (&Server{}).signerOf(e)
+			name := s.signerOf(e)
 			if other := seen[name]; other != "" && other != who {
 				t.Errorf("%s and %s share the quota of %q", who, other, name)
 			}
@@ -379,6 +381,74 @@ func TestQuotaIsOneSigners(t *testing.T) {
 	}
 	if len(seen) != 8 {
 		t.Errorf("quotas %v", seen)
+	}
+}
+
+// Nor does it take from who bears the same name under another law of the log: custodians are
+// called alike, and one law's must not keep another's from stating that it releases.
+func TestQuotaIsOneLaws(t *testing.T) {
+	one := newWorld(t)
+	other := &world{World: chartertest.New("other law"), t: t}
+	other.Charter.Name, other.Charter.Policy = "other-law", one.Charter.Policy
+	for i, k := range other.Charter.Keys {
+		other.Charter.Keys[i] = other.Statement(k.Office, k.Custodian, k.Period)
+	}
+	s := &Server{book: ledger.NewBook()}
+	names := map[string]string{}
+	apply := func(who string, entry []byte) (at uint64) {
+		t.Helper()
+		e, at := mustParse(t, entry), s.book.Size()
+		if err := s.book.Check(e); err != nil {
+			t.Fatal(err)
+		}
+		name := s.signerOf(e)
+		if was := names[name]; was != "" && was != who || name == nobody {
+			t.Errorf("%s and %s share the quota of %q", who, was, name)
+		}
+		names[name] = who
+		if err := s.book.Apply(at, entry, chartertest.Now); err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	for n, w := range []*world{one, other} {
+		law := w.Charter.Name
+		key := ledger.CustodianSigner(w.Custodians["judicial-1"])
+		judge, err := warrant.ParseApproverKey(w.Approvers["judicial-approver-1"].Seed())
+		if err != nil {
+			t.Fatal(err)
+		}
+		apply(law+"'s law", w.charterEntry())
+		at := apply(law+"'s docket", w.warrant(n))
+		logged, _ := s.book.Warrant(at)
+		request := &ledger.Request{WarrantIndex: at, Warrant: logged.Hash, Round: 5, Timelock: make([]byte, beacon.TimelockSize), Leaves: [][32]byte{{1}}}
+		request.Sign(ledger.DocketSigner(w.Docket))
+		asked, hash := apply(law+"'s docket", request.Entry()), ledger.HashEntry(request.Entry())
+		for _, unknown := range []ledger.EntryHash{hash, {1}} {
+			refusal := &ledger.Refusal{Request: unknown, Office: "judicial", Custodian: "judicial-1", Reason: 1}
+			refusal.Sign(key)
+			apply(law+"'s custodian", refusal.Entry())
+		}
+		release := &ledger.Release{RequestIndex: asked, Request: hash, Office: "judicial", Custodian: "judicial-1", Count: 1, Root: request.Root()}
+		release.Sign(key)
+		apply(law+"'s custodian", release.Entry())
+		cancel := &ledger.Cancellation{WarrantIndex: at, Warrant: logged.Hash}
+		cancel.Approval = judge.Approve(cancel.Hash(), "judicial", "judicial-approver-1")
+		apply(law+"'s approver", cancel.Entry())
+	}
+	if len(names) != 8 {
+		t.Errorf("quotas %v", names)
+	}
+}
+
+// Rounds are no more than the requests that wait for them, and nobody's quota holds a notice back.
+func TestRoundsHaveNoQuota(t *testing.T) {
+	q := quotas{perHour: 1}
+	round := (&Server{book: ledger.NewBook()}).signerOf(&ledger.Entry{Round: &ledger.Round{}})
+	for range 3 {
+		if !q.allow(round, time.Now()) {
+			t.Fatal("a round is kept back")
+		}
 	}
 }
 
