@@ -77,8 +77,8 @@ what an office stopped there.`,
 				fmt.Fprintln(w, "nothing is lodged")
 			}
 			for _, l := range list {
-				fmt.Fprintf(w, "%3d  %.16s  %-9s  by %s  approved by: %s\n", l.Number, l.Warrant, l.State, l.Agency,
-					cmp.Or(strings.Join(l.Offices, ", "), "nobody yet"))
+				fmt.Fprintf(w, "%3d  %.16s  %-9s  by %s  approved by: %s\n", l.Number, l.Warrant, l.State, oneLine(l.Agency),
+					cmp.Or(oneLine(strings.Join(l.Offices, ", ")), "nobody yet"))
 			}
 		})
 	}
@@ -93,6 +93,9 @@ func listWarrants(cmd *cobra.Command, docket api.DocketClient) ([]listed, error)
 			return nil, callError(err)
 		}
 		for _, l := range r.Warrants {
+			if l.Number <= after {
+				return nil, fail(codeInvalid, fmt.Errorf("malformed: the docket lists number %d after %d", l.Number, after), "tell the docket's operator")
+			}
 			after = l.Number
 			list = append(list, listed{l.Number, hex.EncodeToString(l.WarrantHash), l.Agency, stateWord(l.State),
 				append([]string{}, l.Offices...), time.Unix(int64(l.Lodged), 0).UTC(), l.Requests})

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"writ/api"
 	"writ/charter/chartertest"
@@ -105,5 +108,21 @@ func TestApproverSpeaksOfWhatItRead(t *testing.T) {
 	}
 	if _, err := o.onLedger(&api.GetWarrantResponse{}); codeOf(err) != codeRefused {
 		t.Errorf("not published: %v", err)
+	}
+}
+
+// repeating is a docket whose list never ends.
+type repeating struct{ api.DocketClient }
+
+func (repeating) ListWarrants(context.Context, *api.ListWarrantsRequest) (*api.ListWarrantsResponse, error) {
+	return &api.ListWarrantsResponse{Warrants: []*api.LodgedWarrant{{Number: 1}, {Number: 2}}, More: true}, nil
+}
+
+// A docket that lists the same again and again is told as one.
+func TestListWithoutEnd(t *testing.T) {
+	cmd := &cobra.Command{}
+	cmd.SetContext(t.Context())
+	if list, err := listWarrants(cmd, repeating{}); codeOf(err) != codeInvalid {
+		t.Errorf("%d, %v", len(list), err)
 	}
 }
