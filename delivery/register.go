@@ -108,39 +108,31 @@ func (s *Service) DropDevices(ctx context.Context, r *api.DropDevicesRequest) (*
 	if founder == "" {
 		return nil, refused("the statements are not those of the device that made the account")
 	}
-	gone, err := s.drop(ctx, c)
+	gone, err := s.drop(ctx, c, false)
 	if err != nil {
 		return nil, err
 	}
 	return &api.DropDevicesResponse{Devices: gone}, nil
 }
 
-// dropBefore drops what an account's statements do before one of its devices registers: it has
-// no session yet to say so. If the recovery key signed the newest, that is every other:
+// dropBefore drops what an account's statements do before one of its devices registers: it
+// has no session yet to say so. If the recovery key signed the newest, that is every other:
 // who had a device may have registered some by statements of its own.
 func (s *Service) dropBefore(ctx context.Context, c *directory.Chain) error {
-	var others []engine.Device
-	if c.Newest().Signer == "" {
-		var err error
-		if others, err = s.store.Devices(ctx, c.Account()); err != nil {
-			return s.storeFault(err, "account")
-		}
-	}
-	_, err := s.drop(ctx, c, others...)
+	_, err := s.drop(ctx, c, c.Newest().Signer == "")
 	return err
 }
 
-// drop drops the devices that an account's statements listed, and others, and the newest
-// does not list. It returns their names.
-func (s *Service) drop(ctx context.Context, c *directory.Chain, others ...engine.Device) (gone []string, err error) {
-	all := others
-	for version := uint64(1); version < c.Version(); version++ {
-		for _, d := range c.Statement(version).Devices {
-			all = append(all, engine.Device{Account: c.Account(), Device: d.Name, Key: d.Key[:]})
-		}
+// drop drops the devices that an account's statements listed and the newest does not, or
+// all that the newest does not list. It returns their names. However long the history, no
+// more is written than the account has devices.
+func (s *Service) drop(ctx context.Context, c *directory.Chain, all bool) (gone []string, err error) {
+	live, err := s.store.LiveDevices(ctx, c.Account())
+	if err != nil {
+		return nil, s.storeFault(err, "account")
 	}
-	for _, d := range all {
-		if _, stays := c.Newest().Device(d.Device); stays {
+	for _, d := range live {
+		if _, stays := c.Newest().Device(d.Device); stays || !all && !listed(c, d) {
 			continue
 		}
 		dropped, err := s.store.DropDevice(ctx, d)
@@ -154,6 +146,16 @@ func (s *Service) drop(ctx context.Context, c *directory.Chain, others ...engine
 		}
 	}
 	return gone, nil
+}
+
+// listed reports whether some statement lists a device with its key.
+func listed(c *directory.Chain, d engine.Device) bool {
+	for version := uint64(1); version <= c.Version(); version++ {
+		if l, ok := c.Statement(version).Device(d.Device); ok && bytes.Equal(l.Key[:], d.Key) {
+			return true
+		}
+	}
+	return false
 }
 
 // RegistrationContent is what a device signs as "device registration":

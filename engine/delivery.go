@@ -182,8 +182,20 @@ func (s *Delivery) Dropped(ctx context.Context, account, device string) (dropped
 
 // Devices returns an account's devices by name, or ErrNotFound.
 func (s *Delivery) Devices(ctx context.Context, account string) ([]Device, error) {
-	var list []Device
-	err := s.db.query(ctx, "SELECT account, device, key FROM devices WHERE account=? ORDER BY device", []any{account}, func(rows *sql.Rows) error {
+	list, err := s.devices(ctx, "SELECT account, device, key FROM devices WHERE account=? ORDER BY device", account)
+	if err == nil && len(list) == 0 {
+		return nil, ErrNotFound
+	}
+	return list, err
+}
+
+// LiveDevices returns an account's devices that were not dropped, by name.
+func (s *Delivery) LiveDevices(ctx context.Context, account string) ([]Device, error) {
+	return s.devices(ctx, "SELECT account, device, key FROM devices WHERE account=? AND dropped=0 ORDER BY device", account)
+}
+
+func (s *Delivery) devices(ctx context.Context, query, account string) (list []Device, err error) {
+	err = s.db.query(ctx, query, []any{account}, func(rows *sql.Rows) error {
 		var d Device
 		err := rows.Scan(&d.Account, &d.Device, &d.Key)
 		list = append(list, d)
@@ -191,9 +203,6 @@ func (s *Delivery) Devices(ctx context.Context, account string) ([]Device, error
 	})
 	if err != nil {
 		return nil, err
-	}
-	if len(list) == 0 {
-		return nil, ErrNotFound
 	}
 	return list, nil
 }
