@@ -11,6 +11,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"writ/internal/wire"
 	"writ/mls"
 )
 
@@ -36,12 +37,22 @@ func (d *Device) Send(ctx context.Context, id ConversationID, text string) error
 
 // Invite adds an account, with all its devices.
 func (d *Device) Invite(ctx context.Context, id ConversationID, account string) error {
+	if !wire.ValidName(account) {
+		return notAName(account)
+	}
 	return d.ask(ctx, id, itemInvite, account)
 }
 
 // Remove removes an account, with all its devices.
 func (d *Device) Remove(ctx context.Context, id ConversationID, account string) error {
+	if !wire.ValidName(account) {
+		return notAName(account)
+	}
 	return d.ask(ctx, id, itemRemove, account)
+}
+
+func notAName(account string) error {
+	return fmt.Errorf("client: refused: %.100q is no account's name", account)
 }
 
 // Renew opens a new epoch with fresh keys of this device, so that a thief of its

@@ -98,6 +98,25 @@ func TestLongWordsLockNobodyOut(t *testing.T) {
 	w.want(w.history(again, id, Message), "message a-long: hello")
 }
 
+// What can't be an account's name is refused before it is written down.
+func TestNoNameIsWrittenDown(t *testing.T) {
+	w := newWorld(t)
+	anna := w.device("a-name", w.access)
+	id := w.talk(anna)
+	for _, name := range []string{strings.Repeat("n", 1<<20), "", "no name"} {
+		for what, f := range map[string]func(context.Context, ConversationID, string) error{"invite": anna.Invite, "remove": anna.Remove} {
+			if err := f(background, id, name); err == nil || !strings.Contains(err.Error(), "is no account's name") {
+				t.Errorf("%s: %.200v", what, err)
+			}
+		}
+		if _, err := anna.Create(background, name); err == nil {
+			t.Error("begun")
+		}
+	}
+	_, err := Open(anna.cfg)
+	w.check(err)
+}
+
 // A time that no calendar has keeps nobody from reading what came then.
 func TestTimesCanBeShown(t *testing.T) {
 	w := newWorld(t)
