@@ -47,7 +47,11 @@ func (s *Server) repeat(ctx context.Context, wake <-chan struct{}, duties ...fun
 		err := errors.Join(errs...)
 		if text := sentence(err); text != told && ctx.Err() == nil {
 			told = text
-			s.config.Log.Warn("duty", "error", err)
+			if err != nil {
+				s.config.Log.Warn("duty", "error", err)
+			} else {
+				s.config.Log.Info("duty: done again")
+			}
 		}
 		select {
 		case <-ctx.Done():

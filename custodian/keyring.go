@@ -98,6 +98,9 @@ func CreateKeys(dir string, passphrase []byte, work int, n Names, kem charter.KE
 // openKeys reads the key file. The caller may erase the passphrase afterwards: the ring
 // keeps a copy, with which it writes the file anew.
 func openKeys(dir string, passphrase []byte, work int) (*keyring, error) {
+	if err := keyfile.CheckWork(work); err != nil {
+		return nil, err
+	}
 	plain, err := keyfile.Read(filepath.Join(dir, keyFile), passphrase)
 	if err != nil {
 		return nil, err

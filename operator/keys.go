@@ -85,6 +85,9 @@ func CreateKeys(dir string, passphrase []byte, work int, name string) (*beacon.M
 
 // OpenKeys reads a key file. A wrong passphrase is [keyfile.ErrPassphrase].
 func OpenKeys(dir string, passphrase []byte, work int) (*Keys, error) {
+	if err := keyfile.CheckWork(work); err != nil {
+		return nil, fmt.Errorf("operator: %w", err)
+	}
 	path := filepath.Join(dir, KeyFile)
 	plain, err := keyfile.Read(path, passphrase)
 	if err != nil {

@@ -153,6 +153,9 @@ func (a *agency) saveCase(name string, c *examine.Case) error {
 	return setup.WriteNew(a.casePath(name), append(b, '\n'), 0o600)
 }
 
+// dropCase removes a case that was never lodged.
+func (a *agency) dropCase(name string) error { return os.Remove(a.casePath(name)) }
+
 // loadCase reads a case back.
 func (a *agency) loadCase(name string) (*examine.Case, error) {
 	b, err := os.ReadFile(a.casePath(name))

@@ -70,7 +70,7 @@ what an office stopped there.`,
 			return err
 		}
 		if err := markStopped(cmd, docket, *file, list); err != nil {
-			fmt.Fprintf(cmd.ErrOrStderr(), "(what an office stopped is not marked: %v)\n", err)
+			fmt.Fprintf(cmd.ErrOrStderr(), "(what an office stopped is not marked: %s)\n", plain(err))
 		}
 		return show(cmd, list, func(w io.Writer) {
 			if len(list) == 0 {
@@ -287,19 +287,24 @@ func readSalted(content []byte, h warrant.Hash, lodgement []byte) (*warrant.Warr
 // latest names the warrant that was lodged last.
 const latest = "latest"
 
+const warrantHint = "writ warrant list prints them; a prefix of the hash is enough, latest is the newest"
+
 // findWarrant returns the warrant that a word names: a prefix of its hash, or
 // [latest].
 func findWarrant(cmd *cobra.Command, docket api.DocketClient, prefix string) (h warrant.Hash, err error) {
 	q := &api.ListWarrantsRequest{Prefix: strings.ToLower(prefix)}
-	if prefix == latest {
+	switch {
+	case prefix == latest:
 		q = &api.ListWarrantsRequest{Newest: true}
+	case strings.Trim(q.Prefix, "0123456789abcdef") != "" || prefix == "":
+		return h, usage(fmt.Errorf("%q is not the beginning of a hash", prefix), warrantHint)
 	}
 	list, err := docket.ListWarrants(cmd.Context(), q)
 	if err != nil {
 		return h, callError(err)
 	}
-	if n := len(list.Warrants); n != 1 || prefix == "" {
-		return h, usage(fmt.Errorf("%q names %d warrants", prefix, n), "writ warrant list prints them; a prefix of the hash is enough, latest is the newest")
+	if n := len(list.Warrants); n != 1 {
+		return h, usage(fmt.Errorf("%q names %d warrants", prefix, n), warrantHint)
 	}
 	found := list.Warrants[0].WarrantHash
 	if len(found) != len(h) || prefix != latest && !strings.HasPrefix(hex.EncodeToString(found), q.Prefix) {
@@ -324,7 +329,7 @@ func newWarrantShow() *cobra.Command {
 			_, err := cmd.OutOrStdout().Write(o.warrant.JSON())
 			return err
 		}
-		printLaw(cmd.OutOrStdout(), o.warrant.Explain())
+		o.print(cmd.OutOrStdout())
 		return nil
 	}
 	return cmd
@@ -348,15 +353,24 @@ prefix of it; latest is the one that was lodged last.`,
 		if err != nil {
 			return err
 		}
+		if end := time.Unix(int64(o.warrant.NotAfter), 0).UTC(); !time.Now().Before(end) {
+			return fail(codeRefused, fmt.Errorf("the warrant could be used until %s only", end.Format(time.RFC3339)), "nothing was signed: it takes a new warrant")
+		}
 		if !*yes {
-			printLaw(cmd.ErrOrStderr(), o.warrant.Explain())
-			if err := confirm(cmd, "Approve this warrant? Type yes: "); err != nil {
+			o.print(cmd.ErrOrStderr())
+			if err := confirm(cmd, fmt.Sprintf("Approve this warrant as %s of %s? Type yes: ", o.key.Name, o.key.Office)); err != nil {
 				return err
 			}
 		}
 		return o.approve(cmd)
 	}
 	return cmd
+}
+
+// print says which warrant it is, by the hash that a list shows, and what it would do.
+func (o *opened) print(w io.Writer) {
+	fmt.Fprintf(w, "warrant %x\n", o.warrant.Hash())
+	printLaw(w, o.warrant.Explain())
 }
 
 // sign signs the warrant and hands the approval in.

@@ -106,6 +106,9 @@ func (o *auditFlags) options() (r audit.Options, err error) {
 			return r, usage(fmt.Errorf("%q is neither a day nor a time", t.text), "such as 2026-01-01 (midnight UTC) or 2026-01-01T09:00:00+01:00")
 		}
 	}
+	if !r.To.IsZero() && !r.From.Before(r.To) {
+		return r, usage(fmt.Errorf("from %s to %s is no time at all", o.from, o.to), "--to is when it ends; a day begins at midnight UTC")
+	}
 	return r, nil
 }
 

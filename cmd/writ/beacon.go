@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"writ/internal/keyfile"
 	"writ/notice/beacon"
 	"writ/operator"
 	"writ/setup"
@@ -65,6 +66,9 @@ func newBeaconKeygen() *cobra.Command {
 		defer clear(phrase)
 		if err := os.MkdirAll(*dir, 0o700); err != nil {
 			return err
+		}
+		if err := keyfile.CheckWork(*work); err != nil {
+			return usage(err, "without --work-factor it takes about a second")
 		}
 		m, err := operator.CreateKeys(*dir, phrase, *work, args[0])
 		if err != nil {

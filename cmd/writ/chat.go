@@ -21,7 +21,8 @@ func newChat() *cobra.Command {
 		Long: `Chat shows the law and the last messages of a conversation, then sends each line
 you type and shows what others say as it comes. CONVERSATION is the id or a
 prefix of it, or - for your only one. A law that you have not acknowledged is
-asked for first, also when a new version of it comes into force. End with Ctrl-D or Ctrl-C; nothing is lost.`,
+asked for first, also when a new version of it comes into force. End with Ctrl-D or
+Ctrl-C; nothing is lost.`,
 		Args: cobra.ExactArgs(1),
 	}
 	dir := homeFlag(cmd)
@@ -60,7 +61,7 @@ func chat(cmd *cobra.Command, h *home, id client.ConversationID, input io.Reader
 		unread = readLines(ctx, input, lines)
 	}()
 	watched := make(chan error, 1)
-	beside.Go(func() { watched <- h.tell(ctx, cmd.OutOrStdout(), id) })
+	beside.Go(func() { watched <- h.tell(ctx, cmd.OutOrStdout(), cmd.ErrOrStderr(), id) })
 	for {
 		select {
 		case err := <-watched:
@@ -73,7 +74,7 @@ func chat(cmd *cobra.Command, h *home, id client.ConversationID, input io.Reader
 				return errors.Join(ended(ctx, unread), ended(ctx, <-watched))
 			}
 			if err := h.device.Send(ctx, id, text); err != nil {
-				fmt.Fprintf(cmd.ErrOrStderr(), "error: %v\n", personError(err))
+				fmt.Fprintf(cmd.ErrOrStderr(), "error: %s\n", plain(personError(err)))
 			}
 		}
 	}
@@ -88,11 +89,11 @@ func ended(ctx context.Context, err error) error {
 }
 
 // tell prints what happens in a conversation until ctx ends. What this device
-// says is on the screen already.
-func (h *home) tell(ctx context.Context, w io.Writer, id client.ConversationID) error {
+// says is on the screen already. What fails goes to errs.
+func (h *home) tell(ctx context.Context, w, errs io.Writer, id client.ConversationID) error {
 	for e, err := range h.device.Watch(ctx) {
 		if err != nil && ctx.Err() == nil {
-			fmt.Fprintf(w, "(%v; trying again)\n", err)
+			fmt.Fprintf(errs, "(%s; trying again)\n", plain(err))
 		}
 		if err != nil || e.Conversation != id {
 			continue

@@ -20,6 +20,9 @@ var builtinChat string
 // maxSpeakers is how many people a demo gives a device.
 const maxSpeakers = 64
 
+// maxChat bounds a chat log, in bytes.
+const maxChat = 64 << 20
+
 // line is one message of a chat log.
 type line struct{ account, text string }
 
@@ -34,9 +37,12 @@ type chatLog struct {
 // with the message before it, empty lines are passed over, and a message longer
 // than a message can be is said in parts.
 func readChat(r io.Reader) (*chatLog, error) {
-	b, err := io.ReadAll(io.LimitReader(r, 64<<20))
+	b, err := io.ReadAll(io.LimitReader(r, maxChat+1))
 	if err != nil {
 		return nil, err
+	}
+	if len(b) > maxChat {
+		return nil, usage(fmt.Errorf("the chat has more than %d MiB", maxChat>>20), "give a part of it")
 	}
 	if !utf8.Valid(b) {
 		return nil, usage(fmt.Errorf("the chat is not UTF-8 text"), "one \"name: text\" a line")
@@ -70,7 +76,7 @@ func (c *chatLog) add(s string) error {
 	}
 	account := c.account(name)
 	if len(c.accounts) > maxSpeakers {
-		return usage(fmt.Errorf("more than %d people speak", maxSpeakers), "give a part of the chat")
+		return usage(fmt.Errorf("more than %d people speak", maxSpeakers), "give a part of the chat; where lines begin with a date, leave the date out: one \"name: text\" a line")
 	}
 	if text != "" {
 		c.say(account, text)

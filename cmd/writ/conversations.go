@@ -11,6 +11,7 @@ import (
 
 	"writ/charter"
 	"writ/client"
+	"writ/directory"
 )
 
 func newConversations() *cobra.Command {
@@ -126,6 +127,9 @@ anything in it is opened. Everyone in it must be under a law that knows such
 conversations.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := accounts(args...); err != nil {
+				return err
+			}
 			return withHome(cmd, *dir, func(h *home) error {
 				if slices.Contains(args, h.device.Identity().Account) {
 					return usage(fmt.Errorf("you are %s", h.device.Identity()), "name the others; you are in it anyway")
@@ -156,6 +160,9 @@ func newInvite(dir *string) *cobra.Command {
 		Short: "Bring an account into a conversation, with all its devices",
 		Args:  cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := accounts(args[1]); err != nil {
+				return err
+			}
 			return withHome(cmd, *dir, func(h *home) error {
 				id, err := h.current(cmd, args[0])
 				if err == nil {
@@ -179,6 +186,9 @@ func newRemove(dir *string) *cobra.Command {
 			return withHome(cmd, *dir, func(h *home) error {
 				id, err := h.current(cmd, args[0])
 				if err == nil {
+					err = h.removable(id, args[1])
+				}
+				if err == nil {
 					err = h.device.Remove(cmd.Context(), id, args[1])
 				}
 				if err != nil {
@@ -192,6 +202,18 @@ func newRemove(dir *string) *cobra.Command {
 			})
 		},
 	}
+}
+
+// removable refuses an account that this device can't take out of a conversation.
+func (h *home) removable(id client.ConversationID, account string) error {
+	if account == h.device.Identity().Account {
+		return fail(codeRefused, errors.New("nobody takes the own account out"), "another member can: writ conversations remove")
+	}
+	members, err := h.device.Members(id)
+	if err == nil && !slices.ContainsFunc(members, func(m directory.Identity) bool { return m.Account == account }) {
+		err = usage(fmt.Errorf("%q is not in the conversation", account), "writ conversations lists who is")
+	}
+	return err
 }
 
 func newLaw(dir *string) *cobra.Command {

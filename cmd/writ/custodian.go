@@ -72,6 +72,9 @@ func runCustodian(cmd *cobra.Command, s *service, passphraseFile string) error {
 	if errors.Is(err, keyfile.ErrPassphrase) {
 		return fail(codeRefused, err, "the passphrase was chosen with writ keygen custodian; it can't be recovered")
 	}
+	if errors.Is(err, keyfile.ErrMalformed) {
+		return fail(codeInvalid, err, "the file is damaged: put the one of your backup there")
+	}
 	if err != nil {
 		return err
 	}

@@ -82,6 +82,9 @@ func demoDir(dir string) (string, func(), error) {
 	return dir, func() {}, nil
 }
 
+// longChat is how many messages make a demo noticeably longer.
+const longChat = 500
+
 // demoCap is how many warrants a demo's law allows in a day, so few that the
 // story can go beyond it.
 const demoCap = 2
@@ -123,16 +126,20 @@ func newStory(cmd *cobra.Command, log *chatLog) *story {
 func (s *story) tell(cmd *cobra.Command, dir string) error {
 	s.say("Writ: conversations end-to-end encrypted with accountable exceptional access.\n" +
 		"This demo runs everything for real on this machine and takes about forty seconds.")
+	if n := len(s.log.lines); n > longChat {
+		s.say("The chat is long, %d messages, and each is really sent: count on some 25 ms for each.", n)
+	}
 	defer s.end()
 	for _, step := range []func(*cobra.Command) error{
 		func(cmd *cobra.Command) error { return s.buildWorld(cmd, dir) },
 		s.peopleTalk, s.stealDatabase, s.draftWarrant, s.useUnlogged, s.publishWarrant,
 		s.lackOneOffice, s.openCompartment, s.tryNeighbours, s.goBeyondCap, s.readEvidence, s.checkEvidence, s.auditLedger, s.tellPerson,
 	} {
-		if err := step(cmd); err != nil {
-			return err
+		err := step(cmd)
+		if gone := cmd.Context().Err(); gone != nil {
+			return fail(codeFailed, errors.New("interrupted"), "the demo begins anew each time")
 		}
-		if err := cmd.Context().Err(); err != nil {
+		if err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -53,9 +54,30 @@ func newCustodianStatus() *cobra.Command {
 		if err != nil {
 			return deskError(err)
 		}
-		return show(cmd, s, func(w io.Writer) { printStatus(w, s) })
+		return show(cmd, statusOf(s), func(w io.Writer) { printStatus(w, s) })
 	}
 	return cmd
+}
+
+// status is a custodian's status as JSON, with what is 0 or false too.
+type status struct {
+	Charter        string   `json:"charter"`
+	Office         string   `json:"office"`
+	Custodian      string   `json:"custodian"`
+	Now            uint64   `json:"now"`
+	Ready          bool     `json:"ready"`
+	LedgerSize     uint64   `json:"ledger_size"`
+	CheckpointTime uint64   `json:"checkpoint_time"` // Unix seconds; 0 before the first
+	Periods        []uint32 `json:"periods"`
+	Released       uint64   `json:"released"`
+	Refused        uint64   `json:"refused"`
+	Objections     uint64   `json:"objections"`
+	Holds          uint64   `json:"holds"`
+}
+
+func statusOf(s *api.StatusResponse) status {
+	return status{s.Charter, s.Office, s.Custodian, s.Now, s.Ready, s.LedgerSize, s.CheckpointTime,
+		append([]uint32{}, s.Periods...), s.Released, s.Refused, s.Objections, s.Holds}
 }
 
 func printStatus(w io.Writer, s *api.StatusResponse) {
@@ -69,9 +91,12 @@ func printStatus(w io.Writer, s *api.StatusResponse) {
 	if s.CheckpointTime > 0 {
 		fmt.Fprintf(w, ", witnessed %s", time.Unix(int64(s.CheckpointTime), 0).UTC().Format(time.RFC3339))
 	}
-	fmt.Fprintf(w, "\nkey periods held: %d\nrequests released %d, refused %d; warrants objected to: %d\n",
-		s.Periods, s.Released, s.Refused, s.Objections)
+	fmt.Fprintf(w, "\nkey periods held: %s\nrequests released %d, refused %d; warrants objected to: %d\n",
+		list(s.Periods), s.Released, s.Refused, s.Objections)
 }
+
+// list is numbers for a person.
+func list(numbers []uint32) string { return strings.Trim(fmt.Sprint(numbers), "[]") }
 
 func newCustodianObject() *cobra.Command {
 	cmd := &cobra.Command{
@@ -88,7 +113,10 @@ and logged with the reason code "objection"; the reason's text stays here.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		index, err := strconv.ParseUint(args[0], 10, 63)
 		if err != nil {
-			return usage(fmt.Errorf("%q is not an index of the ledger", args[0]), "writ warrant show prints the index")
+			return usage(fmt.Errorf("%q is not an index of the ledger", args[0]), "it is the number of the warrant's entry: writ warrant publish prints it, and writ audit --watch as it comes")
+		}
+		if strings.TrimSpace(*reason) == "" {
+			return usage(errors.New("--reason is empty"), "say why, for the custodian's own files")
 		}
 		r, err := deskClient(*dir).Object(cmd.Context(), &api.ObjectRequest{WarrantIndex: index, Reason: *reason})
 		if err != nil {
@@ -111,7 +139,7 @@ func newCustodianRotate() *cobra.Command {
 		if err != nil {
 			return deskError(err)
 		}
-		return show(cmd, r, func(w io.Writer) { fmt.Fprintf(w, "key periods held: %d\n", r.Periods) })
+		return show(cmd, r, func(w io.Writer) { fmt.Fprintf(w, "key periods held: %s\n", list(r.Periods)) })
 	}
 	return cmd
 }

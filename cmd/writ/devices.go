@@ -27,6 +27,9 @@ Without ACCOUNT it is your own.`,
 	}
 	dir := homeFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := accounts(args...); err != nil {
+			return err
+		}
 		return withHome(cmd, *dir, func(h *home) error { return listDevices(cmd, h, strings.Join(args, "")) })
 	}
 	cmd.AddCommand(newDevicesAdd(dir), newDevicesRevoke(dir), newDevicesRecover(dir))
@@ -97,25 +100,37 @@ brings the new device in once it is registered.`,
 }
 
 func newDevicesRevoke(dir *string) *cobra.Command {
-	return &cobra.Command{
+	self := false
+	cmd := &cobra.Command{
 		Use:   "revoke DEVICE",
 		Short: "Take a device off your account for good",
 		Long: `Revoke takes a device off your account's list. Its name and its key never come
 back. It is removed from this device's conversations at once; others' devices hold
-what it says, and remove it, when they next look.`,
+what it says, and remove it, when they next look. The device that runs this command
+goes only with --this-device: it can do nothing more afterwards, and an account that
+has no other device comes back by its recovery code alone.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withHome(cmd, *dir, func(h *home) error {
+				own := args[0] == h.device.Identity().Device
+				if own && !self {
+					return fail(codeRefused, fmt.Errorf("%s is the device you are using", args[0]),
+						"revoke it on another device of yours, or here with --this-device; it is your only one? then keep the recovery code at hand")
+				}
 				if err := h.device.RevokeDevice(cmd.Context(), args[0]); err != nil {
 					return err
 				}
-				if _, err := h.device.Sync(cmd.Context()); err != nil {
-					return err
+				if !own { // delivery answers a revoked device no more
+					if _, err := h.device.Sync(cmd.Context()); err != nil {
+						return err
+					}
 				}
 				return show(cmd, map[string]string{"revoked": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "%s is no device of yours any more.\n", args[0]) })
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&self, "this-device", false, "revoke the device that runs this command, for good")
+	return cmd
 }
 
 func newDevicesRecover(dir *string) *cobra.Command {

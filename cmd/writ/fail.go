@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"writ/bundle"
 	"writ/client"
 	"writ/ledger"
 )
@@ -69,14 +68,17 @@ func report(w io.Writer, cmd *cobra.Command, err error) int {
 	case known:
 	case wrongLine(err):
 		f.code, f.hint = codeUsage, cmd.CommandPath()+" --help"
+		if strings.Contains(err.Error(), "arg(s)") {
+			err = fmt.Errorf("%w: %s", err, strings.TrimSuffix(cmd.UseLine(), " [flags]"))
+		}
 	case errors.Is(err, syscall.EAGAIN):
 		f.hint = "another process runs on this directory; only one may"
 	case errors.Is(err, ledger.ErrNoQuorum):
 		f.hint = quorumHint
 	case errors.Is(err, os.ErrNotExist):
-		f.hint = cmd.CommandPath() + " --help says which files it reads"
+		f.hint = cmd.CommandPath() + " --help says which files it reads and writes"
 	}
-	fmt.Fprintf(w, "error: %s\n", oneLine(err.Error()))
+	fmt.Fprintf(w, "error: %s\n", plain(err))
 	if f.hint != "" {
 		fmt.Fprintf(w, "hint: %s\n", oneLine(f.hint))
 	}
@@ -89,14 +91,10 @@ func interrupted(err error) bool {
 	return errors.Is(err, context.Canceled) && !errors.Is(err, client.ErrQueued)
 }
 
-// oneLine is a text in one line. Parts of it may be a service's words: they change nothing
-// around them on a screen.
-func oneLine(s string) string { return bundle.Visible(strings.ReplaceAll(s, "\n", "; ")) }
-
 // wrongLine recognises the errors cobra makes of a wrong command line before
 // any command of ours runs; it gives them no type.
 func wrongLine(err error) bool {
-	for _, prefix := range []string{"unknown command", "accepts ", "requires at least", "required flag", "if any flags in the group"} {
+	for _, prefix := range []string{"unknown command", "accepts ", "requires at least", "required flag", "if any flags in the group", "at least one of the flags in the group"} {
 		if strings.HasPrefix(err.Error(), prefix) {
 			return true
 		}

@@ -15,6 +15,7 @@ import (
 	"writ/api"
 	"writ/client"
 	"writ/directory"
+	"writ/internal/wire"
 	"writ/replica"
 	"writ/setup"
 )
@@ -69,7 +70,7 @@ func openHome(cmd *cobra.Command, dir string) (*home, error) {
 		if errors.Is(err, replica.ErrForked) {
 			return nil, errors.Join(fail(codeInvalid, err, "the ledger showed two histories; keep "+dir+" as evidence and tell an auditor"), h.close())
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "warning: the ledger can't be read now, so laws are as last seen: %v\n", err)
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: the ledger can't be read now, so laws are as last seen: %s\n", plain(err))
 	}
 	return h, nil
 }
@@ -123,6 +124,16 @@ func withHome(cmd *cobra.Command, dir string, f func(*home) error) (err error) {
 	err = f(h)
 	tellAlarms(cmd, h)
 	return personError(err)
+}
+
+// accounts refuses words that no account is called.
+func accounts(words ...string) error {
+	for _, w := range words {
+		if !wire.ValidName(w) {
+			return usage(fmt.Errorf("no account can be called %q", w), "names are a-z, 0-9 and . _ @ -, such as anna")
+		}
+	}
+	return nil
 }
 
 // personError adds what a person can do about an error of their device.

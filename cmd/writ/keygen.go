@@ -12,6 +12,7 @@ import (
 
 	"writ/custodian"
 	"writ/examine"
+	"writ/internal/keyfile"
 	"writ/internal/wire"
 	"writ/setup"
 	"writ/witness"
@@ -41,15 +42,26 @@ NAME.public.json beside it, for whoever drafts the charter (writ charter new).`,
 	return cmd
 }
 
+// article is a role in a sentence.
+func article(role setup.Role) string {
+	if role == setup.RoleDelivery {
+		return "a delivery service"
+	}
+	if strings.ContainsRune("aeiou", rune(role[0])) {
+		return "an " + string(role)
+	}
+	return "a " + string(role)
+}
+
 func newKeygenRole(role setup.Role, arg, meaning string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   strings.TrimSpace(string(role) + " " + arg),
-		Short: "Make the keys of a role " + string(role),
+		Short: "Make the keys of " + article(role),
 		Args:  cobra.NoArgs,
 	}
 	if arg != "" {
 		cmd.Args = cobra.ExactArgs(1)
-		cmd.Long = fmt.Sprintf("Make the keys of a role %s. %s is %s.", role, arg, meaning)
+		cmd.Long = fmt.Sprintf("Make the keys of %s. %s is %s.", article(role), arg, meaning)
 	}
 	out := cmd.Flags().String("out", "", "the file to write (default ROLE.key, or NAME.key)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -162,6 +174,9 @@ key, its mail key, and its HPKE keys for this key period and the next.`,
 		}
 		if *length < time.Second {
 			return usage(errors.New("a key period is at least a second"), "")
+		}
+		if err := keyfile.CheckWork(*work); err != nil {
+			return usage(err, "without --work-factor it takes about a second")
 		}
 		phrase, err := passphrase(cmd, *pass, true)
 		if err != nil {

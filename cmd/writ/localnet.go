@@ -74,10 +74,25 @@ func openOrBuild(dir string, o setup.WorldOptions) (*setup.World, error) {
 		return nil, err
 	}
 	w, err := setup.OpenWorld(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return setup.BuildWorld(dir, o)
+	if !errors.Is(err, os.ErrNotExist) {
+		return w, err
 	}
-	return w, err
+	if err := emptyDir(dir); err != nil {
+		return nil, err
+	}
+	w, err = setup.BuildWorld(dir, o)
+	if err != nil {
+		return nil, fail(codeFailed, err, "what was made of the world in "+dir+" is of no use: remove it")
+	}
+	return w, nil
+}
+
+// emptyDir refuses a directory that holds anything: a world is not mixed with it.
+func emptyDir(dir string) error {
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		return usage(fmt.Errorf("%s is not empty, and no world", dir), "name an empty directory, or one that is not there yet")
+	}
+	return nil
 }
 
 // runWorld starts all services of a world and publishes its charter.

@@ -162,7 +162,7 @@ func (h *home) showNotices(cmd *cobra.Command) error {
 // acknowledged, then each new card, until ctx ends.
 func (h *home) watchNotices(ctx context.Context, cmd *cobra.Command) {
 	if err := h.showNotices(cmd); err != nil && ctx.Err() == nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "(notices: %v; trying again)\n", err)
+		fmt.Fprintf(cmd.ErrOrStderr(), "(notices: %s; trying again)\n", plain(err))
 	}
 	for {
 		select {

@@ -196,7 +196,7 @@ examiner nor the reading room opens it any more.`,
 			at = len(p.requests)
 		}
 		if at < 1 || at > len(p.requests) {
-			return usage(fmt.Errorf("there are %d requests under the warrant", len(p.requests)), "an error is of a request; to end a warrant: writ warrant cancel")
+			return usage(fmt.Errorf("there is no such request: under the warrant stand %s", count(len(p.requests), "request")), "an error is of a request; to end a warrant: writ warrant cancel")
 		}
 		r := p.requests[at-1]
 		x := &ledger.Error{RequestIndex: r.Index, Request: ledger.HashEntry(r.Entry), Kind: k}

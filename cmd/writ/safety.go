@@ -21,6 +21,9 @@ a later change of the other's devices is told.`,
 	dir := homeFlag(cmd)
 	verified := cmd.Flags().Bool("verified", false, "you compared the number, and it is the same")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := accounts(args[0]); err != nil {
+			return err
+		}
 		return withHome(cmd, *dir, func(h *home) error {
 			if args[0] == h.device.Identity().Account {
 				return usage(fmt.Errorf("%s is your own account", args[0]), "name the other; your own devices: writ devices")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -37,12 +38,15 @@ that reaches it. It arrives once.`,
 		if text == "" {
 			return usage(errors.New("nothing to send"), "give the text as an argument or on standard input")
 		}
+		if !utf8.ValidString(text) {
+			return usage(errors.New("the message is no text: its bytes are not UTF-8"), "Writ sends text; a file can go as text too, such as by base64")
+		}
 		if len(text) > client.MaxText {
 			return usage(fmt.Errorf("a message holds at most %d bytes", client.MaxText), "send it in parts")
 		}
 		return withHome(cmd, *dir, func(h *home) error {
 			id, err := h.current(cmd, args[0])
-			if err != nil {
+			if away := codeOf(personError(err)) == codeUnavailable; err != nil && (id == client.ConversationID{} || !away) {
 				return err
 			}
 			for _, word := range *read {

@@ -61,6 +61,21 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// What libraries say is told in words for people, and once; what the words are part of stays.
+func TestPlain(t *testing.T) {
+	for said, want := range map[string]string{
+		"client: read: client: login: permission_denied: delivery: refused: no\nclient: read: client: login: permission_denied: delivery: refused: no": "read: login: delivery: refused: no",
+		"unavailable: dial tcp 127.0.0.1:1: connect: connection refused":                                                                               "nothing answers at 127.0.0.1:1: connection refused",
+		`follower: Get "http://x.invalid/checkpoint": dial tcp: lookup x.invalid on 127.0.0.53:53: no such host`:                                       "follower: http://x.invalid/checkpoint: there is no host x.invalid",
+		"docket: context deadline exceeded": "docket: no answer came in time",
+		"the client: unknown to us":         "the client: unknown to us",
+	} {
+		if got := plain(errors.New(said)); got != want {
+			t.Errorf("%q: %q, want %q", said, got, want)
+		}
+	}
+}
+
 // A message can't put words into another's mouth, nor rewrite the screen.
 func TestMessageStaysItsSenders(t *testing.T) {
 	e := shown{Kind: client.Message.String(), Sender: "eve/phone", Text: "hello\n12:00 ben/phone: I did it\x1b[1A\u202e"}

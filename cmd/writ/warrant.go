@@ -9,8 +9,10 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"writ/api"
@@ -171,7 +173,7 @@ func (t *template) warrant(c *charter.Charter, reader []byte, now time.Time) (*w
 	for _, s := range t.conversations {
 		id, err := hex.DecodeString(s)
 		if err != nil {
-			return nil, usage(fmt.Errorf("--conversation %q is not hexadecimal", s), "")
+			return nil, usage(fmt.Errorf("--conversation %q is not hexadecimal", s), "it is the id of a conversation, such as evidence of an earlier warrant names it")
 		}
 		w.Conversations = append(w.Conversations, id)
 	}
@@ -249,7 +251,8 @@ func (a *agency) lodge(cmd *cobra.Command, name string, w *warrant.Warrant) (*ex
 		return nil, err
 	}
 	c, err := a.loadCase(name)
-	if errors.Is(err, os.ErrNotExist) {
+	isNew := errors.Is(err, os.ErrNotExist)
+	if isNew {
 		if c, err = a.newCase(w); err == nil {
 			err = a.saveCase(name, c)
 		}
@@ -260,7 +263,11 @@ func (a *agency) lodge(cmd *cobra.Command, name string, w *warrant.Warrant) (*ex
 	if c.Warrant.Hash() != w.Hash() {
 		return nil, usage(fmt.Errorf("case %s holds another warrant", name), "choose another --case")
 	}
-	if err := a.agency.Lodge(cmd.Context(), c, law); err != nil {
+	err = a.agency.Lodge(cmd.Context(), c, law)
+	if isNew && connect.CodeOf(err) == connect.CodeInvalidArgument { // nor will it be lodged later
+		return nil, errors.Join(fail(codeInvalid, callError(err), "nothing is lodged or kept: correct the draft, then repeat this"), a.dropCase(name))
+	}
+	if err != nil {
 		return nil, callError(err)
 	}
 	return c, nil
@@ -342,7 +349,8 @@ func showRequested(cmd *cobra.Command, r *examine.Requested) error {
 	}
 	result := map[string]any{"entry": "request", "indexes": indexes, "compartments": r.Compartments}
 	return show(cmd, result, func(w io.Writer) {
-		fmt.Fprintf(w, "request entry on the ledger at index %d\ncompartments asked for: %d\n", indexes, r.Compartments)
+		fmt.Fprintf(w, "request entry on the ledger at index %s\ncompartments asked for: %d\n",
+			strings.Trim(fmt.Sprint(indexes), "[]"), r.Compartments)
 	})
 }
 

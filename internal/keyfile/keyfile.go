@@ -27,8 +27,21 @@ const (
 // MaxSize is the longest content in bytes.
 const MaxSize = 1 << 20
 
-// ErrPassphrase is wrapped by the error of a wrong passphrase.
-var ErrPassphrase = errors.New("refused: the passphrase doesn't open the key file")
+// ErrPassphrase is wrapped by the error of a wrong passphrase, ErrMalformed by that of a
+// file that is none, or damaged.
+var (
+	ErrPassphrase = errors.New("refused: the passphrase doesn't open the key file")
+	ErrMalformed  = errors.New("malformed")
+)
+
+// CheckWork refuses a work factor with which nothing is written, or not read again. 0 means
+// [DefaultWorkFactor].
+func CheckWork(work int) error {
+	if work < 0 || work > maxWorkFactor {
+		return fmt.Errorf("keyfile: refused: work factor %d, it is 1 to %d", work, maxWorkFactor)
+	}
+	return nil
+}
 
 // Read decrypts a key file. The caller erases what it returns.
 func Read(path string, passphrase []byte) ([]byte, error) {
@@ -46,7 +59,7 @@ func Read(path string, passphrase []byte) ([]byte, error) {
 		return nil, fmt.Errorf("keyfile: %s: %w", path, ErrPassphrase)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("keyfile: malformed: %s: %w", path, err)
+		return nil, fmt.Errorf("keyfile: %w: %s: %w", ErrMalformed, path, err)
 	}
 	plain, err := io.ReadAll(io.LimitReader(r, MaxSize+1))
 	if err == nil && len(plain) > MaxSize {
@@ -54,7 +67,7 @@ func Read(path string, passphrase []byte) ([]byte, error) {
 	}
 	if err != nil {
 		clear(plain)
-		return nil, fmt.Errorf("keyfile: malformed: %s: %w", path, err)
+		return nil, fmt.Errorf("keyfile: %w: %s: %w", ErrMalformed, path, err)
 	}
 	return plain, nil
 }
@@ -62,6 +75,9 @@ func Read(path string, passphrase []byte) ([]byte, error) {
 // Write puts the encryption of plain, at most [MaxSize] bytes, in place of the key file:
 // of more it writes nothing. Work is scrypt's work factor; 0 means [DefaultWorkFactor].
 func Write(path string, passphrase []byte, work int, plain []byte) (err error) {
+	if err := CheckWork(work); err != nil {
+		return err
+	}
 	if len(plain) > MaxSize {
 		return fmt.Errorf("keyfile: refused: %d bytes, at most %d are read again", len(plain), MaxSize)
 	}

@@ -6,6 +6,20 @@ import (
 	"testing"
 )
 
+// A work factor that scrypt does not have, or with which nobody would read the file again,
+// writes nothing.
+func TestWorkFactor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.age")
+	for _, work := range []int{-1, maxWorkFactor + 1, 99} {
+		if err := Write(path, []byte("x"), work, nil); err == nil {
+			t.Errorf("written with work factor %d", work)
+		}
+	}
+	if got, err := Read(path, []byte("x")); err == nil {
+		t.Errorf("%d bytes are there", len(got))
+	}
+}
+
 // What would not be read again takes nothing's place: the file that is there stays.
 func TestWriteNoMoreThanRead(t *testing.T) {
 	path, phrase := filepath.Join(t.TempDir(), "keys.age"), []byte("x")
