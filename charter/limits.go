@@ -10,10 +10,10 @@ const (
 	minute = 60
 	day    = 24 * 60 * minute
 	year   = 366 * day
-
-	// maxCapPeriods bounds the cap periods in which one warrant counts.
-	maxCapPeriods = 400
 )
+
+// MaxCapPeriods bounds the cap periods in which one warrant counts.
+const MaxCapPeriods = 400
 
 // limit is one of a charter's limits with its hard bounds.
 type limit struct {
@@ -55,8 +55,8 @@ func (c *Charter) checkLimits() error {
 			return fmt.Errorf("%s is %d, not within %d and %d", b.name, b.value, b.min, b.max)
 		}
 	}
-	if c.Limits.MaxWarrantLife > maxCapPeriods*c.Limits.CapPeriod {
-		return fmt.Errorf("a warrant may live for more than %d cap periods", maxCapPeriods)
+	if c.Limits.MaxWarrantLife > MaxCapPeriods*c.Limits.CapPeriod {
+		return fmt.Errorf("a warrant may live for more than %d cap periods", MaxCapPeriods)
 	}
 	return c.Limits.Tariff.check()
 }

@@ -31,8 +31,11 @@ type world struct {
 
 var lawTime = chartertest.Now
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB) *world { return newWorldOf(t, func(*charter.Limits) {}) }
+
+func newWorldOf(t testing.TB, change func(*charter.Limits)) *world {
 	cw := chartertest.New("ledger")
+	change(&cw.Charter.Limits)
 	cw.Charter.Policy = newTestLog(t, "log").policyText()
 	w := &world{World: cw, t: t, seen: lawTime}
 	w.begin()
@@ -474,6 +477,35 @@ func TestRefusalOfAnotherLaws(t *testing.T) {
 	}
 	if list := w.book.Sequel(h, lawTime).Answers; len(list) != 1 || list[0].Reason != 4 {
 		t.Errorf("answers %v", list)
+	}
+}
+
+// Who makes one law can't end everybody's reading: not with versions that each come into
+// force a year after the one before, until no calendar has the day, nor with one by whose cap
+// periods an older warrant counts without end.
+func TestAmendmentsEndNoReader(t *testing.T) {
+	w := newWorld(t)
+	w.seen = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	c := w.amend(func(c *charter.Charter) {})
+	if at, ok := w.book.InForce(c.Name, w.seen); !ok || at.Number != 1 {
+		t.Errorf("version %v is in force", at)
+	}
+	if at, ok := w.book.InForce(c.Name, w.seen.AddDate(2, 0, 0)); !ok || at.Number != 2 {
+		t.Errorf("version %v is in force later", at)
+	}
+	for name, change := range map[string]func(l *charter.Limits){
+		"short periods": func(l *charter.Limits) { l.MaxWarrantLife, l.Urgent, l.CapPeriod = 60, nil, 60 },
+		"long lives":    func(l *charter.Limits) { l.MaxWarrantLife, l.CapPeriod = 366*24*3600, 366*24*3600 },
+	} {
+		w := newWorldOf(t, func(l *charter.Limits) {
+			if name == "long lives" {
+				l.CapPeriod = l.MaxWarrantLife / 300
+			}
+		})
+		next := *w.Charter
+		next.Number, next.Previous = 2, w.Charter.Hash()
+		change(&next.Limits)
+		w.refused(name, "cap periods", CharterEntry(w.Sign(&next)))
 	}
 }
 

@@ -194,7 +194,26 @@ func (b *Book) charter(s *charter.Signed, index uint64, seen time.Time) (func(),
 	if err := checkPolicies(c, before); err != nil {
 		return nil, err
 	}
+	if err := checkCounts(c, before); err != nil {
+		return nil, err
+	}
 	return func() { b.enact(l) }, nil
+}
+
+// checkCounts refuses a version with which a warrant could count in more than
+// [charter.MaxCapPeriods]: warrants of each version count by the cap periods of all. Who makes one
+// law could otherwise have each reader of the log count without end.
+func checkCounts(c *charter.Charter, before []*charter.Charter) error {
+	if c.Mode == charter.NoAccess {
+		return nil
+	}
+	for _, v := range before {
+		life, period := max(c.Limits.MaxWarrantLife, v.Limits.MaxWarrantLife), min(c.Limits.CapPeriod, v.Limits.CapPeriod)
+		if life > charter.MaxCapPeriods*period {
+			return invalid("beside version %d a warrant may live for more than %d cap periods", v.Number, charter.MaxCapPeriods)
+		}
+	}
+	return nil
 }
 
 // checkPolicies checks the witness policies of both logs, which are two, and the

@@ -1,8 +1,24 @@
 package ledger
 
-import "writ/charter"
+import (
+	"time"
+
+	"writ/charter"
+)
 
 // The rows of warrants, requests and readings lack what their entries say.
+
+// enactedRow has times as seconds and nanoseconds: as text there is none after the year 9999, but
+// each version of a law may come into force a year after the one before.
+type enactedRow struct{ Seen, Active [2]int64 }
+
+func enactedForm() form[enacted] {
+	pack := func(t time.Time) [2]int64 { return [2]int64{t.Unix(), int64(t.Nanosecond())} }
+	unpack := func(t [2]int64) time.Time { return time.Unix(t[0], t[1]) }
+	return formOf(
+		func(e enacted) enactedRow { return enactedRow{pack(e.seen), pack(e.active)} },
+		func(r enactedRow) (enacted, error) { return enacted{unpack(r.Seen), unpack(r.Active)}, nil })
+}
 
 type warrantRow struct {
 	Index       uint64

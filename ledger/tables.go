@@ -81,13 +81,13 @@ type refusal struct {
 }
 
 // enacted is what the entry of a law does not say.
-type enacted struct{ Seen, Active time.Time }
+type enacted struct{ seen, active time.Time }
 
 func newTables(b *Book, p *pages) tables {
 	return tables{
 		head: newTable(p, noKey, plainForm[head]()),
 
-		enacted:    newTable(p, indexKey, plainForm[enacted]()),
+		enacted:    newTable(p, indexKey, enactedForm()),
 		used:       newTable(p, nameKey, plainForm[uint32]()),
 		standing:   newTable(p, custodianPeriodKey, plainForm[none]()),
 		unreviewed: newTable(p, indexKey, plainForm[none]()),
@@ -129,7 +129,7 @@ func (b *Book) reopen() {
 	for _, index := range sortedKeys(b.enacted.rows) {
 		s := must(b.entry(index)).Charter
 		c, at := must(charter.Parse(s.Charter)), b.enacted.rows[index]
-		l := &law{charter: c, hash: s.Hash(), index: index, seen: at.Seen, active: at.Active, prev: b.heads[c.Name]}
+		l := &law{charter: c, hash: s.Hash(), index: index, seen: at.seen, active: at.active, prev: b.heads[c.Name]}
 		b.laws[l.hash], b.heads[c.Name] = l, l
 	}
 }
