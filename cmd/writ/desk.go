@@ -30,9 +30,10 @@ func deskClient(dir string) api.CustodianDeskClient {
 	return api.NewCustodianDeskClient(&http.Client{Transport: &http.Transport{DialContext: dial}}, "http://desk")
 }
 
-// deskError says what to do when the desk doesn't answer.
+// deskError says what to do when the desk doesn't answer. What it answers it has said itself.
 func deskError(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || connect.CodeOf(err) == connect.CodeUnavailable {
+	away := connect.CodeOf(err) == connect.CodeUnavailable && !connect.IsWireError(err)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || away {
 		return fail(codeUnavailable, err, "the custodian must be running on this directory: writ custodian --dir DIR")
 	}
 	return callError(err)
