@@ -419,7 +419,7 @@ type StatusResponse struct {
 	LedgerSize     uint64                 `protobuf:"varint,6,opt,name=ledger_size,json=ledgerSize,proto3" json:"ledger_size,omitempty"`             // entries it has read
 	CheckpointTime uint64                 `protobuf:"varint,7,opt,name=checkpoint_time,json=checkpointTime,proto3" json:"checkpoint_time,omitempty"` // Unix seconds; 0 before the first
 	Periods        []uint32               `protobuf:"varint,8,rep,packed,name=periods,proto3" json:"periods,omitempty"`                              // key periods whose private keys it holds
-	Released       uint64                 `protobuf:"varint,9,opt,name=released,proto3" json:"released,omitempty"`                                   // requests
+	Released       uint64                 `protobuf:"varint,9,opt,name=released,proto3" json:"released,omitempty"`                                   // requests for which it decided to release, or to keep
 	Refused        uint64                 `protobuf:"varint,10,opt,name=refused,proto3" json:"refused,omitempty"`
 	Objections     uint64                 `protobuf:"varint,11,opt,name=objections,proto3" json:"objections,omitempty"`
 	Holds          uint64                 `protobuf:"varint,12,opt,name=holds,proto3" json:"holds,omitempty"` // requests whose shares it keeps

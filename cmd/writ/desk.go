@@ -92,8 +92,8 @@ func printStatus(w io.Writer, s *api.StatusResponse) {
 	if s.CheckpointTime > 0 {
 		fmt.Fprintf(w, ", witnessed %s", time.Unix(int64(s.CheckpointTime), 0).UTC().Format(time.RFC3339))
 	}
-	fmt.Fprintf(w, "\nkey periods held: %s\nrequests released %d, refused %d; warrants objected to: %d\n",
-		list(s.Periods), s.Released, s.Refused, s.Objections)
+	fmt.Fprintf(w, "\nkey periods held: %s\nrequests granted %d, of these kept now %d, refused %d; warrants objected to: %d\n",
+		list(s.Periods), s.Released, s.Holds, s.Refused, s.Objections)
 }
 
 // list is numbers for a person.
