@@ -178,10 +178,12 @@ func (j *journal) keep(m audit.Mark, c *ledger.Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	n, err := f.WriteAt(append(b, '\n'), j.end)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	end := j.end + int64(len(b)) + 1
+	_, err = f.WriteAt(append(b, '\n'), j.end)
+	// What an earlier try left there may be longer, and a whole line.
+	if err := errors.Join(err, f.Truncate(end), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	j.marks, j.end = append(j.marks, k), j.end+int64(n)
+	j.marks, j.end = append(j.marks, k), end
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +25,10 @@ func TestJournalLineCutOff(t *testing.T) {
 		k.w.Must(err)
 		_, err = f.WriteString(`{"size":9,"ti`)
 		k.w.Must(err)
+		if size == 0 { // written whole, and not known to be on the disk
+			_, err = f.WriteString(strings.Repeat("x", 5_000) + "\n")
+			k.w.Must(err)
+		}
 		k.w.Must(f.Close())
 		if size == 1 {
 			if j, err = openJournal(path); err != nil || len(j.marks) != 2 {
