@@ -90,6 +90,9 @@ func (d *db) commit(batch []*request) {
 	if d.broken.Load() {
 		for _, r := range batch {
 			r.err = ErrBroken
+			if t.fault != nil { // it broke on this batch
+				r.err = fmt.Errorf("%w: %v", ErrBroken, t.fault)
+			}
 		}
 		t.after = nil
 	}

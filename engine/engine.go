@@ -61,7 +61,7 @@ var (
 	ErrSpent    = errors.New("engine: the key package was used before")
 	ErrBusy     = errors.New("engine: too many writes are waiting")
 	ErrClosed   = errors.New("engine: closed")
-	ErrBroken   = errors.New("engine: broken by an earlier error of the database")
+	ErrBroken   = errors.New("engine: broken by an error of the database")
 	ErrCorrupt  = errors.New("engine: corrupt: stored bytes don't match their hash")
 )
 

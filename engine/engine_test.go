@@ -391,6 +391,9 @@ func TestFullDiskBreaks(t *testing.T) {
 	for {
 		err := s.Append(t.Context(), &Message{Conversation: conv, Mid: random(16), Kind: Application, Body: random(4000)})
 		if errors.Is(err, ErrBroken) {
+			if !strings.Contains(err.Error(), "full") {
+				t.Errorf("the write that broke it was told %v", err)
+			}
 			break
 		}
 		if err != nil || acknowledged > 1000 {

@@ -96,8 +96,11 @@ func save(path string, v any, mode fs.FileMode) error {
 // Write writes a file whole or not at all, and durably.
 func Write(path string, b []byte, mode fs.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if p := (*fs.PathError)(nil); errors.As(err, &p) {
+		err = p.Err // its path is one that nobody named
+	}
 	if err != nil {
-		return fmt.Errorf("setup: %w", err)
+		return fmt.Errorf("setup: write %s: %w", path, err)
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(b)

@@ -169,7 +169,11 @@ The code is read from a file, or from the terminal with --recovery-code -.`,
 			if err != nil {
 				return err
 			}
-			return h.device.Recover(cmd.Context(), id, c.Hash(), by, key)
+			err = h.device.Recover(cmd.Context(), id, c.Hash(), by, key)
+			if _, chosen := h.device.Recovery(); err != nil && !chosen && key != (directory.RecoveryKey{}) {
+				fmt.Fprintln(cmd.ErrOrStderr(), "Nothing changed. The new recovery code holds for nothing: cross it out.")
+			}
+			return err
 		})
 	}
 	return cmd
@@ -211,7 +215,10 @@ func newRecovery(cmd *cobra.Command, h *home, file string) (directory.RecoveryKe
 	}
 	defer clear(key)
 	if file != "" {
-		return key.Public(), setup.WriteNew(file, []byte(code+"\n"), 0o600)
+		if err := setup.WriteNew(file, []byte(code+"\n"), 0o600); err != nil {
+			return directory.RecoveryKey{}, fail(codeFailed, err, "--recovery-file names a file that is not there yet, in a directory that is")
+		}
+		return key.Public(), nil
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), `Your recovery code, shown this once:
 

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"writ/client"
+	"writ/engine"
 	"writ/ledger"
 )
 
@@ -57,6 +58,8 @@ func codeOf(err error) code {
 // quorumHint is for a checkpoint that too few witnesses of a policy cosigned.
 const quorumHint = "the law may name other witnesses by now: take the newest deployment file, and policy.txt; if it is that one, witnesses are away"
 
+const diskHint = "is the disk full, or damaged? what was not stored did not happen: with room there, the same command goes on"
+
 // report prints an error the way every subcommand does and returns its code.
 func report(w io.Writer, cmd *cobra.Command, err error) int {
 	f := &failure{err: err, code: codeFailed}
@@ -78,6 +81,9 @@ func report(w io.Writer, cmd *cobra.Command, err error) int {
 	case errors.Is(err, os.ErrNotExist):
 		f.hint = cmd.CommandPath() + " --help says which files it reads and writes"
 	}
+	if diskError(err) {
+		f.hint = diskHint
+	}
 	fmt.Fprintf(w, "error: %s\n", plain(err))
 	if f.hint != "" {
 		fmt.Fprintf(w, "hint: %s\n", oneLine(f.hint))
@@ -89,6 +95,12 @@ func report(w io.Writer, cmd *cobra.Command, err error) int {
 // that is kept unsent is no such failure: sent by the same command again it would go twice.
 func interrupted(err error) bool {
 	return errors.Is(err, context.Canceled) && !errors.Is(err, client.ErrQueued)
+}
+
+// diskError reports whether a file could not be written for want of room, or at all.
+func diskError(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) || errors.Is(err, syscall.EIO) ||
+		errors.Is(err, engine.ErrBroken) || strings.Contains(err.Error(), "disk I/O error") || strings.Contains(err.Error(), "disk is full")
 }
 
 // wrongLine recognises the errors cobra makes of a wrong command line before

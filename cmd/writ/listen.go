@@ -102,6 +102,6 @@ func logger(cmd *cobra.Command) *slog.Logger {
 // endProcess is what a service calls when its disk fails: nothing that was not
 // stored is answered after it, and a restart replays what was.
 func endProcess(err error) {
-	fmt.Fprintln(os.Stderr, "error:", err)
+	fmt.Fprintf(os.Stderr, "error: %s\nhint: %s\n", plain(err), diskHint)
 	os.Exit(int(codeFailed))
 }

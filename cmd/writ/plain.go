@@ -20,6 +20,8 @@ var rewordings = []struct {
 	{regexp.MustCompile(`dial (?:tcp|udp|unix): lookup (\S+)(?: on \S+)?: no such host`), "there is no host $1"},
 	{regexp.MustCompile(`dial (?:tcp|unix) (\S+): connect: `), "nothing answers at $1: "},
 	{regexp.MustCompile(`(?:net/http: request canceled|context deadline exceeded)(?: \([^)]*\))?`), "no answer came in time"},
+	{regexp.MustCompile(`disk I/O error \(\d+\)`), "the disk can't be written or read"},
+	{regexp.MustCompile(`database or disk is full \(\d+\)`), "the disk is full"},
 	{regexp.MustCompile(`resource temporarily unavailable`), "it is locked"},
 	{regexp.MustCompile(`accepts (\d+) arg\(s\), received (\d+)`), "arguments: $2 given, $1 needed"},
 	{regexp.MustCompile(`requires at least (\d+) arg\(s\), only received (\d+)`), "arguments: $2 given, $1 or more needed"},

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/spf13/cobra"
 
 	"writ/bundle"
 	"writ/client"
+	"writ/engine"
 	"writ/setup"
 )
 
@@ -51,6 +53,8 @@ func TestReport(t *testing.T) {
 		"unavailable": {fail(codeUnavailable, fmt.Errorf("log: %w", context.Canceled), "is the notary running?"), "error: interrupted\n"},
 		"queued":      {personError(fmt.Errorf("%w: %w", client.ErrQueued, context.Canceled)), "hint: it is kept"},
 		"invalid":     {fail(codeInvalid, fmt.Errorf("gap: %w", context.Canceled), "tell an auditor"), "hint: tell an auditor"},
+		"full disk":   {fail(codeFailed, fmt.Errorf("key: %w", syscall.ENOSPC), "keys are never overwritten"), "error: key: no space left on device\nhint: is the disk full"},
+		"store":       {fmt.Errorf("replica: %w: disk I/O error (4874)", engine.ErrBroken), "the disk can't be written or read\nhint: is the disk full"},
 		"a screen":    {fail(codeFailed, errors.New("docket: \x1b[2Jno\nerror: none"), "\x1b]0;x\x07\nrun this"), "error: docket: ⟦U+001B⟧[2Jno; error: none\nhint: ⟦U+001B⟧]0;x⟦U+0007⟧; run this\n"},
 	} {
 		var out bytes.Buffer
