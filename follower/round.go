@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 
 	"writ/ledger"
 	"writ/notice/beacon"
@@ -34,39 +35,93 @@ func Round(ctx context.Context, client *http.Client, operator string, b *beacon.
 	return b.Key.ParseRoundJSON(body, round)
 }
 
-// Rounds adds to requests whose round has come the signature that any of some
-// operators gives, for what a log doesn't show. It asks all of them at once for each round:
-// one that keeps its answer back holds nobody up. It tells nobody whose notice is meant:
-// everybody asks for the same. It returns the requests that have a signature.
+// atOnce is how many rounds of one beacon an operator is asked for at the same time.
+const atOnce = 8
+
+// Rounds adds to requests whose round has come the signature that any of some operators
+// gives, for what a log doesn't show. It asks all of them at once, and for the rounds of
+// each beacon beside those of the others: neither one that keeps its answer back nor a
+// beacon for which nobody signs any more holds up the other rounds. It tells nobody whose
+// notice is meant: everybody asks for the same. It returns the requests that have a
+// signature, when no operator has anything more to say or ctx ends.
 func Rounds(ctx context.Context, client *http.Client, operators []string, waiting []ledger.Notice) (told []ledger.Notice) {
-	made := map[string]*beacon.Signature{}
+	lines := map[[32]byte][]line{} // by the beacon's chain
+	questions := map[place]*question{}
+	var asking sync.WaitGroup
 	for _, n := range waiting {
-		place := fmt.Sprintf("%x/%d", n.Law.Beacon.Chain(), n.Request.Round)
-		if _, asked := made[place]; !asked {
-			made[place] = anyOf(ctx, client, operators, n.Law.Beacon, n.Request.Round)
+		at := placeOf(n)
+		if questions[at] != nil {
+			continue
 		}
-		if n.Signature = made[place]; n.Signature != nil {
+		if lines[at.chain] == nil {
+			lines[at.chain] = newLines(client, operators, n.Law.Beacon)
+		}
+		q := &question{round: at.round, lines: lines[at.chain]}
+		questions[at] = q
+		asking.Go(func() { q.ask(ctx) })
+	}
+	asking.Wait()
+	for _, n := range waiting {
+		if n.Signature = questions[placeOf(n)].answer; n.Signature != nil {
 			told = append(told, n)
 		}
 	}
 	return told
 }
 
-// anyOf returns the first signature that verifies, nil if there is none.
-func anyOf(ctx context.Context, client *http.Client, operators []string, b *beacon.Beacon, round uint64) *beacon.Signature {
+// place is a round of a beacon.
+type place struct {
+	chain [32]byte
+	round uint64
+}
+
+func placeOf(n ledger.Notice) place { return place{n.Law.Beacon.Chain(), n.Request.Round} }
+
+// line asks one operator for rounds of one beacon, [atOnce] at a time.
+type line struct {
+	client   *http.Client
+	operator string
+	beacon   *beacon.Beacon
+	slots    chan struct{}
+}
+
+func newLines(client *http.Client, operators []string, b *beacon.Beacon) (lines []line) {
+	for _, url := range operators {
+		lines = append(lines, line{client, url, b, make(chan struct{}, atOnce)})
+	}
+	return lines
+}
+
+// round returns the round's signature, nil if the operator does not give it.
+func (l line) round(ctx context.Context, round uint64) *beacon.Signature {
+	select {
+	case l.slots <- struct{}{}:
+		defer func() { <-l.slots }()
+	case <-ctx.Done():
+		return nil
+	}
+	s, _ := Round(ctx, l.client, l.operator, l.beacon, round)
+	return s
+}
+
+// question is a round that is asked for, and the first answer that verifies, nil if there
+// is none.
+type question struct {
+	round  uint64
+	lines  []line
+	answer *beacon.Signature
+}
+
+func (q *question) ask(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	answers := make(chan *beacon.Signature, len(operators))
-	for _, url := range operators {
-		go func() {
-			s, _ := Round(ctx, client, url, b, round)
-			answers <- s
-		}()
+	answers := make(chan *beacon.Signature, len(q.lines))
+	for _, l := range q.lines {
+		go func() { answers <- l.round(ctx, q.round) }()
 	}
-	for range operators {
-		if s := <-answers; s != nil {
-			return s
+	for range q.lines {
+		if q.answer = <-answers; q.answer != nil {
+			return
 		}
 	}
-	return nil
 }

@@ -98,9 +98,19 @@ func seats(t *testing.T, w *beacontest.World, ahead *atomic.Int64) (url string) 
 	return srv.URL
 }
 
+// dead returns notices whose rounds come from no operator.
+func dead(n int) (list []ledger.Notice) {
+	law := &charter.Charter{Beacon: beacontest.New("dead", 1, 1, 2, 3).Beacon()}
+	for round := range uint64(n) {
+		list = append(list, ledger.Notice{Law: law, Request: &ledger.LoggedRequest{Request: &ledger.Request{Round: round + 1}}})
+	}
+	return list
+}
+
 // TM-84: the notary takes no round, one operator is gone, another answers with junk, a third
-// takes the question and never answers; docket, agency and custodians are silent. When the
-// time has come, and not before, ann's device finds her card by itself.
+// takes the question and never answers; docket, agency and custodians are silent; and before
+// hers are due rounds of a beacon for which nobody signs any more, more than are asked for at
+// once. When the time has come, and not before, ann's device finds her card by itself.
 func TestWithheldNotice(t *testing.T) {
 	t.Parallel()
 	w := small(t)
@@ -122,7 +132,7 @@ func TestWithheldNotice(t *testing.T) {
 	look := func() int {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
-		told := follower.Rounds(ctx, nil, urls, book.Waiting(time.Now().Add(time.Hour)))
+		told := follower.Rounds(ctx, nil, urls, append(dead(20), book.Waiting(time.Now().Add(time.Hour))...))
 		cards, err := s.ann.CheckNotices(told)
 		w.Must(err)
 		return len(cards)
