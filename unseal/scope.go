@@ -153,7 +153,11 @@ func (v *vetting) narrow(c *charter.Charter) *fault {
 	if err := v.warrant.Fits(c); err != nil {
 		return fail(ReasonScopeCharter, "by version %d, under which was sealed: %v", c.Number, err)
 	}
-	if rank, most := v.f.Book.RankUnder(v.logged.Index, c.Hash()), int(c.Limits.CapSubjects); rank > most {
+	rank, most := v.f.Book.RankUnder(v.logged.Index, c.Hash()), int(c.Limits.CapSubjects)
+	switch {
+	case rank == 0:
+		return fail(ReasonCap, "version %d, under which was sealed, has no place for it in the copy of the ledger", c.Number)
+	case rank > most:
 		return fail(ReasonCap, "by version %d, under which was sealed, it is number %d of at most %d", c.Number, rank, most)
 	}
 	if v.warrant.Action == warrant.Preserve {

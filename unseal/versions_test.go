@@ -166,3 +166,29 @@ func TestLaterVersionStaysClosed(t *testing.T) {
 		t.Errorf("%+v", refusal)
 	}
 }
+
+// TestNarrowUnknown: a law or a warrant that the copy of the ledger does not count has no
+// place under the cap, and is refused.
+func TestNarrowUnknown(t *testing.T) {
+	w := newWorld(t)
+	q := w.file(w.order(), parcel(w.seal("alice", "c", 1)), edits{})
+	index, _ := w.lastOf(ledger.TypeWarrant)
+	logged, _ := w.book.Warrant(index)
+	stranger := must(charter.Parse(w.Charter.Encode()))
+	stranger.Number++
+	known := must(charter.Parse(w.Charter.Encode()))
+	for name, x := range map[string]struct {
+		law  *charter.Charter
+		at   *ledger.LoggedWarrant
+		want Reason
+	}{
+		"known":           {known, logged, 0},
+		"unknown law":     {stranger, logged, ReasonCap},
+		"unknown warrant": {known, &ledger.LoggedWarrant{Index: index + 100}, ReasonCap},
+	} {
+		v := &vetting{f: w.facts("judicial", "judicial-1"), charter: w.Charter, logged: x.at, warrant: must(warrant.Parse(q.Warrant))}
+		if f := v.narrow(x.law); f == nil && x.want != 0 || f != nil && f.reason != x.want {
+			t.Errorf("%s: %+v, want %d", name, f, x.want)
+		}
+	}
+}
