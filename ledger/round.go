@@ -116,7 +116,8 @@ func (b *Book) wait(law charter.Hash, r *LoggedRequest) {
 // signed takes a round's signature and tells what waited for it.
 func (b *Book) signed(c *clock, s *beacon.Signature, at uint64) {
 	list, _ := b.clocks.get(c.round)
-	c.signature = s
+	list = slices.Clone(list)
+	list[slices.Index(list, c)] = &clock{c.law, c.key, c.round, s}
 	b.clocks.put(c.round, list)
 	for _, index := range b.awaiting(func(x waiting) bool {
 		return x.Round == c.round && b.laws[x.Law].charter.Beacon.Key.Equal(c.key)

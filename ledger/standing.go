@@ -120,8 +120,7 @@ func (b *Book) cancellation(x *Cancellation) (func(), error) {
 		return nil, invalid("cancelled before")
 	}
 	return func() {
-		w.Cancelled = true
-		b.warrants.put(w.Index, w)
+		b.stand(w, func(s *Standing) { s.Cancelled = true })
 		b.activity(w).Cancellations++
 	}, nil
 }
@@ -150,8 +149,7 @@ func (b *Book) review(x *Review, index uint64, seen time.Time) (func(), error) {
 		return nil, invalid("refused by no office whole")
 	}
 	return func() {
-		w.Review, w.Reviewed = x.Outcome, seen
-		b.warrants.put(w.Index, w)
+		b.stand(w, func(s *Standing) { s.Review, s.Reviewed = x.Outcome, seen })
 		b.unreviewed.remove(w.Index)
 		b.reviews.put(w.Index, &LoggedReview{index, seen, x.Outcome, slices.Sorted(maps.Keys(counted))})
 		b.activity(w).review(x.Outcome)
@@ -171,15 +169,23 @@ func (b *Book) mistake(x *Error, index uint64, seen time.Time) (func(), error) {
 		return nil, invalid("there is an error against it before: %s", r.Error)
 	}
 	return func() {
-		r.Error = x.Kind
-		b.requests.put(r.Hash, r)
+		changed := *r
+		changed.Error = x.Kind
+		b.requests.put(r.Hash, &changed)
 		b.errors.add(w.Index, LoggedError{index, seen, r.Index, x.Approval.Office, x.Kind})
 		if w.Error == 0 || x.Kind < w.Error {
-			w.Error = x.Kind
-			b.warrants.put(w.Index, w)
+			b.stand(w, func(s *Standing) { s.Error = x.Kind })
 		}
 		b.activity(w).Errors[x.Kind.String()]++
 	}, nil
+}
+
+// stand puts a warrant that stands differently in the place of one. That stays as it was, since
+// who asked for it may still have it.
+func (b *Book) stand(w *LoggedWarrant, change func(*Standing)) {
+	changed := *w
+	change(&changed.Standing)
+	b.warrants.put(w.Index, &changed)
 }
 
 // named returns the counted warrant entry of an index and a hash.

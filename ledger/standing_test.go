@@ -50,6 +50,27 @@ func (w *world) mistake(h EntryHash, k ErrorKind) *Error {
 
 func urgent(x *Warrant) { x.Flags = warrant.IsEmergency }
 
+// What a reader was given stays as it was: he may look at it while the next entries come.
+func TestGivenStandingDoesNotChange(t *testing.T) {
+	w := newWorld(t)
+	at, request := w.asked(1, urgent)
+	book := w.book
+	logged, _ := book.Warrant(at)
+	asked, _ := book.Request(request)
+	warrantWas, requestWas := *logged, *asked
+	for _, entry := range [][]byte{w.mistake(request, BeyondScope).Entry(), w.cancel(at).Entry(), w.reviewOf(at, ReviewRefused, "oversight").Entry()} {
+		if err := book.Apply(book.Size(), entry, lawTime); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if logged.Standing != warrantWas.Standing || asked.Error != requestWas.Error {
+		t.Errorf("became %+v, %v", logged.Standing, asked.Error)
+	}
+	if now, _ := book.Warrant(at); !now.Cancelled || now.Review != ReviewRefused || now.Error != BeyondScope {
+		t.Errorf("it stands as %+v", now.Standing)
+	}
+}
+
 // asked logs a warrant and a request under it.
 func (w *world) asked(n byte, change func(*Warrant)) (at uint64, request EntryHash) {
 	w.t.Helper()

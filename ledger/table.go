@@ -63,7 +63,7 @@ func (t *table[K, V]) get(k K) (v V, ok bool) {
 	return v, ok
 }
 
-// put stores a value, also again after what it points to changed.
+// put stores a value. What it points to may be with readers and must not change.
 func (t *table[K, V]) put(k K, v V) {
 	t.rows[k] = v
 	if t.pages.shelf != nil {
