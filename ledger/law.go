@@ -121,8 +121,7 @@ func (b *Book) Actionable(index uint64, h EntryHash, now time.Time) error {
 // charter of a name, in the order of the log, as [charter.Charter.Access] wants
 // them.
 func (b *Book) Keys(name string, period uint32) []*charter.KeyStatement {
-	list, _ := b.keys.get(keyPeriod{name, period})
-	return slices.Clone(list)
+	return b.keys.from(keyPeriod{name, period}, 0)
 }
 
 // Key returns the first statement of a custodian's key for a period that holds
@@ -310,7 +309,7 @@ func (b *Book) addKey(k *charter.KeyStatement) {
 	if slices.ContainsFunc(stated, func(old *charter.KeyStatement) bool { return bytes.Equal(old.Encode(), k.Encode()) }) {
 		return
 	}
-	b.keys.put(keyPeriod{k.CharterName, k.Period}, append(stated, k))
+	b.keys.add(keyPeriod{k.CharterName, k.Period}, k)
 	for _, half := range k.Halves() {
 		b.halves.put(rawKey{k.CharterName, sha256.Sum256(half)}, k)
 	}

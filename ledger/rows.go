@@ -91,8 +91,8 @@ func (b *Book) clocksForm() form[[]*clock] {
 	}))
 }
 
-func statementsForm() form[[]*charter.KeyStatement] {
-	return formOf(each((*charter.KeyStatement).Encode), eachOrNone(charter.ParseKeyStatement))
+func statementForm() form[*charter.KeyStatement] {
+	return formOf((*charter.KeyStatement).Encode, charter.ParseKeyStatement)
 }
 
 func each[A, B any](f func(A) B) func([]A) []B {

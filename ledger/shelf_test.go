@@ -313,3 +313,21 @@ func TestBookThatFailedElsewhereIsSilent(t *testing.T) {
 		t.Error("after an entry failed the book goes on")
 	}
 }
+
+// A row holds one thing, so that nothing is stored again for each entry of its kind: custodians
+// without end may state a key for one period, of about 1.3 kB.
+func TestRowsStaySmall(t *testing.T) {
+	w := newWorld(t)
+	period := w.Charter.Period(lawTime) + 5
+	for _, id := range []string{"judicial-1", "judicial-2", "judicial-3"} {
+		w.mustApply(CustodianKeyEntry(w.Statement("judicial", id, period)))
+	}
+	for key, row := range w.shelf.memory.rows {
+		if key[0] != w.book.head.tag && len(row) > 3_000 {
+			t.Errorf("the row %q has %d bytes", key, len(row))
+		}
+	}
+	if keys := w.book.Keys(w.Charter.Name, period); len(keys) != 3 || keys[2].Custodian != "judicial-3" {
+		t.Errorf("%d keys", len(keys))
+	}
+}

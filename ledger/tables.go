@@ -20,12 +20,12 @@ type tables struct {
 	waiting    *table[uint64, waiting]       // requests whose round is not on the log, by index
 	running    *table[answer, uint64]        // holds that did not end: until when
 
-	counted     *table[EntryHash, uint64]                  // index of each entry that counts
-	keys        *table[keyPeriod, []*charter.KeyStatement] // in the log's order
-	gone        *table[custodianPeriod, none]              // destructions
-	halves      *table[rawKey, *charter.KeyStatement]      // that use them
-	warrants    *table[uint64, *LoggedWarrant]             // by index
-	commitments *table[[32]byte, uint64]                   // index of their warrant
+	counted     *table[EntryHash, uint64]               // index of each entry that counts
+	keys        *list[keyPeriod, *charter.KeyStatement] // in the log's order
+	gone        *table[custodianPeriod, none]           // destructions
+	halves      *table[rawKey, *charter.KeyStatement]   // that use them
+	warrants    *table[uint64, *LoggedWarrant]          // by index
+	commitments *table[[32]byte, uint64]                // index of their warrant
 	requests    *table[EntryHash, *LoggedRequest]
 	releases    *table[answer, uint64] // index
 	refusals    *table[refusal, uint8] // reason
@@ -95,9 +95,9 @@ func newTables(b *Book, p *pages) tables {
 		running:    newTable(p, answerKey, plainForm[uint64]()),
 
 		counted:     newTable(p, hashKey, plainForm[uint64]()),
-		keys:        newTable(p, keyPeriodKey, statementsForm()),
+		keys:        newList(p, keyPeriodKey, statementForm()),
 		gone:        newTable(p, custodianPeriodKey, plainForm[none]()),
-		halves:      newTable(p, rawKeyKey, formOf((*charter.KeyStatement).Encode, charter.ParseKeyStatement)),
+		halves:      newTable(p, rawKeyKey, statementForm()),
 		warrants:    newTable(p, indexKey, b.warrantForm()),
 		commitments: newTable(p, commitmentKey, plainForm[uint64]()),
 		requests:    newTable(p, hashKey, b.requestForm()),
