@@ -95,7 +95,7 @@ func noCharter(h charter.Hash) error {
 // ledger opens the agency's copy of the ledger and reads it up to now.
 func (a *agency) ledger(cmd *cobra.Command) (*replica.Replica, error) {
 	copy, err := replica.Open(cmd.Context(), replica.Config{Path: filepath.Join(a.dir, "ledger.db"), URL: a.deployment.Ledger,
-		Policy: a.trust.policy, Charters: a.trust.firsts, MaxAge: ledgerAge})
+		Policy: a.trust.policy, Charters: a.trust.firsts, MaxAge: ledgerAge, Fatal: endProcess})
 	if err != nil {
 		return nil, err
 	}

@@ -128,7 +128,7 @@ func (f readerFlags) read(cmd *cobra.Command, path string, purpose ledger.Purpos
 		return nil, nil, err
 	}
 	copy, err := replica.Open(cmd.Context(), replica.Config{Path: strings.TrimSuffix(*f.key, ".key") + ".ledger.db", URL: d.Ledger,
-		Policy: t.policy, Charters: t.firsts, MaxAge: ledgerAge})
+		Policy: t.policy, Charters: t.firsts, MaxAge: ledgerAge, Fatal: endProcess})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -87,6 +87,7 @@ func newHome(ctx context.Context, dir string, d *setup.Deployment) (*home, error
 	}
 	copy, err := replica.Open(ctx, replica.Config{
 		Path: filepath.Join(dir, "ledger.db"), URL: d.Ledger, Policy: t.policy, Charters: t.firsts, MaxAge: ledgerAge,
+		Fatal: endProcess,
 	})
 	if err != nil {
 		return nil, errors.Join(err, files.Close())
