@@ -161,16 +161,44 @@ func TestUnreadableRow(t *testing.T) {
 	}
 }
 
+// Nor is an entry that can't be read: the next start would replay it, and is refused.
+func TestUnreadableEntry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	w.store(path, 0, ledger.CharterEntry(w.Sign(w.Charter)), w.warrant(1))
+	w.must(w.open(path).Close())
+	w.alter(path, `UPDATE records SET value=value||x'00' WHERE bucket='entries' AND key=x'0000000000000001'`)
+	r := w.open(path)
+	defer func() {
+		if recover() == nil {
+			t.Error("it answers")
+		}
+		w.must(r.Close())
+		r, err := replica.Open(ctx, replica.Config{Path: path, URL: w.url, Policy: w.policy, Charters: []charter.Hash{w.Charter.Hash()}, MaxAge: time.Minute})
+		if !errors.Is(err, engine.ErrCorrupt) {
+			t.Errorf("opened again: %v, %v", r, err)
+		}
+	}()
+	r.View(func(b *ledger.Book) { b.Warrant(1) })
+}
+
 // damage changes what says that there is a finding, as a bad disk does.
 func (w *world) damage(path string) {
+	w.t.Helper()
+	w.alter(path, `UPDATE records SET value='x' WHERE bucket='book' AND CAST(value AS TEXT) LIKE '%same entry%'`)
+}
+
+// alter changes one record and not its hash.
+func (w *world) alter(path, query string) {
 	w.t.Helper()
 	db, err := sql.Open("sqlite", path)
 	w.must(err)
 	defer db.Close()
-	done, err := db.ExecContext(ctx, `UPDATE records SET value='x' WHERE bucket='book' AND CAST(value AS TEXT) LIKE '%same entry%'`)
+	done, err := db.ExecContext(ctx, query)
 	w.must(err)
 	if n, err := done.RowsAffected(); err != nil || n != 1 {
-		w.t.Fatalf("%d rows damaged: %v", n, err)
+		w.t.Fatalf("%d records changed: %v", n, err)
 	}
 }
 
