@@ -158,7 +158,10 @@ func (a *auditing) close() {
 	}
 }
 
-const logHint = "LOG is the address of a notary, or the directory of its log (DIR/log of a notary's DIR)"
+const (
+	logHint  = "LOG is the address of a notary, or the directory of its log (DIR/log of a notary's DIR)"
+	awayHint = "does it run there? " + logHint
+)
 
 // openLog returns a follower of a log at an address or in a directory of files.
 func openLog(log string, c follower.Config) (f *follower.Follower, files bool, err error) {
@@ -273,7 +276,7 @@ func (a *auditing) explain(ctx context.Context, err error) error {
 	case a.files: // a service may come back, a file is there or not
 		return fail(codeInvalid, err, "the directory does not hold what its checkpoint says")
 	}
-	return fail(codeUnavailable, err, logHint)
+	return fail(codeUnavailable, err, awayHint)
 }
 
 // write puts the report into the files that were asked for.

@@ -205,7 +205,7 @@ func (w *watching) finding(kind string, f ledger.Finding) {
 // end writes the files that were asked for; its failure is the verdict.
 func (w *watching) end(cmd *cobra.Command, o *auditFlags) error {
 	if !w.started {
-		return fail(codeUnavailable, errors.New("the log could not be read"), logHint)
+		return fail(codeUnavailable, errors.New("the log could not be read"), awayHint)
 	}
 	r, err := w.finish(o)
 	if err != nil {

@@ -27,6 +27,9 @@ Ctrl-C; nothing is lost.`,
 	}
 	dir := homeFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+			return usage(errors.New("a chat is no result to print as JSON"), "for scripts: writ send and writ read --json")
+		}
 		return withHome(cmd, *dir, func(h *home) error {
 			id, err := h.current(cmd, args[0])
 			if err != nil {
@@ -73,7 +76,11 @@ func chat(cmd *cobra.Command, h *home, id client.ConversationID, input io.Reader
 				cancel()
 				return errors.Join(ended(ctx, unread), ended(ctx, <-watched))
 			}
-			if err := h.device.Send(ctx, id, text); err != nil {
+			err := sayable(text)
+			if err == nil {
+				err = h.device.Send(ctx, id, text)
+			}
+			if err != nil {
 				fmt.Fprintf(cmd.ErrOrStderr(), "error: %s\n", plain(personError(err)))
 			}
 		}

@@ -35,14 +35,8 @@ that reaches it. It arrives once.`,
 			}
 			text = strings.TrimRight(string(b), "\n")
 		}
-		if text == "" {
-			return usage(errors.New("nothing to send"), "give the text as an argument or on standard input")
-		}
-		if !utf8.ValidString(text) {
-			return usage(errors.New("the message is no text: its bytes are not UTF-8"), "Writ sends text; a file can go as text too, such as by base64")
-		}
-		if len(text) > client.MaxText {
-			return usage(fmt.Errorf("a message holds at most %d bytes", client.MaxText), "send it in parts")
+		if err := sayable(text); err != nil {
+			return err
 		}
 		return withHome(cmd, *dir, func(h *home) error {
 			id, err := h.current(cmd, args[0])
@@ -62,4 +56,17 @@ that reaches it. It arrives once.`,
 		})
 	}
 	return cmd
+}
+
+// sayable refuses what no message holds.
+func sayable(text string) error {
+	switch {
+	case text == "":
+		return usage(errors.New("nothing to send"), "give the text as an argument or on standard input")
+	case !utf8.ValidString(text):
+		return usage(errors.New("the message is no text: its bytes are not UTF-8"), "Writ sends text; a file can go as text too, such as by base64")
+	case len(text) > client.MaxText:
+		return usage(fmt.Errorf("a message holds at most %d bytes", client.MaxText), "send it in parts")
+	}
+	return nil
 }
