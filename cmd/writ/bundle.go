@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -60,6 +61,9 @@ func newBundleRead() *cobra.Command {
 	f := newReaderFlags(cmd)
 	html := cmd.Flags().String("html", "", "also write the report as a page to this file")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := writable(*html); err != nil {
+			return err
+		}
 		_, report, err := f.read(cmd, args[0], ledger.PurposeRead)
 		if err != nil {
 			return err
@@ -90,6 +94,9 @@ func newBundleExport() *cobra.Command {
 		if _, err := os.Lstat(*out); err == nil {
 			return usage(fmt.Errorf("%s is there already", *out), "choose another --out")
 		}
+		if err := writable(*out); err != nil {
+			return err
+		}
 		r, report, err := f.read(cmd, args[0], ledger.PurposeExport)
 		if err != nil {
 			return err
@@ -107,6 +114,25 @@ func newBundleExport() *cobra.Command {
 		return provenKeys(report, "the file is written; "+notTheirs)
 	}
 	return cmd
+}
+
+// writable refuses a file, of which there need be none, whose directory takes no new one:
+// nothing is recorded for what then can't be written.
+func writable(path string) error {
+	if path == "" {
+		return nil
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if p := (*fs.PathError)(nil); errors.As(err, &p) {
+		err = fmt.Errorf("write %s: %w", path, p.Err)
+	}
+	if err == nil {
+		err = errors.Join(f.Close(), os.Remove(f.Name()))
+	}
+	if err != nil {
+		return fail(codeFailed, err, "nothing was recorded: name a file in a directory that can be written")
+	}
+	return nil
 }
 
 // read records a reading, opens the bundle and verifies it.

@@ -121,7 +121,7 @@ and logged with the reason code "objection"; the reason's text stays here.`,
 		}
 		r, err := deskClient(*dir).Object(cmd.Context(), &api.ObjectRequest{WarrantIndex: index, Reason: *reason})
 		if err != nil {
-			return deskError(err)
+			return hinted(deskError(err), "WARRANT-INDEX is the number of a warrant's entry on the ledger: writ warrant publish prints it, writ audit --watch too")
 		}
 		return show(cmd, r, func(w io.Writer) { fmt.Fprintf(w, "warrant at index %d: objected to\n", index) })
 	}
@@ -159,7 +159,7 @@ func newCustodianDestroy() *cobra.Command {
 		}
 		r, err := deskClient(*dir).Destroy(cmd.Context(), &api.DestroyRequest{Period: uint32(period)})
 		if err != nil {
-			return deskError(err)
+			return hinted(deskError(err), "writ custodian status lists the periods whose keys are held; one is destroyed once it is over")
 		}
 		return show(cmd, r, func(w io.Writer) {
 			fmt.Fprintf(w, "key of period %d erased; destruction logged at index %d\n", period, r.Index)

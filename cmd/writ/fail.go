@@ -47,6 +47,14 @@ func fail(c code, err error, hint string) error {
 // usage is the failure of a command line that can't be understood.
 func usage(err error, hint string) error { return fail(codeUsage, err, hint) }
 
+// hinted gives an error a hint if it has none.
+func hinted(err error, hint string) error {
+	if f := (&failure{}); errors.As(err, &f) && f.hint != "" {
+		return err
+	}
+	return fail(codeOf(err), err, hint)
+}
+
 // codeOf is the exit code of an error.
 func codeOf(err error) code {
 	if f := (&failure{}); errors.As(err, &f) {
@@ -78,6 +86,8 @@ func report(w io.Writer, cmd *cobra.Command, err error) int {
 		f.hint = "another process runs on this directory; only one may"
 	case errors.Is(err, ledger.ErrNoQuorum):
 		f.hint = quorumHint
+	case errors.Is(err, ledger.ErrRefused):
+		f.hint = "is it the right deployment file, or policy? and is a copy of the ledger that was kept from another one?"
 	case errors.Is(err, os.ErrNotExist):
 		f.hint = cmd.CommandPath() + " --help says which files it reads and writes"
 	}
