@@ -203,11 +203,13 @@ func (c *conversation) dropPending() error {
 
 // receiveCommit moves to the next epoch, or says why it can't.
 func (c *conversation) receiveCommit(ctx context.Context, m *api.Message) error {
-	var staged *mls.StagedCommit
-	err := c.device.looked(ctx, func() (err error) {
-		staged, err = c.group.Stage(m.Body)
-		return err
-	})
+	staged, err := c.stage(ctx, m.Body)
+	if err != nil && len(c.aside) > 0 {
+		later := c.reconsider(ctx)
+		if staged, err = c.stage(ctx, m.Body); err != nil && later != nil {
+			return later
+		}
+	}
 	if err != nil {
 		by := c.epochs[c.group.Epoch()].members[mls.LeafIndex(m.Sender)].Identity
 		return fmt.Errorf("client: a commit that this device can't follow, by %v as delivery says; if others can't either, go on in a new conversation without them: %w", by, err)
@@ -247,6 +249,14 @@ func (c *conversation) receiveCommit(ctx context.Context, m *api.Message) error 
 	return c.finish(s)
 }
 
+func (c *conversation) stage(ctx context.Context, commit []byte) (staged *mls.StagedCommit, err error) {
+	err = c.device.looked(ctx, func() error {
+		staged, err = c.group.Stage(commit)
+		return err
+	})
+	return staged, err
+}
+
 // checkOpened compares the opening time that a commit states with this device's own
 // clock: the epoch began after the last time everything was read, and not later than now.
 func (c *conversation) checkOpened(opened uint64) error {
@@ -276,6 +286,7 @@ func (c *conversation) leave(s *step, m *api.Message, by directory.Identity) {
 		s.drop(numbered(keyOutbox, i.number))
 		s.tell(Event{Kind: Unsent, Time: c.device.cfg.Now(), Text: i.text, Reason: "this device was removed from the conversation"})
 	}
+	c.dropAside(s)
 	clear(c.epochs)
 	clear(c.compartments)
 	c.held, c.outbox, c.group, c.gone = nil, nil, nil, true

@@ -25,6 +25,7 @@ type conversation struct {
 	compartments map[place]*compartment
 	outbox       []*item // oldest first
 	held         []*received
+	aside        []*received // proposals of this epoch that could not be accepted when they came
 	pending      *pending
 
 	judged  judged          // up to when dropped holds
@@ -94,6 +95,10 @@ func (c *conversation) loadRecord(r mls.Record) (err error) {
 		var m *received
 		m, err = parseReceived(r.Value)
 		c.held = append(c.held, m)
+	case keyAside:
+		var m *received
+		m, err = parseReceived(r.Value)
+		c.aside = append(c.aside, m)
 	}
 	return err
 }

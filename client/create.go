@@ -158,6 +158,7 @@ func (c *conversation) startEpoch(s *step, opened uint64) error {
 			s.drop(p.key())
 		}
 	}
+	c.dropAside(s)
 	c.renew = false
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"writ/api"
 	"writ/capsule"
+	"writ/charter"
 	"writ/mls"
 )
 
@@ -491,4 +492,60 @@ func TestLeafBounded(t *testing.T) {
 	if _, err := b.group.Stage(made.Message); err == nil || !strings.Contains(err.Error(), "a leaf of") {
 		t.Errorf("staged: %v", err)
 	}
+}
+
+// A proposal that this device can't accept when it comes, since its copy of the ledger lags,
+// and that others do: the commit that names it is followed once it can be, also after a
+// restart, and what was set aside is gone, as is what nobody can accept.
+func TestProposalOfALaterLaw(t *testing.T) {
+	w := newWorld(t)
+	anna, carol := w.device("anna", w.access), w.device("carol", w.access)
+	storage := NewMemory()
+	ben, err := Open(w.config(storage))
+	w.check(err)
+	w.register(ben, phone("ben"), w.access)
+	id := w.talk(anna, ben, carol)
+	w.sync(anna, ben, carol)
+	for n, spoil := range []byte{0, 1} {
+		proposal, _, err := w.reloaded(anna, id).Propose(mls.Proposal{Update: true, LeafExtensions: []mls.Extension{{Type: charter.LeafExtensionType, Data: w.open[:]}}})
+		w.check(err)
+		proposal[len(proposal)-1] ^= spoil // in the membership tag, which delivery can't check
+		_, err = call(background, anna, anna.cfg.Delivery.Propose, &api.ProposeRequest{Conversation: id[:], Mid: append(make([]byte, 15), byte(n)), Message: proposal})
+		w.check(err)
+	}
+
+	ben.cfg.Laws = without{w.book, w.open}
+	w.sync(ben, carol)
+	if told := w.history(ben, id, Fault); len(told) != 2 || !strings.Contains(told[0], "proposal") {
+		t.Fatalf("told %q", told)
+	}
+	w.check(carol.Renew(background, id))
+	if _, err := ben.Sync(background); err == nil {
+		t.Fatal("follows a commit whose proposal it does not accept")
+	}
+	ben, err = Open(w.config(storage))
+	w.check(err)
+	w.sync(ben)
+	c := ben.convs[id]
+	if n := carol.convs[id].group.Epoch(); c.group.Epoch() != n || len(c.aside) != 0 {
+		t.Errorf("in epoch %d of %d, with %d proposals set aside", c.group.Epoch(), n, len(c.aside))
+	}
+	records, err := storage.Load(c.space())
+	w.check(err)
+	if slices.ContainsFunc(records, func(r mls.Record) bool { return strings.HasPrefix(r.Key, keyAside) }) {
+		t.Error("what was set aside stays stored")
+	}
+}
+
+// without is a copy of the ledger that lacks a law.
+type without struct {
+	Laws
+	missing charter.Hash
+}
+
+func (l without) Charter(h charter.Hash) (*charter.Charter, bool) {
+	if h == l.missing {
+		return nil, false
+	}
+	return l.Laws.Charter(h)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -95,22 +96,70 @@ func (c *conversation) receive(ctx context.Context, m *api.Message) error {
 	return fmt.Errorf("client: unsupported: message of kind %d", m.Kind)
 }
 
+// maxAside is how many proposals of an epoch are set aside: as many as delivery takes.
+const maxAside = 128
+
+// receiveProposal keeps a proposal for the commit that may name it. One that can't be
+// accepted may be another time, and others may accept it: it is set aside, see
+// [conversation.reconsider].
 func (c *conversation) receiveProposal(ctx context.Context, m *api.Message) error {
 	s := &step{}
-	var delta []mls.Record
-	err := c.device.looked(ctx, func() (err error) {
-		delta, err = c.group.HandleProposal(m.Body)
-		return err
-	})
-	if err != nil && (passing(err) || errors.Is(err, ErrDirectory)) {
+	err := c.propose(ctx, s, m.Body)
+	if waits(err) {
 		return err
 	}
 	if err != nil {
-		s.tell(Event{Kind: Fault, Seq: m.Seq, Epoch: m.Epoch, Time: receivedAt(m), Reason: "a proposal that is not valid: " + err.Error()})
+		s.tell(Event{Kind: Fault, Seq: m.Seq, Epoch: m.Epoch, Time: receivedAt(m), Reason: "a proposal that is not valid now: " + err.Error()})
+		if len(c.aside) < maxAside && len(m.Body) <= maxText {
+			r := &received{seq: m.Seq, epoch: m.Epoch, time: receivedAt(m), body: m.Body}
+			c.aside = append(c.aside, r)
+			s.put(numbered(keyAside, r.seq), r.encode())
+		}
 	}
-	s.records = groupRecords(delta)
 	c.cursor = m.Seq
 	return c.finish(s)
+}
+
+// propose hands a proposal to the group.
+func (c *conversation) propose(ctx context.Context, s *step, body []byte) error {
+	return c.device.looked(ctx, func() error {
+		delta, err := c.group.HandleProposal(body)
+		s.records = append(s.records, groupRecords(delta)...)
+		return err
+	})
+}
+
+// waits reports whether an error is of what a device has to ask others for, without which
+// it goes no further.
+func waits(err error) bool { return err != nil && (passing(err) || errors.Is(err, ErrDirectory)) }
+
+// reconsider hands the proposals that were set aside to the group again: a commit may name
+// them. An error says what can't be asked now, or is the storage's.
+func (c *conversation) reconsider(ctx context.Context) (later error) {
+	for _, r := range slices.Clone(c.aside) {
+		s := &step{}
+		err := c.propose(ctx, s, r.body)
+		if waits(err) {
+			later = err
+		}
+		if err != nil {
+			continue
+		}
+		c.aside = slices.DeleteFunc(c.aside, func(a *received) bool { return a == r })
+		s.drop(numbered(keyAside, r.seq))
+		if err := c.finish(s); err != nil {
+			return err
+		}
+	}
+	return later
+}
+
+// dropAside forgets them: the epoch is over.
+func (c *conversation) dropAside(s *step) {
+	for _, r := range c.aside {
+		s.drop(numbered(keyAside, r.seq))
+	}
+	c.aside = nil
 }
 
 func (c *conversation) receiveApplication(ctx context.Context, m *api.Message) error {

@@ -23,7 +23,8 @@ const (
 	keyEpoch   = "epoch/"
 	keyCapsule = "capsule/" // + epoch "/" leaf
 	keyOutbox  = "out/"
-	keyHeld    = "held/" // + seq
+	keyHeld    = "held/"  // + seq
+	keyAside   = "aside/" // + seq
 )
 
 func numbered(prefix string, n uint64) string { return fmt.Sprintf("%s%016x", prefix, n) }
@@ -230,7 +231,7 @@ func parsePending(b []byte) (*pending, error) {
 	return p, r.Done()
 }
 
-// A received is an application message that delivery handed over.
+// A received is an application message or a proposal that delivery handed over.
 type received struct {
 	seq     uint64
 	epoch   uint64
