@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -67,7 +68,9 @@ func (c *conversation) invite(ctx context.Context, i *item) error {
 		case err == nil:
 			add = append(add, kp)
 			continue
-		case !c.wasListed(id):
+		case !c.wasListed(id) && !slices.Contains(i.told, k.Device):
+			i.told = append(i.told, k.Device)
+			s.put(numbered(keyOutbox, i.number), i.encode())
 			s.tell(Event{Kind: Fault, Time: c.device.cfg.Now(), Member: id, Reason: "delivery offers a device that was not let in: " + err.Error()})
 		}
 		refused = err

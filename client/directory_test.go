@@ -127,6 +127,52 @@ func TestNoHiddenMember(t *testing.T) {
 	}
 }
 
+// What delivery offers falsely is told once for an invitation, also if the invitation has to
+// be tried again since others were faster, and by another process.
+func TestGhostIsToldOnce(t *testing.T) {
+	w := newWorld(t)
+	var chloe *Device
+	var id ConversationID
+	asked, away := 0, true
+	lies := between(func(_ context.Context, procedure string, _ any, send func() (connect.AnyResponse, error)) (connect.AnyResponse, error) {
+		switch {
+		case procedure == "TakeKeyPackages" && away && asked > 0:
+			return nil, connect.NewError(connect.CodeUnavailable, errors.New("not now"))
+		case procedure == "Commit" && asked == 1:
+			w.check(chloe.Renew(background, id))
+		}
+		res, err := send()
+		if procedure == "TakeKeyPackages" && err == nil {
+			asked++
+			answer := res.Any().(*api.TakeKeyPackagesResponse)
+			answer.KeyPackages = append(answer.KeyPackages, &api.DeviceKeyPackage{Device: "tablet", KeyPackage: []byte("rubbish")})
+		}
+		return res, err
+	})
+	storage := NewMemory()
+	anna, err := Open(w.config(storage, lies))
+	w.check(err)
+	w.register(anna, phone("anna"), w.access)
+	chloe = w.device("chloe", w.access)
+	w.device("ben", w.access)
+	id, err = chloe.Create(background, "anna")
+	w.check(err)
+	w.sync(anna)
+	if err := anna.Invite(background, id, "ben"); !errors.Is(err, ErrQueued) {
+		t.Fatalf("invites meanwhile: %v", err)
+	}
+	away = false
+	anna, err = Open(w.config(storage, lies))
+	w.check(err)
+	w.sync(anna)
+	if members, err := anna.Members(id); err != nil || len(members) != 3 || asked != 2 {
+		t.Fatalf("members %v after %d attempts, %v", members, asked, err)
+	}
+	if told := w.history(anna, id, Fault); len(told) != 1 || !strings.Contains(told[0], "not let in") {
+		t.Errorf("told %q", told)
+	}
+}
+
 // reloaded is a device's group with a configuration that vouches for everybody.
 func (w *world) reloaded(d *Device, id ConversationID) *mls.Group {
 	w.Helper()

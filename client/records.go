@@ -186,6 +186,7 @@ type item struct {
 	sealed  []byte   // itemText: the ciphertext; empty if there is none yet
 	capsule []byte   // itemText: of the compartment, where sealed is the first in it
 	seq     uint64   // itemText: where delivery says it is; 0 if it has not said
+	told    []string // itemInvite: the devices of which the person was told that they were not let in
 	lost    bool     // this device was removed before delivery took it; not stored
 }
 
@@ -199,6 +200,11 @@ func (i *item) encode() []byte {
 	w.Opaque(i.sealed)
 	w.Opaque(i.capsule)
 	w.Uint64(i.seq)
+	w.Vector(func(w *wire.Writer) {
+		for _, device := range i.told {
+			w.String(device)
+		}
+	})
 	return w.Bytes()
 }
 
@@ -207,6 +213,11 @@ func parseItem(b []byte) (*item, error) {
 	i := &item{number: r.Uint64(), kind: itemKind(r.Uint8())}
 	copy(i.mid[:], r.Fixed(16))
 	i.text, i.epoch, i.sealed, i.capsule, i.seq = string(r.Opaque(maxText)), r.Uint64(), r.Opaque(maxRecord), r.Opaque(maxRecord), r.Uint64()
+	v := r.Vector(maxRecord)
+	for v.More() {
+		i.told = append(i.told, string(v.Opaque(maxText)))
+	}
+	r.Check(v.Done())
 	return i, r.Done()
 }
 

@@ -43,6 +43,7 @@ func stored(t testing.TB) [][]byte {
 		(&epoch{opened: 5, roster: [32]byte{1}, members: map[mls.LeafIndex]member{0: {phone("anna"), charter.Hash{2}}, 3: {phone("ben"), charter.Hash{}}}}).encode(),
 		(&compartment{want: make([]byte, 32), stored: true, next: 4}).encode(),
 		(&item{number: 1, kind: itemText, mid: [16]byte{1}, text: "text", epoch: 2, sealed: []byte("sealed"), seq: 3}).encode(),
+		(&item{number: 1, kind: itemInvite, text: "ben", told: []string{"tablet", "phone"}}).encode(),
 		(&pending{item: 1, mid: [16]byte{2}}).encode(),
 		(&received{seq: 1, epoch: 2, time: at, body: []byte("body")}).encode(),
 		(&self{phone("anna"), charter.Hash{1}, key, true}).encode(),
