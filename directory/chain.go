@@ -108,6 +108,21 @@ func (c *Chain) append(s *Statement) error {
 	return nil
 }
 
+// CheckNext checks next by the version before it alone, which is nil for version 1 (DIR-5
+// to DIR-9): one signature. Whether it may follow only the whole chain says, which knows
+// what was in use before: see [Chain.Follow].
+func CheckNext(prev, next *Statement) error {
+	if prev == nil {
+		return checkFirst(next)
+	}
+	for _, check := range []func(prev, next *Statement) error{checkLink, checkSigner, checkRecovery, checkKept, checkTimes} {
+		if err := check(prev, next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func checkFirst(s *Statement) error {
 	if s.Version != 1 {
 		return invalid("history begins with version %d", s.Version)
@@ -119,13 +134,10 @@ func checkFirst(s *Statement) error {
 }
 
 func (c *Chain) checkNext(next *Statement) error {
-	prev := c.Newest()
-	for _, check := range []func(prev, next *Statement) error{checkLink, checkSigner, checkRecovery, checkKept, checkTimes} {
-		if err := check(prev, next); err != nil {
-			return err
-		}
+	if err := CheckNext(c.Newest(), next); err != nil {
+		return err
 	}
-	return c.checkFresh(prev, next)
+	return c.checkFresh(c.Newest(), next)
 }
 
 // usedName keeps names apart from keys: a name has no slash.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"time"
 
 	"connectrpc.com/connect"
@@ -63,18 +64,18 @@ func (s *Server) place(ctx context.Context, label directory.Label, next *directo
 	lock.Lock()
 	defer lock.Unlock()
 	leaves := s.leaves(label)
+	if n := next.Version; n <= uint64(len(leaves)) {
+		return leaves[n-1], s.repeats(ctx, label, next)
+	}
+	if err := s.ask(ctx, label, len(leaves), next); err != nil {
+		return 0, err
+	}
 	chain, err := s.opened(ctx, label, leaves)
 	if err != nil {
 		return 0, notNow(err)
 	}
-	if n := next.Version; n <= uint64(len(chain)) && chain[n-1].Statement.Hash() == next.Hash() {
-		return leaves[n-1], nil
-	}
 	if err := follows(chain, next); err != nil {
-		return 0, connect.NewError(connect.CodeFailedPrecondition, err)
-	}
-	if !s.quotas.allow(label, time.Now()) {
-		return 0, connect.NewError(connect.CodeResourceExhausted, errors.New("registry: too many statements of this account within an hour"))
+		return 0, refused(err)
 	}
 	o := directory.Opened{Statement: next}
 	rand.Read(o.Salt[:])
@@ -88,6 +89,38 @@ func (s *Server) place(ctx context.Context, label directory.Label, next *directo
 	return index, nil
 }
 
+// repeats returns nil if a statement is there already.
+func (s *Server) repeats(ctx context.Context, label directory.Label, next *directory.Statement) error {
+	there, err := s.version(ctx, label, next.Version)
+	if err != nil {
+		return notNow(err)
+	}
+	if there.Hash() != next.Hash() {
+		return refused(fmt.Errorf("registry: refused: another version %d of the account is logged", next.Version))
+	}
+	return nil
+}
+
+// ask checks a statement by the account's newest alone, and counts it. Anybody may send
+// one, and the account's whole history costs hundreds of signatures: whose device or
+// recovery key did not sign gets no further.
+func (s *Server) ask(ctx context.Context, label directory.Label, logged int, next *directory.Statement) error {
+	var newest *directory.Statement
+	if logged > 0 {
+		var err error
+		if newest, err = s.version(ctx, label, uint64(logged)); err != nil {
+			return notNow(err)
+		}
+	}
+	if err := directory.CheckNext(newest, next); err != nil {
+		return refused(err)
+	}
+	if !s.quotas.allow(label, time.Now()) {
+		return connect.NewError(connect.CodeResourceExhausted, errors.New("registry: too many statements of this account within an hour"))
+	}
+	return nil
+}
+
 // follows checks a statement against those before it: DIR-5 to DIR-10 and DIR-17.
 func follows(before []directory.Opened, next *directory.Statement) error {
 	var all []*directory.Statement
@@ -97,5 +130,7 @@ func follows(before []directory.Opened, next *directory.Statement) error {
 	_, err := directory.NewChain(append(all, next)...)
 	return err
 }
+
+func refused(err error) error { return connect.NewError(connect.CodeFailedPrecondition, err) }
 
 func notNow(err error) error { return connect.NewError(connect.CodeUnavailable, err) }

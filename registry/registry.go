@@ -28,7 +28,8 @@
 //
 // # Bounds
 //
-// A request has at most 8 KiB. An account makes at most 16 statements an hour, and 512 in all. How many new
+// A request has at most 8 KiB. An account makes at most 16 statements an hour, those counted that its
+// keys signed and that were refused, and 512 in all. How many new
 // accounts there are is not limited: what stands before delivery should do that here
 // too.
 package registry

@@ -321,6 +321,66 @@ func TestQuota(t *testing.T) {
 	w.must(w.put(w.newPerson("ben").chain.Newest()))
 }
 
+// Whoever does not hold a key of the account costs no look at its history: what follows
+// nothing is refused by the newest statement alone, whatever became of those before it.
+func TestBogusStatementIsCheap(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	ann, mallory := w.newPerson("ann"), w.newPerson("ann")
+	w.must(w.put(ann.chain.Newest()))
+	w.must(w.put(w.adds(ann, "tablet")))
+	w.must(w.put(w.adds(ann, "laptop")))
+	label, _ := w.config.Labels.Prove("ann")
+	w.must(w.server.store.Apply(background, engine.Delete(statements, recordKey(label, 1))))
+	forged := ann.chain.Draft()
+	forged.Add("mine", public(newKey()), uint64(time.Now().Unix()))
+	forged.SignAs("phone", directory.DeviceSigner(mallory.devices["phone"]))
+	for what, s := range map[string]*directory.Statement{"of another key": forged, "of an old version": w.adds(mallory, "tablet")} {
+		if err := w.put(s); code(err) != connect.CodeFailedPrecondition {
+			t.Errorf("a statement %s: %v", what, err)
+		}
+	}
+	if err := w.put(w.adds(ann, "watch")); code(err) != connect.CodeUnavailable {
+		t.Errorf("goes on without the whole history: %v", err)
+	}
+}
+
+// Who holds a key of the account can make the registry check the whole history: as often
+// as the account may make statements, and what others send does not count.
+func TestRefusedStatementsCount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.config.PerHour = 4
+	w.start()
+	ann := w.newPerson("ann")
+	w.must(w.put(ann.chain.Newest()))
+	w.must(w.put(w.adds(ann, "tablet")))
+	draft := func(change func(*directory.Statement), key ed25519.PrivateKey) *directory.Statement {
+		s := ann.chain.Draft()
+		change(s)
+		s.SignAs("phone", directory.DeviceSigner(key))
+		return s
+	}
+	dropped := draft(func(s *directory.Statement) { s.Drop("tablet") }, ann.devices["phone"])
+	w.must(w.put(dropped))
+	var err error
+	ann.chain, err = ann.chain.Follow(dropped)
+	w.must(err)
+	again := func(s *directory.Statement) { s.Add("tablet", public(newKey()), uint64(time.Now().Unix())) }
+	for range 5 {
+		if err := w.put(draft(again, newKey())); code(err) != connect.CodeFailedPrecondition {
+			t.Fatalf("by a stranger: %v", err)
+		}
+	}
+	if err := w.put(draft(again, ann.devices["phone"])); code(err) != connect.CodeFailedPrecondition {
+		t.Errorf("a name that was dropped: %v", err)
+	}
+	if err := w.put(draft(again, ann.devices["phone"])); code(err) != connect.CodeResourceExhausted {
+		t.Errorf("and again: %v", err)
+	}
+}
+
 // Who sends more than any request may have is turned away unread, packed or not: nobody
 // here has to log in.
 func TestRequestsBounded(t *testing.T) {

@@ -47,6 +47,19 @@ func (s *Server) keep(ctx context.Context, label directory.Label, o directory.Op
 	return s.store.Apply(ctx, engine.Insert(statements, key, record(o)), engine.Put(pending, key, nil))
 }
 
+// version returns one statement of an account.
+func (s *Server) version(ctx context.Context, label directory.Label, version uint64) (*directory.Statement, error) {
+	b, err := s.store.Get(ctx, statements, recordKey(label, version))
+	if errors.Is(err, engine.ErrNotFound) {
+		return nil, errLost
+	}
+	if err != nil {
+		return nil, fmt.Errorf("registry: %w", err)
+	}
+	o, err := parseRecord(b)
+	return o.Statement, err
+}
+
 // opened returns the statements of a label whose leaves have these indexes.
 func (s *Server) opened(ctx context.Context, label directory.Label, indexes []uint64) ([]directory.Opened, error) {
 	records, err := s.store.Scan(ctx, statements, recordKey(label, 0), len(indexes))
