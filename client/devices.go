@@ -289,13 +289,17 @@ func (d *Device) Compared(name string) error {
 	return d.keepAccount(name, &now)
 }
 
-// Recovery returns the recovery key that this device's first statement names while that
-// statement may not be published yet.
+// Recovery returns the recovery key of a try to register that did not end: its person has
+// the code. The statement that names it may not be published yet, or stand in the directory
+// while delivery does not know the device.
 func (d *Device) Recovery() (directory.RecoveryKey, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.drafted == nil {
-		return directory.RecoveryKey{}, false
+	switch {
+	case d.drafted != nil:
+		return d.drafted.Recovery, true
+	case d.own != nil && !d.self.registered:
+		return d.own.Newest().Recovery, true
 	}
-	return d.drafted.Recovery, true
+	return directory.RecoveryKey{}, false
 }

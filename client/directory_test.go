@@ -472,6 +472,32 @@ func (d *Device) safely(f func() error) error {
 	return f()
 }
 
+// A registration that ends between directory and delivery has named its recovery key: no
+// other is chosen when it goes on, whose code would hold for nothing.
+func TestInterruptedRegistrationKeepsItsRecoveryKey(t *testing.T) {
+	w := newWorld(t)
+	times := 1
+	store := NewMemory()
+	d, err := Open(w.config(store, refusing("Register", connect.CodeResourceExhausted, &times)))
+	w.check(err)
+	first := directorytest.Recovery("anna").Public()
+	if err := d.Register(background, phone("anna"), w.access, first); err == nil || d.Registered() {
+		t.Fatalf("registered without delivery: %v", err)
+	}
+	d, err = Open(w.config(store))
+	w.check(err)
+	if key, ok := d.Recovery(); !ok || key != first {
+		t.Errorf("chosen %v: %x", ok, key)
+	}
+	w.check(d.Register(background, phone("anna"), w.access, first))
+	if _, ok := d.Recovery(); ok {
+		t.Error("still being chosen after the registration")
+	}
+	if got := w.directory.Chain("anna").Newest().Recovery; got != first {
+		t.Errorf("the directory names %x", got)
+	}
+}
+
 // With all devices lost the recovery key makes a new one the only one.
 func TestRecovery(t *testing.T) {
 	w := newWorld(t)

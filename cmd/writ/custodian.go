@@ -133,12 +133,15 @@ func passphrase(cmd *cobra.Command, file string, isNew bool) ([]byte, error) {
 		return nil, fail(codeUsage, errors.New("no passphrase"), hint)
 	}
 	first, err := ask(cmd, "Passphrase: ")
+	if err == nil && len(first) == 0 {
+		err = fail(codeUsage, errors.New("an empty passphrase protects nothing"), "repeat the command, and type one")
+	}
 	if err != nil || !isNew {
 		return first, err
 	}
 	second, err := ask(cmd, "The same again: ")
 	if err == nil && !bytes.Equal(first, second) {
-		err = fail(codeUsage, errors.New("the two passphrases differ"), "")
+		err = fail(codeUsage, errors.New("the two passphrases differ"), "nothing was made: repeat the command")
 	}
 	return first, err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"writ/charter"
 	"writ/directory"
@@ -141,12 +142,12 @@ func newDevicesRecover(dir *string) *cobra.Command {
 others. It makes this device, which must be new, the only one of the account, and
 replaces the recovery code: the new one is printed once.
 
-The code is read from a file, or from the terminal with --recovery-code -.`,
+The code is read from a file, or asked for; with --recovery-code - standard input is read.`,
 		Args: cobra.ExactArgs(1),
 	}
 	file := cmd.Flags().String("deployment", "", "the deployment file")
 	law := cmd.Flags().String("law", "", "hash of the charter; needed only if several are in force")
-	code := cmd.Flags().String("recovery-code", "-", "file with the code; - is standard input")
+	code := cmd.Flags().String("recovery-code", "-", "file with the code; - asks for it, or reads standard input")
 	next := cmd.Flags().String("recovery-file", "", "write the new recovery code to this file instead of printing it")
 	cmd.MarkFlagRequired("deployment")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -182,9 +183,12 @@ The code is read from a file, or from the terminal with --recovery-code -.`,
 func readRecovery(cmd *cobra.Command, file string) (directory.RecoverySigner, error) {
 	var b []byte
 	var err error
-	if file == "-" {
+	switch {
+	case file == "-" && term.IsTerminal(int(os.Stdin.Fd())):
+		b, err = ask(cmd, "Recovery code (it is not shown): ")
+	case file == "-":
 		b, err = io.ReadAll(io.LimitReader(cmd.InOrStdin(), 1024))
-	} else {
+	default:
 		b, err = os.ReadFile(file)
 	}
 	if err != nil {
