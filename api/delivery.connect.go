@@ -112,7 +112,7 @@ type DeliveryClient interface {
 	// Challenge and Login open a session: the device signs the challenge.
 	Challenge(context.Context, *ChallengeRequest) (*ChallengeResponse, error)
 	Login(context.Context, *LoginRequest) (*LoginResponse, error)
-	// Devices lists the registered devices of an account with their keys, by name. It is
+	// Devices lists the devices of an account that were not dropped, with their keys, by name. It is
 	// delivery's word and proves nothing: it is there to compare, with what another device
 	// of the account says, with leaves, with what was listed before.
 	Devices(context.Context, *DevicesRequest) (*DevicesResponse, error)
@@ -471,7 +471,7 @@ type DeliveryHandler interface {
 	// Challenge and Login open a session: the device signs the challenge.
 	Challenge(context.Context, *ChallengeRequest) (*ChallengeResponse, error)
 	Login(context.Context, *LoginRequest) (*LoginResponse, error)
-	// Devices lists the registered devices of an account with their keys, by name. It is
+	// Devices lists the devices of an account that were not dropped, with their keys, by name. It is
 	// delivery's word and proves nothing: it is there to compare, with what another device
 	// of the account says, with leaves, with what was listed before.
 	Devices(context.Context, *DevicesRequest) (*DevicesResponse, error)

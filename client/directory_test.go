@@ -419,6 +419,51 @@ func TestRevokedDeviceIsLoggedOut(t *testing.T) {
 	w.sync(anna)
 }
 
+// DEL-14: the account's statements, which can be hundreds, go to delivery while it has a
+// device that they dropped and not with each login: also when one comes by an old list.
+func TestStatementsAreShownWhenNeeded(t *testing.T) {
+	w := newWorld(t)
+	shown := 0
+	counts := between(func(_ context.Context, procedure string, _ any, send func() (connect.AnyResponse, error)) (connect.AnyResponse, error) {
+		if procedure == "DropDevices" {
+			shown++
+		}
+		return send()
+	})
+	storage := NewMemory()
+	anna, err := Open(w.config(storage, counts))
+	w.check(err)
+	w.register(anna, phone("anna"), w.access)
+	late, err := Open(w.config(NewMemory()))
+	w.check(err)
+	key, err := late.Prepare(directory.Identity{Account: "anna", Device: "late"}, w.access)
+	w.check(err)
+	w.check(anna.AddDevice(background, "late", directory.DeviceKey(key)))
+	w.check(late.safely(func() error { return late.checkListed(background) }))
+	tablet := w.second(anna, "tablet")
+	w.check(anna.RevokeDevice(background, "late"))
+	w.check(anna.RevokeDevice(background, "tablet"))
+	login := func(want int) {
+		t.Helper()
+		anna, err = Open(w.config(storage, counts))
+		w.check(err)
+		w.sync(anna)
+		if shown != want {
+			t.Errorf("shown %d times, not %d", shown, want)
+		}
+	}
+	login(1)
+	login(1)
+	w.check(late.safely(func() error { return late.register(background) }))
+	login(2)
+	login(2)
+	for _, d := range []*Device{late, tablet} {
+		if _, err := d.Sync(background); !errors.Is(err, ErrUnlisted) {
+			t.Errorf("%v syncs: %v", d.Identity(), err)
+		}
+	}
+}
+
 // A revoked device begins no conversation, however lately it looked at its account.
 func TestRevokedDeviceBeginsNothing(t *testing.T) {
 	w := newWorld(t)

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -138,14 +139,27 @@ func (d *Device) login(ctx context.Context) error {
 	return nil
 }
 
-// dropOthers shows delivery the own account's statements if they dropped a device, so that
-// its sessions end. What fails is tried at the next login: members don't rely on it.
+// dropOthers shows delivery the own account's statements if it has a device that they
+// dropped, so that its sessions end. They can be hundreds, so delivery is asked first. What
+// fails is tried at the next login: members don't rely on it.
 func (d *Device) dropOthers(ctx context.Context) {
 	a := d.accounts[d.self.Account]
-	if d.own == nil || a == nil || d.session.token == "" || !slices.ContainsFunc(a.devices, func(k known) bool { return !k.listed }) {
+	if d.own == nil || a == nil || d.session.token == "" {
 		return
 	}
-	once(d.authorize(ctx), d.cfg.Delivery.DropDevices, &api.DropDevicesRequest{Statements: d.own.Encode()})
+	if !slices.ContainsFunc(a.devices, func(k known) bool { return !k.listed }) {
+		return
+	}
+	res, err := once(d.authorize(ctx), d.cfg.Delivery.Devices, &api.DevicesRequest{Account: d.self.Account})
+	if err == nil && slices.ContainsFunc(res.Devices, a.dropped) {
+		once(d.authorize(ctx), d.cfg.Delivery.DropDevices, &api.DropDevicesRequest{Statements: d.own.Encode()})
+	}
+}
+
+// dropped reports whether the account dropped a device that delivery has.
+func (a *account) dropped(r *api.RegisteredDevice) bool {
+	k, ok := find(a.devices, r.Device)
+	return ok && !k.listed && bytes.Equal(k.Key[:], r.SignatureKey)
 }
 
 // checkClock says so if this device's clock and delivery's differ too much. Epochs

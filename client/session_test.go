@@ -35,7 +35,7 @@ func TestEveryCallEnds(t *testing.T) {
 	w.second(anna, "tablet")
 	w.check(anna.RevokeDevice(background, "tablet"))
 	w.sync(anna)
-	for _, call := range []string{"Register", "Challenge", "Login", "DropDevices", "CreateConversation", "TakeKeyPackages", "Commit",
+	for _, call := range []string{"Register", "Challenge", "Login", "Devices", "DropDevices", "CreateConversation", "TakeKeyPackages", "Commit",
 		"Append", "Read", "Welcomes", "PublishKeyPackages", "directory"} {
 		if !seen[call] {
 			t.Errorf("no %s", call)

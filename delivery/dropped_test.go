@@ -76,6 +76,9 @@ func TestDroppedDevice(t *testing.T) {
 	if err := alive(laptop); connect.CodeOf(err) != connect.CodeUnauthenticated {
 		t.Errorf("its session goes on: %v", err)
 	}
+	if out, err := bob.api().Devices(context.Background(), &api.DevicesRequest{Account: "alice"}); err != nil || len(out.Devices) != 2 {
+		t.Errorf("lists %v, %v", out, err)
+	}
 	if n := len(bob.take("alice")); n != 0 {
 		t.Errorf("%d of its key packages are given out", n)
 	}

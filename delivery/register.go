@@ -173,7 +173,10 @@ func (s *Service) Devices(ctx context.Context, r *api.DevicesRequest) (*api.Devi
 	if !wire.ValidName(r.Account) {
 		return nil, malformed("account %q is not a name", r.Account)
 	}
-	list, err := s.store.Devices(ctx, r.Account)
+	list, err := s.store.LiveDevices(ctx, r.Account)
+	if err == nil && len(list) == 0 {
+		err = engine.ErrNotFound
+	}
 	if err != nil {
 		return nil, s.storeFault(err, "account")
 	}

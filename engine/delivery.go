@@ -180,21 +180,9 @@ func (s *Delivery) Dropped(ctx context.Context, account, device string) (dropped
 	return dropped, err
 }
 
-// Devices returns an account's devices by name, or ErrNotFound.
-func (s *Delivery) Devices(ctx context.Context, account string) ([]Device, error) {
-	list, err := s.devices(ctx, "SELECT account, device, key FROM devices WHERE account=? ORDER BY device", account)
-	if err == nil && len(list) == 0 {
-		return nil, ErrNotFound
-	}
-	return list, err
-}
-
 // LiveDevices returns an account's devices that were not dropped, by name.
-func (s *Delivery) LiveDevices(ctx context.Context, account string) ([]Device, error) {
-	return s.devices(ctx, "SELECT account, device, key FROM devices WHERE account=? AND dropped=0 ORDER BY device", account)
-}
-
-func (s *Delivery) devices(ctx context.Context, query, account string) (list []Device, err error) {
+func (s *Delivery) LiveDevices(ctx context.Context, account string) (list []Device, err error) {
+	const query = "SELECT account, device, key FROM devices WHERE account=? AND dropped=0 ORDER BY device"
 	err = s.db.query(ctx, query, []any{account}, func(rows *sql.Rows) error {
 		var d Device
 		err := rows.Scan(&d.Account, &d.Device, &d.Key)
