@@ -15,6 +15,7 @@ var parsers = []func(b []byte) (encoded []byte, err error){
 	func(b []byte) ([]byte, error) { return again(parseEpoch(b)) },
 	func(b []byte) ([]byte, error) { return again(parseCompartment(b)) },
 	func(b []byte) ([]byte, error) { return again(parseItem(b)) },
+	func(b []byte) ([]byte, error) { return again(parseItem(b)) }, // an invitation
 	func(b []byte) ([]byte, error) { return again(parsePending(b)) },
 	func(b []byte) ([]byte, error) { return again(parseReceived(b)) },
 	func(b []byte) ([]byte, error) { return again(parseSelf(b)) },
