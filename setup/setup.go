@@ -94,7 +94,20 @@ func save(path string, v any, mode fs.FileMode) error {
 }
 
 // Write writes a file whole or not at all, and durably.
-func Write(path string, b []byte, mode fs.FileMode) error {
+func Write(path string, b []byte, mode fs.FileMode) error { return write(path, b, mode, os.Rename) }
+
+// WriteNew is [Write] for a file that must not be there yet, such as a key: what is there
+// stays, whoever put it there meanwhile.
+func WriteNew(path string, b []byte, mode fs.FileMode) error {
+	err := write(path, b, mode, os.Link)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("setup: refused: %s is there already", path)
+	}
+	return err
+}
+
+// write writes a file beside path, which place then puts there in one step.
+func write(path string, b []byte, mode fs.FileMode, place func(from, to string) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if p := (*fs.PathError)(nil); errors.As(err, &p) {
 		err = p.Err // its path is one that nobody named
@@ -106,7 +119,7 @@ func Write(path string, b []byte, mode fs.FileMode) error {
 	_, err = f.Write(b)
 	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = place(f.Name(), path)
 	}
 	if err != nil {
 		return fmt.Errorf("setup: %s: %w", path, err)
@@ -120,12 +133,4 @@ func syncDir(dir string) error {
 		return fmt.Errorf("setup: %w", err)
 	}
 	return errors.Join(d.Sync(), d.Close())
-}
-
-// WriteNew is [Write] for a file that must not be there yet, such as a key.
-func WriteNew(path string, b []byte, mode fs.FileMode) error {
-	if _, err := os.Lstat(path); err == nil {
-		return fmt.Errorf("setup: refused: %s is there already", path)
-	}
-	return Write(path, b, mode)
 }

@@ -1,9 +1,11 @@
 package setup
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,6 +45,40 @@ func TestKeyFiles(t *testing.T) {
 	}
 	if _, err := NewKeyFile("king", "", "x"); err == nil {
 		t.Error("a key for a role that there isn't")
+	}
+}
+
+// TestWriteNew: of several who write the same new file one does, whole, and the others are
+// refused. Nothing else is left in the folder.
+func TestWriteNew(t *testing.T) {
+	dir := t.TempDir()
+	for round := range 50 {
+		path := filepath.Join(dir, fmt.Sprint(round))
+		errs := make([]error, 8)
+		var writers sync.WaitGroup
+		for i := range errs {
+			writers.Go(func() { errs[i] = WriteNew(path, []byte(strings.Repeat(fmt.Sprint(i), 1000)), 0o600) })
+		}
+		writers.Wait()
+		b, err := os.ReadFile(path)
+		must(t, err)
+		var wrote int
+		for i, err := range errs {
+			switch {
+			case err == nil && string(b) != strings.Repeat(fmt.Sprint(i), 1000):
+				t.Fatalf("round %d: writer %d was overwritten", round, i)
+			case err == nil:
+				wrote++
+			case !strings.Contains(err.Error(), "refused"):
+				t.Error(err)
+			}
+		}
+		if wrote != 1 {
+			t.Errorf("round %d: %d wrote", round, wrote)
+		}
+	}
+	if list, err := os.ReadDir(dir); err != nil || len(list) != 50 {
+		t.Errorf("%d files, %v", len(list), err)
 	}
 }
 
