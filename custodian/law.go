@@ -15,16 +15,13 @@ import (
 // authorize runs the checks on the custodian's own copy, clock and keys. Where the store
 // failed there is neither: nothing was found out.
 func (s *Server) authorize(ctx context.Context, req *unseal.Request) (a *unseal.Authorization, refusal *unseal.Refusal, failed error) {
-	ring := s.keys.ring()
-	s.ledger.View(func(b *ledger.Book) {
-		kept := func(h capsule.Hash) []byte {
-			share, err := s.kept(ctx, b, h)
-			failed = errors.Join(failed, err)
-			return share
-		}
-		a, refusal = unseal.Authorize(req, unseal.Facts{Charter: s.keys.names.Charter, Book: b, Policy: s.ledger.Policy(),
-			Now: s.config.Now(), Keys: ring, Kept: kept})
-	})
+	kept := func(b *ledger.Book, h capsule.Hash) []byte {
+		share, err := s.kept(ctx, b, h)
+		failed = errors.Join(failed, err)
+		return share
+	}
+	a, refusal = unseal.Authorize(req, unseal.Facts{Charter: s.keys.names.Charter, View: s.ledger.View, Policy: s.ledger.Policy(),
+		Now: s.config.Now(), Keys: s.keys.ring(), Kept: kept})
 	if failed != nil {
 		return nil, nil, failed
 	}

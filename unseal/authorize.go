@@ -16,13 +16,15 @@ import (
 // Facts is what a custodian knows by itself and takes from no request.
 type Facts struct {
 	Charter string         // name of the law this custodian serves
-	Book    *ledger.Book   // its own copy of the ledger, up to date
 	Policy  *ledger.Policy // its witness policy, the same text as the charter's
 	Now     time.Time      // its own clock
 	Keys    *Keyring       // its keys, with its office and name
+	// View shows its own copy of the ledger, up to date, to a function that does not keep
+	// it. Others may have to wait meanwhile.
+	View func(func(*ledger.Book))
 	// Kept returns a copy of this custodian's share of a compartment that a hold keeps at
 	// Now, or nil; it may be nil itself. Authorize takes the copy over, and erases it.
-	Kept func(capsule.Hash) []byte
+	Kept func(*ledger.Book, capsule.Hash) []byte
 }
 
 // Authorization is a request that passed every check of one custodian. Only
@@ -92,19 +94,45 @@ func (a *Authorization) SignIntent(key ledger.CustodianSigner) []byte {
 // [Reason], each once, and stops at the first that fails. It returns exactly
 // one of its results. A request of 1024 compartments takes about 1024 openings
 // of a share and keeps 1.3 MB.
+//
+// It views the ledger twice. First it finds the law in force. The second time, when that
+// still is the law, it makes the checks that need more of the ledger; to these comes only a
+// request with the warrant, its salt, its approvals and both proofs. So a stranger's keeps
+// nobody from the ledger for longer than it takes to find the law.
 func Authorize(q *Request, f Facts) (*Authorization, *Refusal) {
 	v := &vetting{q: q, f: f, periods: map[lawPeriod]*period{}}
-	for _, step := range []func() *fault{
-		v.parse, v.law, v.entryFits, v.approvals, v.inclusion, v.copyOfLedger, v.requestFits,
-		v.life, v.standing, v.renewal, v.cap, v.action, v.notice, v.round, v.compartments, v.shares,
-	} {
-		if f := step(); f != nil {
-			erase(v.sealed)
-			request := ledger.HashEntry(q.RequestEntry)
-			return nil, &Refusal{request, v.f.Keys.office, v.f.Keys.custodian, f.reason, f.why}
-		}
+	if f := first(
+		v.parse, v.viewing(v.law), v.serves, v.entryFits, v.approvals, v.inclusion,
+		v.viewing(v.stillLaw, v.copyOfLedger, v.requestFits, v.life, v.standing, v.renewal, v.cap, v.action, v.notice, v.round, v.compartments),
+		v.shares,
+	); f != nil {
+		erase(v.sealed)
+		request := ledger.HashEntry(q.RequestEntry)
+		return nil, &Refusal{request, v.f.Keys.office, v.f.Keys.custodian, f.reason, f.why}
 	}
 	return v.result(), nil
+}
+
+// first takes steps until one fails.
+func first(steps ...func() *fault) *fault {
+	for _, step := range steps {
+		if f := step(); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// viewing makes one step of those that look into the same state of the ledger.
+func (v *vetting) viewing(steps ...func() *fault) func() *fault {
+	return func() (f *fault) {
+		v.f.View(func(b *ledger.Book) {
+			v.book = b
+			f = first(steps...)
+			v.book = nil
+		})
+		return f
+	}
 }
 
 // fault is the first check that failed.
@@ -122,12 +150,15 @@ type vetting struct {
 	q *Request
 	f Facts
 
+	book *ledger.Book // in the steps that view it
+
 	warrant      *warrant.Warrant // parse
 	warrantEntry *ledger.Entry
 	requestEntry *ledger.Entry
 
 	charter  *charter.Charter                  // law
-	versions map[charter.Hash]*charter.Charter // it and those before it
+	before   []*charter.Charter                // it and those before it
+	versions map[charter.Hash]*charter.Charter // serves: these by their hashes
 	signing  charter.CustodianKey
 
 	late error // approvals: outside life or past review, which is told in its turn
@@ -159,17 +190,31 @@ func (v *vetting) parse() *fault {
 }
 
 // law takes the charter in force from the custodian's own ledger. A charter
-// that was amended is not in force: a key it struck off must not approve. A
-// custodian whom an amendment struck off still answers for what was sealed to it
-// before.
+// that was amended is not in force: a key it struck off must not approve.
 func (v *vetting) law() *fault {
-	c, ok := v.f.Book.InForce(v.f.Charter, v.f.Now)
+	c, ok := v.book.InForce(v.f.Charter, v.f.Now)
 	if !ok {
 		return fail(ReasonCharter, "no charter %q is in force", v.f.Charter)
 	}
+	v.charter, v.before = c, v.book.Versions(c.Hash())
+	return nil
+}
+
+// stillLaw: it was not amended since it was looked up.
+func (v *vetting) stillLaw() *fault {
+	if c, _ := v.book.InForce(v.f.Charter, v.f.Now); c != v.charter {
+		return fail(ReasonCharter, "charter %q was amended meanwhile", v.f.Charter)
+	}
+	return nil
+}
+
+// serves: this custodian is one of the law's, and the warrant is under it. A custodian
+// whom an amendment struck off still answers for what was sealed to it before.
+func (v *vetting) serves() *fault {
+	c := v.charter
 	var me *charter.Custodian
 	v.versions = map[charter.Hash]*charter.Charter{}
-	for _, version := range v.f.Book.Versions(c.Hash()) {
+	for _, version := range v.before {
 		v.versions[version.Hash()] = version
 		if me == nil {
 			me = version.Custodian(v.f.Keys.office, v.f.Keys.custodian)
@@ -184,7 +229,7 @@ func (v *vetting) law() *fault {
 	if c.Policy != v.f.Policy.String() {
 		return fail(ReasonPolicy, "witness policy differs")
 	}
-	v.charter, v.signing = c, me.Key
+	v.signing = me.Key
 	return nil
 }
 
@@ -241,11 +286,11 @@ func freshness(c *charter.Charter) time.Duration {
 // copy, which has checked the docket's signatures: a log that shows a custodian
 // and a requester different histories is found out here.
 func (v *vetting) copyOfLedger() *fault {
-	w, ok := v.f.Book.Warrant(v.warrantIn.Index())
+	w, ok := v.book.Warrant(v.warrantIn.Index())
 	if !ok || w.Hash != v.warrantEntry.Hash() {
 		return fail(ReasonLedger, "no such warrant entry at %d", v.warrantIn.Index())
 	}
-	r, ok := v.f.Book.Request(v.requestEntry.Hash())
+	r, ok := v.book.Request(v.requestEntry.Hash())
 	if !ok || r.Index != v.requestIn.Index() {
 		return fail(ReasonLedger, "no such request entry at %d", v.requestIn.Index())
 	}
@@ -279,7 +324,7 @@ func (v *vetting) standing() *fault {
 		return fail(ReasonCancelled, "by an office that approved it")
 	case w.Review == ledger.ReviewRefused:
 		return fail(ReasonUnconfirmed, "it was refused in review")
-	case v.f.Book.Lapsed(w.Index, v.f.Now):
+	case v.book.Lapsed(w.Index, v.f.Now):
 		return fail(ReasonUnconfirmed, "it was not confirmed by the time at which its review was due")
 	case w.Error != 0:
 		return fail(ReasonError, "%s", w.Error)

@@ -154,7 +154,7 @@ func TestCap(t *testing.T) {
 		q := w.file(w.order(), parcel(w.seal("alice", "c", uint64(n))), edits{})
 		for _, l := range w.access.Leaves() {
 			f := w.facts(l.Office, l.Custodian)
-			f.Book = w.copyOf(indexes(len(w.log.entries))...)
+			f.View = view(w.copyOf(indexes(len(w.log.entries))...))
 			a, refused := Authorize(q, f)
 			if over := n > 3; (a == nil) != over || over && refused.Reason != ReasonCap {
 				t.Errorf("warrant %d of 3, %s: %+v", n, l.Custodian, refused)

@@ -113,9 +113,10 @@ func BenchmarkOpening(b *testing.B) {
 	unsigned := make([][requests]*ledger.Release, len(leaves))
 	for d, l := range leaves {
 		desks[d].facts = w.facts(l.Office, l.Custodian)
-		desks[d].facts.Book = ledger.NewBook(w.Charter.Hash())
+		book := ledger.NewBook(w.Charter.Hash())
+		desks[d].facts.View = view(book)
 		for i, e := range w.log.entries {
-			must(0, desks[d].facts.Book.Apply(uint64(i), e, w.now))
+			must(0, book.Apply(uint64(i), e, w.now))
 		}
 	}
 	spread(len(leaves), func(d int) {

@@ -59,7 +59,7 @@ func TestHoldOutlivesTheHorizon(t *testing.T) {
 	facts := func(office, custodian string) Facts {
 		f := w.facts(office, custodian)
 		f.Keys = NewKeyring(office, custodian) // destroyed
-		f.Kept = func(h capsule.Hash) []byte { return bytes.Clone(kept[custodian][h]) }
+		f.Kept = func(_ *ledger.Book, h capsule.Hash) []byte { return bytes.Clone(kept[custodian][h]) }
 		return f
 	}
 	q = w.file(order, parcel(held), edits{})
@@ -82,7 +82,7 @@ func TestHoldOutlivesTheHorizon(t *testing.T) {
 	again := *order
 	again.Action = warrant.Preserve
 	ended := facts("judicial", "judicial-1")
-	ended.Kept = func(capsule.Hash) []byte { return nil }
+	ended.Kept = func(*ledger.Book, capsule.Hash) []byte { return nil }
 	for _, x := range []struct {
 		name  string
 		order *warrant.Warrant
@@ -100,7 +100,7 @@ func TestHoldOutlivesTheHorizon(t *testing.T) {
 		}
 	}
 	wrong := facts("judicial", "judicial-1")
-	wrong.Kept = func(capsule.Hash) []byte { return make([]byte, capsule.ShareSize) }
+	wrong.Kept = func(*ledger.Book, capsule.Hash) []byte { return make([]byte, capsule.ShareSize) }
 	if _, refusal := Authorize(w.file(order, parcel(held), edits{}), wrong); refusal == nil || refusal.Reason != ReasonShare {
 		t.Errorf("a kept share that is another: %+v", refusal)
 	}
@@ -146,7 +146,7 @@ func TestKeptSharesAreErased(t *testing.T) {
 	var given []byte
 	f := w.facts(l.Office, l.Custodian)
 	f.Keys = NewKeyring(l.Office, l.Custodian)
-	f.Kept = func(h capsule.Hash) []byte {
+	f.Kept = func(_ *ledger.Book, h capsule.Hash) []byte {
 		if h != held.capsule.Hash() {
 			return nil
 		}

@@ -168,11 +168,11 @@ var refusals = []refusal{
 		before: func(w *world) { w.now = w.now.Add(time.Hour) }}, // so that the charter is in force
 
 	{name: "R2 my copy is behind", want: ReasonLedger,
-		edits: facts(func(w *world, f *Facts) { f.Book = w.copyOf(0) })},
+		edits: facts(func(w *world, f *Facts) { f.View = view(w.copyOf(0)) })},
 	{name: "R2 my copy lacks the request", want: ReasonLedger,
-		edits: facts(func(w *world, f *Facts) { f.Book = w.copyOf(0, 1) })},
+		edits: facts(func(w *world, f *Facts) { f.View = view(w.copyOf(0, 1)) })},
 	{name: "R14 my copy has another order", want: ReasonLedger, before: func(w *world) { w.logged() },
-		edits: facts(func(w *world, f *Facts) { f.Book = w.copyOf(0, 3, 2, 1, 4) })},
+		edits: facts(func(w *world, f *Facts) { f.View = view(w.copyOf(0, 3, 2, 1, 4)) })},
 	{name: "docket did not sign the warrant entry", want: ReasonLedger,
 		edits: pack(func(w *world, q *Request) {
 			e := *must(ledger.ParseEntry(q.WarrantEntry)).Warrant

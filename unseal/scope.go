@@ -104,7 +104,7 @@ func (v *vetting) kept(h capsule.Hash) []byte {
 	if v.f.Kept == nil || v.warrant.Action == warrant.Preserve {
 		return nil
 	}
-	return v.f.Kept(h)
+	return v.f.Kept(v.book, h)
 }
 
 // period resolves a key period once: the structure with its public keys, this
@@ -117,7 +117,7 @@ func (v *vetting) period(c *charter.Charter, at lawPeriod) (*period, *fault) {
 	if f := v.narrow(c); f != nil {
 		return nil, f
 	}
-	access, err := c.Access(at.n, v.f.Book.Keys(c.Name, at.n))
+	access, err := c.Access(at.n, v.book.Keys(c.Name, at.n))
 	if err != nil {
 		return nil, fail(ReasonCapsule, "%v", err)
 	}
@@ -136,7 +136,7 @@ func (v *vetting) period(c *charter.Charter, at lawPeriod) (*period, *fault) {
 // closed is why a period's key opens nothing any more, or never did.
 func (v *vetting) closed(c *charter.Charter, n uint32, key *CustodianKey, public []byte) *fault {
 	switch me := v.f.Keys; {
-	case v.f.Now.Unix() > int64(v.charter.DestroyBy(n)) || v.f.Book.Destroyed(c.Name, me.office, me.custodian, n):
+	case v.f.Now.Unix() > int64(v.charter.DestroyBy(n)) || v.book.Destroyed(c.Name, me.office, me.custodian, n):
 		return fail(ReasonHorizon, "key period %d", n)
 	case key == nil || !bytes.Equal(public, key.Public()):
 		return fail(ReasonKey, "key period %d", n)
@@ -153,7 +153,7 @@ func (v *vetting) narrow(c *charter.Charter) *fault {
 	if err := v.warrant.Fits(c); err != nil {
 		return fail(ReasonScopeCharter, "by version %d, under which was sealed: %v", c.Number, err)
 	}
-	rank, most := v.f.Book.RankUnder(v.logged.Index, c.Hash()), int(c.Limits.CapSubjects)
+	rank, most := v.book.RankUnder(v.logged.Index, c.Hash()), int(c.Limits.CapSubjects)
 	switch {
 	case rank == 0:
 		return fail(ReasonCap, "version %d, under which was sealed, has no place for it in the copy of the ledger", c.Number)

@@ -7,7 +7,7 @@
 // carries the approvals, the request entry, the proofs of both, and the compartments
 // asked for. An [Authorization] is a request that passed every
 // check of [Authorize] by one custodian, on its own clock ([Facts].Now) and its
-// own copy of the ledger ([Facts].Book). An intent is the release entry that
+// own copy of the ledger ([Facts].View). An intent is the release entry that
 // the custodian logs before it hands anything over. A [Release] is its shares
 // of all compartments of the request, sealed to the warrant's reader key and
 // signed. A [Refusal] has a [Reason] and is signed and logged too. A hold is the

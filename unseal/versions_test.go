@@ -186,7 +186,7 @@ func TestNarrowUnknown(t *testing.T) {
 		"unknown law":     {stranger, logged, ReasonCap},
 		"unknown warrant": {known, &ledger.LoggedWarrant{Index: index + 100}, ReasonCap},
 	} {
-		v := &vetting{f: w.facts("judicial", "judicial-1"), charter: w.Charter, logged: x.at, warrant: must(warrant.Parse(q.Warrant))}
+		v := &vetting{f: w.facts("judicial", "judicial-1"), book: w.book, charter: w.Charter, logged: x.at, warrant: must(warrant.Parse(q.Warrant))}
 		if f := v.narrow(x.law); f == nil && x.want != 0 || f != nil && f.reason != x.want {
 			t.Errorf("%s: %+v, want %d", name, f, x.want)
 		}

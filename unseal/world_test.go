@@ -112,7 +112,12 @@ func (w *world) keys(office, custodian string) *Keyring {
 }
 
 func (w *world) facts(office, custodian string) Facts {
-	return Facts{Charter: w.Charter.Name, Book: w.book, Policy: w.policy, Now: w.now, Keys: w.keys(office, custodian)}
+	return Facts{Charter: w.Charter.Name, View: view(w.book), Policy: w.policy, Now: w.now, Keys: w.keys(office, custodian)}
+}
+
+// view shows a book.
+func view(b *ledger.Book) func(func(*ledger.Book)) {
+	return func(look func(*ledger.Book)) { look(b) }
 }
 
 func (w *world) signing(custodian string) ledger.CustodianSigner {
