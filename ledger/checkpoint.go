@@ -172,14 +172,19 @@ func (p *Policy) without(set []bool) string {
 	return strings.Join(names, ", ")
 }
 
+// maxTime is a day before the year 9999 ends in Greenwich, so that it has not ended anywhere.
+// JSON has no later year: a single witness who states one could keep everybody's report from
+// being written.
+const maxTime = 253_402_300_799 - 24*3600
+
 // cosignatureTime reads the time of a verified cosignature, in seconds since
-// the Unix epoch.
+// the Unix epoch. A later one than maxTime is read as that.
 func cosignatureTime(s note.Signature) int64 {
 	b, err := base64.StdEncoding.DecodeString(s.Base64)
 	if err != nil || len(b) < 12 {
 		return 0
 	}
-	return int64(binary.BigEndian.Uint64(b[4:]))
+	return int64(min(binary.BigEndian.Uint64(b[4:]), maxTime))
 }
 
 // parseTree parses the text of a checkpoint (c2sp.org/tlog-checkpoint): origin,

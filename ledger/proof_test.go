@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -367,6 +368,26 @@ func TestCosignatures(t *testing.T) {
 	for i, want := range []time.Time{now, now.Add(-time.Hour), {}} {
 		if got := l.policy().Cosignatures(c)[i]; !got.Time.Equal(want.Truncate(time.Second)) || got.Witness != l.policy().Witnesses()[i].Name {
 			t.Errorf("%d: %+v, want %v", i, got, want)
+		}
+	}
+}
+
+// One witness who dates its cosignature to a year that JSON has not keeps nobody from
+// writing down what the others said; it is never fresh either.
+func TestTimeBeyondCalendars(t *testing.T) {
+	l := newTestLog(t, "log")
+	l.add([]byte("entry"))
+	now, never := time.Now(), time.Unix(1<<40, 0)
+	for _, signed := range [][]byte{l.signed(l.a(now), l.b(never)), l.signed(l.a(never), l.b(never))} {
+		c, err := l.policy().Checkpoint(signed, now, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := json.Marshal([]any{c.Time(), l.policy().Cosignatures(c)}); err != nil {
+			t.Error(err)
+		}
+		if _, err := l.policy().Checkpoint(signed, now, time.Minute); err == nil {
+			t.Error("it is fresh")
 		}
 	}
 }
