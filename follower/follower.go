@@ -55,15 +55,17 @@ type Config struct {
 // Follower reads one log. It is safe for concurrent use.
 type Follower struct {
 	url    string
-	policy *ledger.Policy
 	maxAge time.Duration
 	now    func() time.Time
 	http   *http.Client
 	tiles  *torchwood.TileFetcher
 
-	mu   sync.Mutex
-	last *ledger.Checkpoint // newest that was accepted, or nil
-	fork *ForkError         // once set, nothing is done any more
+	turn chan struct{} // held by who fetches a checkpoint: the next one follows it
+
+	mu     sync.Mutex // not held while others are asked; guards what follows
+	policy *ledger.Policy
+	last   *ledger.Checkpoint // newest that was accepted, or nil; changed by who has the turn
+	fork   *ForkError         // once set, nothing is done any more
 }
 
 // ForkError says that a log showed two histories. Both checkpoints are signed
@@ -88,7 +90,7 @@ var ErrRollback = fmt.Errorf("%w: the log went backwards", ErrRefused)
 
 // New returns a follower. It makes no request.
 func New(c Config) (*Follower, error) {
-	f := &Follower{url: c.URL, policy: c.Policy, maxAge: c.MaxAge, now: c.Now, http: bounded(c.HTTP)}
+	f := &Follower{url: c.URL, policy: c.Policy, maxAge: c.MaxAge, now: c.Now, http: bounded(c.HTTP), turn: make(chan struct{}, 1)}
 	if f.now == nil {
 		f.now = time.Now
 	}
@@ -127,10 +129,15 @@ func (f *Follower) Last() []byte {
 // Checkpoint fetches the log's checkpoint and accepts it if it satisfies the
 // policy, is fresh, and continues the last one.
 func (f *Follower) Checkpoint(ctx context.Context) (*ledger.Checkpoint, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.fork != nil {
-		return nil, f.fork
+	select {
+	case f.turn <- struct{}{}:
+		defer func() { <-f.turn }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("follower: %w", ctx.Err())
+	}
+	policy, last, err := f.state()
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
@@ -138,35 +145,54 @@ func (f *Follower) Checkpoint(ctx context.Context) (*ledger.Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := f.policy.Checkpoint(signed, f.now(), f.maxAge)
+	c, err := policy.Checkpoint(signed, f.now(), f.maxAge)
 	if err != nil {
 		return nil, fmt.Errorf("follower: %w", err)
 	}
-	if err := f.follows(ctx, c); err != nil {
+	if err := f.follows(ctx, last, c); err != nil {
 		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.policy != policy { // another was adopted meanwhile
+		if c, err = f.policy.Checkpoint(signed, f.now(), f.maxAge); err != nil {
+			return nil, fmt.Errorf("follower: %w", err)
+		}
 	}
 	f.last = c
 	return c, nil
 }
 
-// follows checks that the trees of c and of the last checkpoint begin alike: it
+// state returns the policy and the newest checkpoint, or the fork after which there is none.
+func (f *Follower) state() (*ledger.Policy, *ledger.Checkpoint, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fork != nil {
+		return nil, nil, f.fork
+	}
+	return f.policy, f.last, nil
+}
+
+// follows checks that the trees of c and of the last checkpoint, if any, begin alike: it
 // computes the smaller one's hash from the tiles of the other, each of which is
 // checked against that one's hash. A smaller tree is refused even where it
 // agrees: the log went backwards.
-func (f *Follower) follows(ctx context.Context, c *ledger.Checkpoint) error {
-	if f.last == nil || f.last.Size() == 0 {
+func (f *Follower) follows(ctx context.Context, last, c *ledger.Checkpoint) error {
+	if last == nil || last.Size() == 0 {
 		return nil
 	}
-	small, large := f.last.Tree(), c.Tree()
+	small, large := last.Tree(), c.Tree()
 	if large.N < small.N {
 		small, large = large, small
 	}
 	switch hash, err := f.beginning(ctx, small.N, large); {
 	case err == nil && hash != small.Hash:
-		f.fork = &ForkError{Old: f.last, New: c}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.fork = &ForkError{Old: last, New: c}
 		return f.fork
-	case c.Size() < f.last.Size():
-		return fmt.Errorf("follower: %w: size %d after size %d", ErrRollback, c.Size(), f.last.Size())
+	case c.Size() < last.Size():
+		return fmt.Errorf("follower: %w: size %d after size %d", ErrRollback, c.Size(), last.Size())
 	default:
 		return err
 	}

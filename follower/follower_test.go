@@ -408,3 +408,53 @@ func TestBackwards(t *testing.T) {
 		t.Fatalf("another beginning: %v", err)
 	}
 }
+
+// Who waits for a log that does not answer keeps nobody from what is known, or from adopting
+// a policy, by which the answer is then judged; and others wait no longer than they want to.
+func TestSilentLog(t *testing.T) {
+	l := newLogServer(t)
+	l.append(numbers(0, 3)...)
+	f := l.follower(nil)
+	if _, err := f.Checkpoint(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	known := f.Last()
+	asked, answer := make(chan struct{}), make(chan struct{})
+	l.lie(func(path string, b []byte) []byte {
+		if path == "checkpoint" {
+			asked <- struct{}{}
+			<-answer
+		}
+		return b
+	})
+	l.append(numbers(3, 5)...)
+	first := make(chan error)
+	go func() { _, err := f.Checkpoint(context.Background()); first <- err }()
+	<-asked
+	free := make(chan struct{})
+	go func() {
+		defer close(free)
+		if !bytes.Equal(f.Last(), known) {
+			t.Error("what is known changed before there was an answer")
+		}
+		f.Adopt(newLogServer(t).policy)
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		if _, err := f.Checkpoint(ended); !errors.Is(err, context.Canceled) {
+			t.Errorf("a second one: %v", err)
+		}
+	}()
+	select {
+	case <-free:
+	case <-time.After(5 * time.Second):
+		t.Error("everything waits for the log")
+	}
+	close(answer)
+	if err := <-first; err == nil {
+		t.Error("accepts what the policy of now does not")
+	}
+	<-free
+	if !bytes.Equal(f.Last(), known) {
+		t.Error("keeps what the policy of now does not accept")
+	}
+}
