@@ -14,7 +14,8 @@
 //
 //	invalid_argument    the request isn't sealed to this custodian, or can't be parsed
 //	unavailable         the custodian has no fresh checkpoint, or the ledger doesn't
-//	                    answer: nothing was released; the same call again later
+//	                    answer: nothing was released; the same call again later. Or the
+//	                    ledger showed it two histories, and it waits for its operator
 //	resource_exhausted  it keeps as many holds as it can: nothing was decided
 //	internal            its own store or keys failed: nothing was released
 //

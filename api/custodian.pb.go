@@ -16,7 +16,8 @@
 //
 //	invalid_argument    the request isn't sealed to this custodian, or can't be parsed
 //	unavailable         the custodian has no fresh checkpoint, or the ledger doesn't
-//	                    answer: nothing was released; the same call again later
+//	                    answer: nothing was released; the same call again later. Or the
+//	                    ledger showed it two histories, and it waits for its operator
 //	resource_exhausted  it keeps as many holds as it can: nothing was decided
 //	internal            its own store or keys failed: nothing was released
 //
@@ -422,7 +423,9 @@ type StatusResponse struct {
 	Released       uint64                 `protobuf:"varint,9,opt,name=released,proto3" json:"released,omitempty"`                                   // requests for which it decided to release, or to keep
 	Refused        uint64                 `protobuf:"varint,10,opt,name=refused,proto3" json:"refused,omitempty"`
 	Objections     uint64                 `protobuf:"varint,11,opt,name=objections,proto3" json:"objections,omitempty"`
-	Holds          uint64                 `protobuf:"varint,12,opt,name=holds,proto3" json:"holds,omitempty"` // requests whose shares it keeps
+	Holds          uint64                 `protobuf:"varint,12,opt,name=holds,proto3" json:"holds,omitempty"`   // requests whose shares it keeps
+	Forked         bool                   `protobuf:"varint,13,opt,name=forked,proto3" json:"forked,omitempty"` // whether the ledger showed it two histories: it stays stopped
+	Why            string                 `protobuf:"bytes,14,opt,name=why,proto3" json:"why,omitempty"`        // why it is not ready, in a sentence; empty if it is
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -539,6 +542,20 @@ func (x *StatusResponse) GetHolds() uint64 {
 		return x.Holds
 	}
 	return 0
+}
+
+func (x *StatusResponse) GetForked() bool {
+	if x != nil {
+		return x.Forked
+	}
+	return false
+}
+
+func (x *StatusResponse) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
 }
 
 type ObjectRequest struct {
@@ -822,7 +839,7 @@ const file_custodian_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\rR\x06reason\x12\x1a\n" +
 	"\bsentence\x18\x03 \x01(\tR\bsentence\x12\x16\n" +
 	"\x06logged\x18\x04 \x01(\bR\x06logged\"\x0f\n" +
-	"\rStatusRequest\"\xd8\x02\n" +
+	"\rStatusRequest\"\x82\x03\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\acharter\x18\x01 \x01(\tR\acharter\x12\x16\n" +
 	"\x06office\x18\x02 \x01(\tR\x06office\x12\x1c\n" +
@@ -839,7 +856,9 @@ const file_custodian_proto_rawDesc = "" +
 	"\n" +
 	"objections\x18\v \x01(\x04R\n" +
 	"objections\x12\x14\n" +
-	"\x05holds\x18\f \x01(\x04R\x05holds\"L\n" +
+	"\x05holds\x18\f \x01(\x04R\x05holds\x12\x16\n" +
+	"\x06forked\x18\r \x01(\bR\x06forked\x12\x10\n" +
+	"\x03why\x18\x0e \x01(\tR\x03why\"L\n" +
 	"\rObjectRequest\x12#\n" +
 	"\rwarrant_index\x18\x01 \x01(\x04R\fwarrantIndex\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x10\n" +

@@ -197,9 +197,13 @@ func fail(code connect.Code, hint, format string, args ...any) error {
 }
 
 // notNow is the error where nothing was released and the same call may
-// succeed later.
+// succeed later: after a fork, when the operator has looked.
 func notNow(err error) error {
-	return fail(connect.CodeUnavailable, "nothing was released; try the same call again", "%w", err)
+	hint := "nothing was released; try the same call again"
+	if errors.Is(err, replica.ErrForked) {
+		hint = "nothing was released, and nothing will be until its operator has looked"
+	}
+	return fail(connect.CodeUnavailable, hint, "%w", err)
 }
 
 // turn is a lock that a call can wait for as long as its context lasts.

@@ -205,7 +205,7 @@ func TestRelease(t *testing.T) {
 			t.Errorf("%s: a retry gives another release: %v", c.Who(), err)
 		}
 		status, err := client.Status(ctx, &api.StatusRequest{})
-		if err != nil || !status.Ready || status.Released != 1 || status.Custodian != c.Custodian || len(status.Periods) == 0 {
+		if err != nil || !status.Ready || status.Forked || status.Why != "" || status.Released != 1 || status.Custodian != c.Custodian || len(status.Periods) == 0 {
 			t.Errorf("status %v, %v", status, err)
 		}
 	}
@@ -433,7 +433,7 @@ func TestStaleLedgerStops(t *testing.T) {
 	if connect.CodeOf(err) != connect.CodeUnavailable {
 		t.Errorf("stale: %v, %v", out, err)
 	}
-	if s, err := client.Status(ctx, &api.StatusRequest{}); err != nil || s.Ready || s.Released != 0 {
+	if s, err := client.Status(ctx, &api.StatusRequest{}); err != nil || s.Ready || s.Forked || !strings.Contains(s.Why, "old") || s.Released != 0 {
 		t.Errorf("status %v, %v", s, err)
 	}
 	w.Witness.Shut(false)

@@ -8,13 +8,18 @@ import (
 
 	"writ/api"
 	"writ/engine"
+	"writ/replica"
 )
 
 // Status tells what is public of this custodian.
 func (h handler) Status(ctx context.Context, _ *api.StatusRequest) (*api.StatusResponse, error) {
 	size, checkpoint := h.ledger.Head()
 	out := &api.StatusResponse{Charter: h.keys.names.Charter, Office: h.keys.names.Office, Custodian: h.keys.names.Custodian,
-		Now: uint64(h.config.Now().Unix()), Ready: h.ledger.Fresh() == nil, LedgerSize: size, Periods: h.keys.held()}
+		Now: uint64(h.config.Now().Unix()), LedgerSize: size, Periods: h.keys.held()}
+	fresh := h.ledger.Fresh()
+	if out.Ready, out.Forked = fresh == nil, errors.Is(fresh, replica.ErrForked); fresh != nil {
+		out.Why = fresh.Error()
+	}
 	if !checkpoint.IsZero() {
 		out.CheckpointTime = uint64(checkpoint.Unix())
 	}

@@ -74,26 +74,38 @@ type status struct {
 	Refused        uint64   `json:"refused"`
 	Objections     uint64   `json:"objections"`
 	Holds          uint64   `json:"holds"`
+	Forked         bool     `json:"forked"` // the ledger showed it two histories
+	Why            string   `json:"why"`    // it is not ready; empty if it is
 }
 
 func statusOf(s *api.StatusResponse) status {
 	return status{s.Charter, s.Office, s.Custodian, s.Now, s.Ready, s.LedgerSize, s.CheckpointTime,
-		append([]uint32{}, s.Periods...), s.Released, s.Refused, s.Objections, s.Holds}
+		append([]uint32{}, s.Periods...), s.Released, s.Refused, s.Objections, s.Holds, s.Forked, plain(errors.New(s.Why))}
 }
 
 func printStatus(w io.Writer, s *api.StatusResponse) {
 	fmt.Fprintf(w, "%s/%s of %q\n", s.Office, s.Custodian, s.Charter)
-	state := "ready: its copy of the ledger is fresh"
-	if !s.Ready {
-		state = "NOT READY: no fresh checkpoint, so it releases nothing"
-	}
-	fmt.Fprintln(w, state)
+	fmt.Fprintln(w, readiness(s))
 	fmt.Fprintf(w, "ledger: %d entries", s.LedgerSize)
 	if s.CheckpointTime > 0 {
 		fmt.Fprintf(w, ", witnessed %s", time.Unix(int64(s.CheckpointTime), 0).UTC().Format(time.RFC3339))
 	}
 	fmt.Fprintf(w, "\nkey periods held: %s\nrequests granted %d, of these kept now %d, refused %d; warrants objected to: %d\n",
 		list(s.Periods), s.Released, s.Holds, s.Refused, s.Objections)
+}
+
+// readiness says whether a custodian answers and, if not, why and what its operator does. A
+// fork does not pass; a copy that is only old does when it gets news.
+func readiness(s *api.StatusResponse) string {
+	switch {
+	case s.Forked:
+		return "STOPPED: the ledger showed it two histories, so it releases nothing until you have looked\n" +
+			"hint: ledger.db in its directory holds both checkpoints, signed: keep a copy as evidence and tell an auditor"
+	case !s.Ready:
+		return "NOT READY: no fresh checkpoint, so it releases nothing: " + plain(errors.New(s.Why)) + "\n" +
+			"hint: do notary and witnesses answer, and is its clock right? Then it goes on by itself"
+	}
+	return "ready: its copy of the ledger is fresh"
 }
 
 // list is numbers for a person.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -44,5 +45,26 @@ func TestDeskThatCanNot(t *testing.T) {
 	_, err = deskClient(dir).Rotate(t.Context(), &api.RotateRequest{})
 	if err = deskError(err); !errors.As(err, &f) || f.code != codeUnavailable || f.hint != "try again" {
 		t.Errorf("it can't: %+v", f)
+	}
+}
+
+// A custodian whom the ledger showed two histories is not told as one that waits for news.
+func TestStatusTellsForkFromAge(t *testing.T) {
+	for name, x := range map[string]struct {
+		status    *api.StatusResponse
+		says, not string
+	}{
+		"fresh":  {&api.StatusResponse{Ready: true}, "ready: ", "hint: "},
+		"old":    {&api.StatusResponse{Why: "the newest checkpoint is 3h0m0s old"}, "NOT READY: no fresh checkpoint, so it releases nothing: the newest checkpoint is 3h0m0s old\nhint: do notary", "STOPPED"},
+		"forked": {&api.StatusResponse{Forked: true, Why: "the ledger has forked"}, "STOPPED: the ledger showed it two histories, so it releases nothing until you have looked\nhint: ledger.db", "NOT READY"},
+	} {
+		var out strings.Builder
+		printStatus(&out, x.status)
+		if text := out.String(); !strings.Contains(text, x.says) || strings.Contains(text, x.not) {
+			t.Errorf("%s: %s", name, text)
+		}
+		if s := statusOf(x.status); s.Ready != (name == "fresh") || s.Forked != (name == "forked") || s.Why != x.status.Why {
+			t.Errorf("%s: %+v", name, s)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package adversary
 import (
 	"bytes"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -124,7 +125,7 @@ func TestNotarySplitsTheView(t *testing.T) {
 		breach(t, "a custodian that is shown another history: %v, %v", out, err)
 	}
 	w.Gate.Turn(nil)
-	if out, err = w.Ask(c, later); err == nil || !strings.Contains(err.Error(), "forked") {
+	if out, err = w.Ask(c, later); err == nil || !strings.Contains(err.Error(), "forked") || !strings.Contains(hintOf(err), "its operator") {
 		breach(t, "and goes on afterwards: %v, %v", out, err)
 	}
 }
@@ -161,7 +162,9 @@ func TestForkKeepsNoKeyAlive(t *testing.T) {
 		other.Add(fmt.Appendf(nil, "another history %d", i))
 	}
 	w.Gate.Turn(other)
-	until("it goes on with a ledger that forked", func(s *api.StatusResponse) bool { return !s.Ready })
+	until("it goes on with a ledger that forked", func(s *api.StatusResponse) bool {
+		return !s.Ready && s.Forked && strings.Contains(s.Why, "forked")
+	})
 	period := w.Charter.Period(time.Now())
 	ahead.Store(int64(time.Until(time.Unix(int64(w.Charter.DestroyBy(period)), 0))))
 	until("a key outlives its horizon since the ledger forked", func(s *api.StatusResponse) bool { return !slices.Contains(s.Periods, period) })
@@ -330,4 +333,20 @@ func TestLogAndWitnessShowNothing(t *testing.T) {
 func idSalt(b []byte) (salt [32]byte) {
 	copy(salt[:], b)
 	return salt
+}
+
+// hintOf returns what an error says to do.
+func hintOf(err error) string {
+	var c *connect.Error
+	if !errors.As(err, &c) {
+		return ""
+	}
+	for _, d := range c.Details() {
+		if v, err := d.Value(); err == nil {
+			if h, ok := v.(*api.Hint); ok {
+				return h.Hint
+			}
+		}
+	}
+	return ""
 }
