@@ -494,7 +494,7 @@ func TestLeafBounded(t *testing.T) {
 	}
 }
 
-// A proposal that this device can't accept when it comes, since its copy of the ledger lags,
+// DEL-55: a proposal that this device can't accept when it comes, since its copy of the ledger lags,
 // and that others do: the commit that names it is followed once it can be, also after a
 // restart, and what was set aside is gone, as is what nobody can accept.
 func TestProposalOfALaterLaw(t *testing.T) {
