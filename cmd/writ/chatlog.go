@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -103,7 +104,7 @@ func (c *chatLog) account(name string) string {
 	if a, ok := c.names[name]; ok {
 		return a
 	}
-	a := strings.Trim(strings.Map(accountRune, strings.ToLower(name)), "-._@")
+	a := strings.Trim(strings.Map(accountRune, unaccented.Replace(strings.ToLower(name))), "-._@")
 	if !wire.ValidName(a) {
 		a = "person"
 	}
@@ -114,6 +115,26 @@ func (c *chatLog) account(name string) string {
 	c.names[name] = a
 	c.accounts = append(c.accounts, a)
 	return a
+}
+
+// unaccented takes the marks off letters, so that a name stays one that can be read.
+var unaccented = strings.NewReplacer("á", "a", "à", "a", "â", "a", "ã", "a", "ä", "a", "å", "a", "æ", "ae", "ç", "c", "č", "c", "ć", "c",
+	"é", "e", "è", "e", "ê", "e", "ë", "e", "ę", "e", "ě", "e", "ğ", "g", "í", "i", "ì", "i", "î", "i", "ï", "i", "ı", "i", "ł", "l", "ñ", "n", "ń", "n",
+	"ó", "o", "ò", "o", "ô", "o", "õ", "o", "ö", "o", "ø", "o", "ř", "r", "ß", "ss", "ś", "s", "š", "s", "ş", "s", "ú", "u", "ù", "u", "û", "u", "ü", "u",
+	"ů", "u", "ý", "y", "ÿ", "y", "ź", "z", "ż", "z", "ž", "z")
+
+// renamed says which accounts have another name than their people in the log, in the
+// order in which they first speak.
+func (c *chatLog) renamed() string {
+	var list []string
+	for _, account := range c.accounts {
+		for name, a := range c.names {
+			if a == account && strings.ToLower(name) != account && !slices.Contains(people, name) {
+				list = append(list, fmt.Sprintf("%s is %s", oneLine(name), account))
+			}
+		}
+	}
+	return strings.Join(list, ", ")
 }
 
 func (c *chatLog) has(account string) bool {

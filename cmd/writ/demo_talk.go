@@ -91,6 +91,9 @@ func (s *story) peopleTalk(cmd *cobra.Command) (err error) {
 		t.other = s.log.accounts[1]
 	}
 	s.title("People talk")
+	if names := s.log.renamed(); names != "" {
+		s.say("In names that an account can have: %s.", names)
+	}
 	bar := newProgress("messages said:")
 	total := len(s.log.lines) + 3
 	count := func() { bar.at(len(t.said), total) }
