@@ -175,17 +175,22 @@ func (r *reader) fetch(ctx context.Context) error {
 	return nil
 }
 
-// list proves the readings of this request, the newest of them if there are too
+// list proves the readings of this request together, the newest of them if there are too
 // many for a bundle.
 func (r *reader) list(ctx context.Context) error {
 	var logged []ledger.LoggedReading
 	r.Ledger.View(func(b *ledger.Book) { logged = b.Readings(r.sealed.Request) })
-	for _, x := range logged[max(0, len(logged)-bundle.MaxReadings):] {
-		_, proof, err := r.Ledger.Prove(ctx, x.Entry, x.Index)
-		if err != nil {
-			return err
-		}
-		r.known = append(r.known, bundle.Proven{Entry: x.Entry, Proof: proof})
+	logged = logged[max(0, len(logged)-bundle.MaxReadings):]
+	standing := make([]replica.Standing, len(logged))
+	for i, x := range logged {
+		standing[i] = replica.Standing{Entry: x.Entry, Index: x.Index}
+	}
+	list, err := r.Ledger.ProveAll(ctx, standing)
+	if err != nil {
+		return err
+	}
+	for i, x := range logged {
+		r.known = append(r.known, bundle.Proven{Entry: x.Entry, Proof: list[i].Proof})
 	}
 	return nil
 }

@@ -135,23 +135,52 @@ func (r *Replica) Entry(ctx context.Context, index uint64) ([]byte, error) {
 // checkpoint, which is stored first: what rests on the proof can't outlive the
 // copy's memory of it.
 func (r *Replica) Prove(ctx context.Context, entry []byte, index uint64) (*ledger.Included, []byte, error) {
-	if err := r.forked(); err != nil {
+	list, err := r.ProveAll(ctx, []Standing{{entry, index}})
+	if err != nil {
 		return nil, nil, err
 	}
-	_, proof, err := r.follow.Proof(ctx, index)
+	return list[0].Included, list[0].Proof, nil
+}
+
+// Standing is an entry and where it stands.
+type Standing struct {
+	Entry []byte
+	Index uint64
+}
+
+// Proven is an entry with its verified proof.
+type Proven struct {
+	*ledger.Included
+	Proof []byte
+}
+
+// ProveAll is [Replica.Prove] for many entries, in their order, under one checkpoint.
+func (r *Replica) ProveAll(ctx context.Context, list []Standing) ([]Proven, error) {
+	if err := r.forked(); err != nil {
+		return nil, err
+	}
+	indexes := make([]uint64, len(list))
+	for i, s := range list {
+		indexes[i] = s.Index
+	}
+	proofs, err := r.follow.Proofs(ctx, indexes)
 	var fork *follower.ForkError
 	if errors.As(err, &fork) {
-		return nil, nil, r.keepFork(ctx, fork)
+		return nil, r.keepFork(ctx, fork)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("replica: %w", err)
+		return nil, fmt.Errorf("replica: %w", err)
 	}
 	if err := r.keepLast(ctx); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	in, err := r.Policy().Include(entry, proof, r.config.Now(), r.config.MaxAge)
-	if err != nil {
-		return nil, nil, fmt.Errorf("replica: %w", err)
+	proven := make([]Proven, len(list))
+	for i, s := range list {
+		in, err := r.Policy().Include(s.Entry, proofs[i], r.config.Now(), r.config.MaxAge)
+		if err != nil {
+			return nil, fmt.Errorf("replica: %w", err)
+		}
+		proven[i] = Proven{in, proofs[i]}
 	}
-	return in, proof, nil
+	return proven, nil
 }
