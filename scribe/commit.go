@@ -77,15 +77,17 @@ func (l *Log) store(group []*queued) error {
 	return failed
 }
 
-// finish tells who waits for the entries of a group.
+// finish tells who waits for the entries of a group. Those that failed stay where who
+// comes later finds them: nothing else is admitted any more.
 func (l *Log) finish(group []*queued, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, q := range group {
 		if err != nil {
 			q.err = l.broken
+		} else {
+			delete(l.flying, q.index)
 		}
-		delete(l.flying, q.index)
 		close(q.done)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +132,24 @@ func TestOtherWitness(t *testing.T) {
 	}
 	if got, err := l.Published(ctx); err != nil || got.Size() != 1 {
 		t.Errorf("published: %v, %v", got, err)
+	}
+}
+
+// Who asks for an entry after the storage failed to take it is told so, and does not wait
+// for a checkpoint that never comes.
+func TestAwaitWhatFailed(t *testing.T) {
+	t.Parallel()
+	c := newConfig(t)
+	l, _ := open(t, c)
+	defer closeNow(l)
+	must(t, os.WriteFile(filepath.Join(c.Dir, "tile"), nil, 0o600))
+	index, err := l.Append([]byte("entry"))
+	must(t, err)
+	<-l.stored
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if c, err := l.Await(ctx, index); err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "stopped") {
+		t.Errorf("got %v, %v", c, err)
 	}
 }
 
