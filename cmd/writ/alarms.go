@@ -12,9 +12,11 @@ import (
 	"writ/client"
 )
 
+const alarmsName = "alarms"
+
 func newAlarms() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "alarms",
+		Use:     alarmsName,
 		GroupID: "people",
 		Short:   "Show what your device found about devices that you should know; answer it",
 		Long: `Alarms shows what is wrong with devices, yours or others', as far as this device
@@ -34,7 +36,7 @@ Each is shown with every command until you answer it: writ alarms answer NUMBER.
 					fmt.Fprintln(w, "There is no alarm.")
 				}
 				for _, a := range list {
-					state := "not answered"
+					state := fmt.Sprintf("not answered (writ alarms answer %d)", a.Number)
 					if a.Answered {
 						state = "answered"
 					}
@@ -88,8 +90,11 @@ func newAlarmsAnswer(dir *string) *cobra.Command {
 	}
 }
 
-// tellAlarms says what the person has not answered, after a command.
+// tellAlarms says what the person has not answered, after a command that does not list it.
 func tellAlarms(cmd *cobra.Command, h *home) {
+	if cmd.Name() == alarmsName {
+		return
+	}
 	for _, a := range h.device.Alarms() {
 		if !a.Answered {
 			fmt.Fprintf(cmd.ErrOrStderr(), "ALARM %d: %s (writ alarms answer %d)\n", a.Number, oneLine(a.Text), a.Number)

@@ -75,6 +75,20 @@ func (r *report) takePackage(e event) {
 	fmt.Printf("%-5s %s  %.1f s\n", map[string]string{"pass": "ok", "fail": "FAIL"}[e.Action], e.Package, e.Elapsed)
 	if e.Action == "fail" {
 		r.print(test{e.Package, ""})
+		r.printUnended(e.Package)
+	}
+}
+
+// printUnended prints what tests of a package said that did not end, such as one that
+// hung until its time was over.
+func (r *report) printUnended(pkg string) {
+	for at := range r.output {
+		if at.pkg == pkg && at.name != "" {
+			r.failed++
+			fmt.Printf("%s did not end:\n", at.name)
+			r.print(at)
+			delete(r.output, at)
+		}
 	}
 }
 
