@@ -208,7 +208,7 @@ func TestEveryCheck(t *testing.T) {
 				x.Sign(ledger.DocketSigner(c.Docket))
 			}}, c.part)
 		}},
-		{checkApprovals, "missing from [oversight]", func(c *trial) Contents { return c.open(edits{approve: []string{"judicial"}}, c.part) }},
+		{checkApprovals, "missing from oversight", func(c *trial) Contents { return c.open(edits{approve: []string{"judicial"}}, c.part) }},
 		{checkApprovals, "its life begins", func(c *trial) Contents { return c.open(edits{loggedAt: c.now.Add(-time.Second)}, c.part) }},
 		{checkApprovals, "its life ended", func(c *trial) Contents { return c.open(edits{loggedAt: c.now.AddDate(0, 0, 20)}, c.part) }},
 		{checkApprovals, "its life ended", func(c *trial) Contents {

@@ -3,6 +3,7 @@ package charter
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Verify returns the charter if it may follow the versions before it: all of them,
@@ -54,7 +55,9 @@ func (s *Signed) Verify(before ...*Charter) (*Charter, error) {
 // UnsignedError means that all of a version's rules hold but one: signatures are missing.
 type UnsignedError struct{ Offices []string }
 
-func (e *UnsignedError) Error() string { return fmt.Sprintf("signatures missing from %v", e.Offices) }
+func (e *UnsignedError) Error() string {
+	return "signatures are missing from " + strings.Join(e.Offices, " and ")
+}
 
 func (c *Charter) follows(before []*Charter) error {
 	if len(before) == 0 {

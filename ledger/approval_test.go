@@ -23,7 +23,7 @@ func (w *world) unapproved(n byte) *Warrant {
 func TestStolenDocketKeyTakesNoPlace(t *testing.T) {
 	w := newWorld(t)
 	for i := range w.Charter.Limits.CapSubjects {
-		w.refused("unapproved", "missing from [judicial oversight]", w.unapproved(byte(i)).Entry())
+		w.refused("unapproved", "missing from judicial and oversight", w.unapproved(byte(i)).Entry())
 	}
 	at := w.mustApply(w.warrant(0, nil).Entry()) // also of a commitment that stands there unapproved
 	if lw, _ := w.book.Warrant(at); lw.Rank != 1 {
@@ -124,7 +124,7 @@ func TestApprovalsOfEachProcedure(t *testing.T) {
 			x := w.warrant(2, change)
 			x.Approvals = slices.Delete(x.Approvals, i, i+1)
 			x.Sign(w.docket())
-			w.refused(name, "missing from ["+missing.Office+"]", x.Entry())
+			w.refused(name, "missing from "+missing.Office, x.Entry())
 		}
 		x := w.warrant(2, change)
 		x.Approvals = first.Approvals

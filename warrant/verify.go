@@ -3,6 +3,7 @@ package warrant
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"writ/charter"
@@ -155,7 +156,7 @@ func (p *Public) CheckApprovals(list []Approval, c *charter.Charter) error {
 	}
 	switch {
 	case !rules.Satisfied(counted):
-		return broken(RuleApproval, "approvals are missing from %v", rules.Missing(counted))
+		return broken(RuleApproval, "approvals are missing from %s", strings.Join(rules.Missing(counted), " and "))
 	case len(list) > asked:
 		return broken(RuleApproval, "%d approvals, where the charter asks for %d", len(list), asked)
 	}
