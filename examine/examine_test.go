@@ -100,6 +100,16 @@ func (s *story) device(account string) *client.Device {
 	return d
 }
 
+// annAndBen returns a device of each and the conversation they are in.
+func (s *story) annAndBen() (ann, ben *client.Device, with client.ConversationID) {
+	s.t.Helper()
+	ann, ben = s.device("ann"), s.device("ben")
+	with, err := ann.Create(ctx, "ben")
+	s.must(err)
+	s.sync(ann, ben)
+	return ann, ben, with
+}
+
 func (s *story) say(d *client.Device, id client.ConversationID, texts ...string) {
 	s.t.Helper()
 	for _, text := range texts {
@@ -307,10 +317,7 @@ func (s *story) checkEvidence(o *examine.Opened) {
 func TestBlocked(t *testing.T) {
 	t.Parallel()
 	s := newStory(t, nil)
-	ann, ben := s.device("ann"), s.device("ben")
-	with, err := ann.Create(ctx, "ben")
-	s.must(err)
-	s.sync(ann, ben)
+	ann, _, with := s.annAndBen()
 	s.say(ann, with, "one")
 	c := s.authorise("ann", func(*warrant.Warrant) {})
 
@@ -361,10 +368,7 @@ func (c twisted) Release(ctx context.Context, q *api.ReleaseRequest) (*api.Relea
 func TestHostileCustodian(t *testing.T) {
 	t.Parallel()
 	s := newStory(t, nil)
-	ann, ben := s.device("ann"), s.device("ben")
-	with, err := ann.Create(ctx, "ben")
-	s.must(err)
-	s.sync(ann, ben)
+	ann, ben, with := s.annAndBen()
 	s.say(ann, with, "one")
 	s.say(ben, with, "two")
 	other, err := openOne(s.config(), s.authorise("ben", func(*warrant.Warrant) {}))
@@ -522,10 +526,7 @@ func (silent) LookUp(ctx context.Context, _ *api.LookUpRequest) (*api.LookUpResp
 func TestWhoNeverAnswers(t *testing.T) {
 	t.Parallel()
 	s := newStory(t, nil)
-	ann, ben := s.device("ann"), s.device("ben")
-	with, err := ann.Create(ctx, "ben")
-	s.must(err)
-	s.sync(ann, ben)
+	ann, _, with := s.annAndBen()
 	s.say(ann, with, "one")
 	config, c := s.config(), s.authorise("ann", func(*warrant.Warrant) {})
 	who := s.Custodians[0].Who()
@@ -621,10 +622,7 @@ func spoil(b []byte, shares int) []byte {
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	s := newStory(t, func(c *charter.Charter) { c.Limits.CapSubjects = 1 })
-	ann, ben := s.device("ann"), s.device("ben")
-	with, err := ann.Create(ctx, "ben")
-	s.must(err)
-	s.sync(ann, ben)
+	ann, ben, with := s.annAndBen()
 	s.say(ann, with, "one")
 	s.say(ben, with, "two")
 
@@ -726,10 +724,7 @@ func uses(t *testing.T, dir string) []string {
 func TestSealedIsNotOpened(t *testing.T) {
 	t.Parallel()
 	s := newStory(t, nil)
-	ann, ben := s.device("ann"), s.device("ben")
-	with, err := ann.Create(ctx, "ben")
-	s.must(err)
-	s.sync(ann, ben)
+	ann, _, with := s.annAndBen()
 	s.say(ann, with, "one")
 	c := s.authorise("ann", func(*warrant.Warrant) {})
 	o, err := openOne(s.config(), c)

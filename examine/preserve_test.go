@@ -18,10 +18,7 @@ import (
 func TestPreserve(t *testing.T) {
 	t.Parallel()
 	s := newStory(t, nil)
-	ann, ben := s.device("ann"), s.device("ben")
-	with, err := ann.Create(ctx, "ben")
-	s.must(err)
-	s.sync(ann, ben)
+	ann, _, with := s.annAndBen()
 	s.say(ann, with, "one", "two")
 	c := s.authorise("ann", func(w *warrant.Warrant) { w.Action = warrant.Preserve })
 	disclosed := showing{DeliveryClient: s.delivery}

@@ -77,10 +77,7 @@ func realDirectory(t testing.TB) (api.DirectoryClient, charter.Directory) {
 // talk lets ann say one and ben two.
 func (s *story) talk() {
 	s.t.Helper()
-	ann, ben := s.device("ann"), s.device("ben")
-	with, err := ann.Create(ctx, "ben")
-	s.must(err)
-	s.sync(ann, ben)
+	ann, ben, with := s.annAndBen()
 	s.say(ann, with, "one")
 	s.say(ben, with, "two")
 }

@@ -23,7 +23,7 @@ type form[V any] struct {
 	unmarshal func([]byte) (V, error)
 }
 
-// plain is the form of a value that is what it shows.
+// plainForm is the form of a value that is what it shows.
 func plainForm[V any]() form[V] {
 	return form[V]{func(v V) ([]byte, error) { return json.Marshal(v) },
 		func(b []byte) (v V, err error) { return v, json.Unmarshal(b, &v) }}

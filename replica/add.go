@@ -2,7 +2,6 @@ package replica
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -119,16 +118,14 @@ func (r *Replica) Entry(ctx context.Context, index uint64) ([]byte, error) {
 			return nil, err
 		}
 	}
-	b, err := r.records.Get(ctx, entries, binary.BigEndian.AppendUint64(nil, index))
+	entry, err := stored(ctx, r.records, index)
 	switch {
 	case errors.Is(err, engine.ErrNotFound):
 		return nil, fmt.Errorf("replica: %w: the ledger has no entry %d yet", ledger.ErrRefused, index)
 	case err != nil:
 		return nil, fmt.Errorf("replica: %w", err)
-	case len(b) < 8:
-		return nil, fmt.Errorf("replica: %w", engine.ErrCorrupt)
 	}
-	return b[8:], nil
+	return entry, nil
 }
 
 // Prove returns an entry at an index with its verified proof under a fresh

@@ -182,7 +182,7 @@ func (r *Replica) adopt() error {
 func (r *Replica) replay(ctx context.Context) error {
 	var after []byte
 	if n := r.book.Size(); n > 0 {
-		after = binary.BigEndian.AppendUint64(nil, n-1)
+		after = entryKey(n - 1)
 	}
 	for {
 		list, err := r.records.Scan(ctx, entries, after, batch)
@@ -190,11 +190,11 @@ func (r *Replica) replay(ctx context.Context) error {
 			return err
 		}
 		for _, e := range list {
-			if len(e.Key) != 8 || len(e.Value) < 8 {
-				return engine.ErrCorrupt
+			f, err := parseFound(e.Key, e.Value)
+			if err != nil {
+				return err
 			}
-			seen := time.Unix(int64(binary.BigEndian.Uint64(e.Value)), 0)
-			if err := r.book.Apply(binary.BigEndian.Uint64(e.Key), e.Value[8:], seen); err != nil {
+			if err := r.book.Apply(f.index, f.entry, f.seen); err != nil {
 				return err
 			}
 			after = e.Key
@@ -301,14 +301,39 @@ type found struct {
 	seen  time.Time // in whole seconds, as it is stored
 }
 
+func entryKey(index uint64) []byte { return binary.BigEndian.AppendUint64(nil, index) }
+
+// write stores the entry.
+func (f found) write() engine.Write {
+	value := binary.BigEndian.AppendUint64(nil, uint64(f.seen.Unix()))
+	return engine.Put(entries, entryKey(f.index), append(value, f.entry...))
+}
+
+func parseFound(key, value []byte) (f found, err error) {
+	if len(key) != 8 || len(value) < 8 {
+		return f, engine.ErrCorrupt
+	}
+	return found{binary.BigEndian.Uint64(key), value[8:], time.Unix(int64(binary.BigEndian.Uint64(value)), 0)}, nil
+}
+
+// stored returns an entry of the file, engine.ErrNotFound if it is not there.
+func stored(ctx context.Context, records *engine.Records, index uint64) ([]byte, error) {
+	key := entryKey(index)
+	value, err := records.Get(ctx, entries, key)
+	if err != nil {
+		return nil, err
+	}
+	f, err := parseFound(key, value)
+	return f.entry, err
+}
+
 // keep stores entries and the follower's checkpoint, counts them, and stores what they
 // changed in the book.
 func (r *Replica) keep(ctx context.Context, list []found) error {
 	last := r.follow.Last()
 	writes := []engine.Write{engine.Put(state, lastKey, last)}
 	for _, e := range list {
-		value := binary.BigEndian.AppendUint64(nil, uint64(e.seen.Unix()))
-		writes = append(writes, engine.Put(entries, binary.BigEndian.AppendUint64(nil, e.index), append(value, e.entry...)))
+		writes = append(writes, e.write())
 	}
 	if err := r.records.Apply(ctx, writes...); err != nil {
 		return fmt.Errorf("replica: %w", err)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -53,12 +52,9 @@ func (s *shelf) Scan(prefix []byte, visit func(key, value []byte)) {
 
 // Entry is part of [ledger.Shelf].
 func (s *shelf) Entry(index uint64) []byte {
-	value, err := s.records.Get(context.Background(), entries, binary.BigEndian.AppendUint64(nil, index))
-	if err == nil && len(value) < 8 {
-		err = engine.ErrCorrupt
-	}
+	entry, err := stored(context.Background(), s.records, index)
 	s.check(err)
-	return value[8:]
+	return entry
 }
 
 // check ends the process, or at least the goroutine's work, if the file can't be read.
