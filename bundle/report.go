@@ -8,6 +8,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"writ/internal/wire"
 	"writ/warrant"
 )
 
@@ -282,7 +283,7 @@ func (c *CompartmentReport) missing(n int) (list []string) {
 
 func utc(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }
 
-const maxMilli = 253402300799999 // the end of the year 9999
+const maxMilli = wire.MaxTime*1000 + 999
 
 func utcMilli(ms uint64) string {
 	return time.UnixMilli(int64(min(ms, maxMilli))).UTC().Format("2006-01-02T15:04:05.000Z07:00")

@@ -141,12 +141,8 @@ func (c *Charter) checkEmpty() error {
 	return nil
 }
 
-// maxReview is the last second that RFC 3339 can write: what comes after would be shown
-// as another time than the one that counts.
-const maxReview = 253402300799
-
 func (c *Charter) checkReview() error {
-	if c.Review == 0 || c.Review > maxReview {
+	if c.Review == 0 || c.Review > wire.MaxTime {
 		return errors.New("no review date, or one after the year 9999")
 	}
 	return nil

@@ -13,13 +13,14 @@ import (
 
 	"writ/api"
 	"writ/capsule"
+	"writ/internal/wire"
 	"writ/mls"
 )
 
 // receivedAt is when a message came, as delivery says: at most the end of the year 9999,
 // so that it can be shown.
 func receivedAt(m *api.Message) time.Time {
-	return time.UnixMilli(int64(min(m.ReceivedMs, 253402300799999))).UTC()
+	return time.UnixMilli(int64(min(m.ReceivedMs, wire.MaxTime*1000+999))).UTC()
 }
 
 // read takes everything that delivery has after the cursor, in order.

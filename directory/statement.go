@@ -13,10 +13,7 @@ const (
 	MaxStatement = 2048 // bytes
 )
 
-const (
-	statementFormat = 1
-	maxAdded        = 253402300799 // the end of the year 9999, so that every time can be shown
-)
+const statementFormat = 1
 
 // One type per key role, so that a key in the wrong place doesn't compile. All
 // are Ed25519 keys (RFC 8032).
@@ -177,7 +174,7 @@ func (s *Statement) checkForm() error {
 		return invalid("version %d, an account has at most %d", s.Version, MaxVersion)
 	}
 	for i, d := range s.Devices { // DIR-3
-		if d.Added > maxAdded {
+		if d.Added > wire.MaxTime {
 			return invalid("device %q was added after the year 9999", d.Name)
 		}
 		if [32]byte(d.Key) == [32]byte(s.Recovery) {

@@ -42,7 +42,7 @@ func TestParseRules(t *testing.T) {
 		text   string
 	}{
 		"DIR-2 version 0":              {func(s *Statement) { s.Version = 0 }, ErrInvalid, "version 0"},
-		"DIR-3 added after 9999":       {func(s *Statement) { s.Devices[0].Added = maxAdded + 1 }, ErrInvalid, "after the year 9999"},
+		"DIR-3 added after 9999":       {func(s *Statement) { s.Devices[0].Added = wire.MaxTime + 1 }, ErrInvalid, "after the year 9999"},
 		"DIR-2 version above":          {func(s *Statement) { s.Version = MaxVersion + 1 }, ErrInvalid, "version 513"},
 		"DIR-1 account no name":        {func(s *Statement) { s.Account = "Ann" }, wire.ErrMalformed, "not a name"},
 		"DIR-1 device no name":         {func(s *Statement) { s.Devices[0].Name = "a b" }, wire.ErrMalformed, "not a name"},

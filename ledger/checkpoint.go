@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"writ/internal/wire"
 )
 
 // MaxCheckpoint is the largest signed checkpoint in bytes.
@@ -175,7 +177,7 @@ func (p *Policy) without(set []bool) string {
 // maxTime is a day before the year 9999 ends in Greenwich, so that it has not ended anywhere.
 // JSON has no later year: a single witness who states one could keep everybody's report from
 // being written.
-const maxTime = 253_402_300_799 - 24*3600
+const maxTime = wire.MaxTime - 24*3600
 
 // cosignatureTime reads the time of a verified cosignature, in seconds since
 // the Unix epoch. A later one than maxTime is read as that.

@@ -104,16 +104,13 @@ func (w *Warrant) checkTimes() error {
 		return fieldError("window_end", "not after window_start")
 	case w.NotBefore >= w.NotAfter:
 		return fieldError("not_after", "not after not_before")
-	case w.NotAfter > maxUnix:
+	case w.NotAfter > wire.MaxTime:
 		return fieldError("not_after", "after the year 9999")
-	case w.NoticeDue < w.NotBefore || w.NoticeDue > maxUnix:
+	case w.NoticeDue < w.NotBefore || w.NoticeDue > wire.MaxTime:
 		return fieldError("notice_due", "before not_before or after the year 9999")
 	}
 	return nil
 }
-
-// maxUnix is the last second RFC 3339 can write.
-const maxUnix = 253402300799
 
 // parseTime reads an RFC 3339 time in its one canonical spelling: whole
 // seconds, capital T, "Z" or a numeric offset other than zero. RFC 3339
@@ -126,7 +123,7 @@ func parseTime(s string) (time.Time, error) {
 	if t.Format(time.RFC3339) != s {
 		return time.Time{}, errors.New("ambiguous: write whole seconds and the zone as Z or +hh:mm")
 	}
-	if t.Unix() < 0 || t.Unix() > maxUnix {
+	if t.Unix() < 0 || t.Unix() > wire.MaxTime {
 		return time.Time{}, errors.New("before 1970 or after 9999")
 	}
 	return t, nil

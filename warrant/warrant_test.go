@@ -268,9 +268,9 @@ func TestRoundTrip(t *testing.T) {
 		w.Flags = Flags(rapid.IntRange(0, 3).Draw(t, "flags"))
 		w.Conversations = rapid.SliceOfNDistinct(rapid.SliceOfN(rapid.Byte(), 1, 64), 0, 5,
 			func(b []byte) string { return string(b) }).Draw(t, "conversations")
-		w.NotBefore = rapid.Uint64Range(0, maxUnix-1).Draw(t, "not_before")
-		w.NotAfter = rapid.Uint64Range(w.NotBefore+1, maxUnix).Draw(t, "not_after")
-		w.NoticeDue = rapid.Uint64Range(w.NotBefore, maxUnix).Draw(t, "notice_due")
+		w.NotBefore = rapid.Uint64Range(0, wire.MaxTime-1).Draw(t, "not_before")
+		w.NotAfter = rapid.Uint64Range(w.NotBefore+1, wire.MaxTime).Draw(t, "not_after")
+		w.NoticeDue = rapid.Uint64Range(w.NotBefore, wire.MaxTime).Draw(t, "notice_due")
 		w.ReaderKey = key
 		again, err := Parse(w.Encode())
 		if err != nil {

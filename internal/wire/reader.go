@@ -9,6 +9,11 @@ import (
 // MaxName is the longest name in bytes.
 const MaxName = 64
 
+// MaxTime is the last second since the Unix epoch that RFC 3339 and JSON can write: the
+// year 9999 ends. A later one would be shown as another time than the one that counts, or not at
+// all.
+const MaxTime = 253402300799
+
 // Reader takes fields off an encoding. After the first failure every further
 // field is zero or nil, and [Reader.Err] and [Reader.Done] report that failure.
 type Reader struct {
